@@ -1,0 +1,274 @@
+//! What the hub wants done: effects for connections, and changes for the store.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::change::Change;
+use super::credentials::Credential;
+use super::id::{ConnectionId, Number, RequestId};
+use super::message::{HistoryPage, HistoryQuery, Message};
+use super::name::UserName;
+
+/// One thing to do. Every id that it needs is in it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// The answer to a request.
+    Reply {
+        connection: ConnectionId,
+        id: Option<RequestId>,
+        answer: Answer,
+        if_lost: IfLost,
+    },
+    /// News for one connection or for several; one event, encoded once a protocol.
+    Event {
+        to: Recipients,
+        event: Event,
+        if_lost: IfLost,
+    },
+    /// The connection has proved who it is: its limits are an account's from now on.
+    Authenticated {
+        connection: ConnectionId,
+    },
+    /// Don't read from this connection until `Unsuspend`: its answer needs the worker.
+    Suspend {
+        connection: ConnectionId,
+    },
+    Unsuspend {
+        connection: ConnectionId,
+    },
+    /// Write what is pending, then close.
+    Close {
+        connection: ConnectionId,
+        how: Close,
+    },
+    /// Make verifiers of these on the worker; `Input::Derived` brings them.
+    Derive(Vec<Credential>),
+    /// Ask the store once everything up to this turn is in it; `Input::History` brings the answer.
+    Query {
+        connection: ConnectionId,
+        id: Option<RequestId>,
+        query: HistoryQuery,
+    },
+    /// A line for the log that tools like fail2ban read: somebody failed to log in.
+    LogInFailed {
+        connection: ConnectionId,
+        why: LogInFailure,
+    },
+}
+
+/// What becomes of an effect if its turn's changes can't be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfLost {
+    /// It would be a lie now: it is not sent.
+    Drop,
+    /// It is as true as before.
+    Send,
+}
+
+/// Whom an event is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recipients {
+    One(ConnectionId),
+    /// A part of `Outbox::recipients`.
+    Many(Range<usize>),
+}
+
+/// How a connection ends that the client did not close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// The client asked for it.
+    Orderly,
+    /// It was refused, displaced, too slow, or the server stops.
+    Forced,
+}
+
+/// Why a log-in failed, for the operator only: the client is not told which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogInFailure {
+    UnknownName,
+    WrongPassword,
+    LockedOut,
+    StaleToken,
+    /// The shipped passwords are public: from loopback only.
+    NotFromHere,
+}
+
+/// What a request comes to: a refusal is a value too.
+pub type Answer = Result<Reply, Refusal>;
+
+/// A request that was done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// The server's first message of the exchange (RFC 5802, section 7).
+    Challenge {
+        message: String,
+    },
+    /// The server's last message, and what the client needs to know.
+    LoggedIn {
+        message: String,
+        user: UserName,
+        /// Without a sign of life for this long the server takes the client for gone.
+        heartbeat_timeout: Duration,
+        /// The highest counter that this device has used; zero if none.
+        counter: u64,
+        /// How many messages wait for this device.
+        waiting: usize,
+    },
+    LoggedOut,
+    /// Safe on the server's disk.
+    Accepted {
+        number: Number,
+        reach: Reach,
+    },
+    Acknowledged,
+    Alive,
+    Online(Vec<UserName>),
+    Blocked(UserName),
+    Unblocked(UserName),
+    BlockList(Vec<UserName>),
+    History(HistoryPage),
+}
+
+/// How far an accepted message got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The recipient is online, or: everyone who is online gets it.
+    Online,
+    /// The recipient is offline: it waits.
+    Queued,
+    /// A broadcast that does not reach some who block the sender.
+    Partial,
+}
+
+/// A request that was not done, and nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    LogInFirst,
+    AlreadyLoggedIn,
+    /// An answer to a challenge that was not asked.
+    NoChallenge,
+    /// The request is for devices only, and this log-in named none.
+    NoDevice,
+    /// Unknown name, wrong password, locked out: the client is not told which.
+    NotAuthenticated,
+    /// The resume token is not valid (any more): log in with the password.
+    TokenRefused,
+    /// The exchange itself is malformed or was downgraded.
+    BadExchange(&'static str),
+    NoSuchUser(UserName),
+    /// The recipient has blocked the sender.
+    BlockedBy(UserName),
+    NotBlocked(UserName),
+    /// The sender's own block list is full.
+    TooManyBlocked,
+    CannotBlockYourself,
+    /// Too much waits for the recipient already.
+    QueueFull(UserName),
+    /// The same id was used for another message.
+    Conflict,
+    /// The counter is too far behind to be remembered.
+    CounterTooOld,
+    /// The server could not write to its disk.
+    NotStored,
+    /// The server could not read its history.
+    HistoryUnavailable,
+    ShuttingDown,
+}
+
+/// News that nobody asked for at that moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Message(Arc<Message>),
+    Online(UserName),
+    Offline(UserName),
+    /// A message whose sender asked for it was shown by the recipient.
+    Delivered {
+        number: Number,
+        to: UserName,
+    },
+    /// With this the device can log in again without the password, once.
+    Token(ResumeToken),
+    /// So many messages were too many or too old to be kept for this device; history has them.
+    Missed {
+        count: u64,
+    },
+    /// The connection ends next.
+    Closing(CloseReason),
+}
+
+/// Why the server ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// The same device logged in again.
+    Displaced,
+    Shutdown,
+    /// No sign of life.
+    HeartbeatMissed,
+    /// The account is gone or its password is another now.
+    AccountChanged,
+}
+
+/// 256 random bits. Whoever has them is that device.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ResumeToken(pub [u8; 32]);
+
+impl std::fmt::Debug for ResumeToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ResumeToken(..)")
+    }
+}
+
+/// What came out of a turn, in order. Net owns it, and clears it, and never frees it.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pub effects: Vec<Effect>,
+    /// The connections that `Recipients::Many` points into.
+    pub recipients: Vec<ConnectionId>,
+    /// To be committed before any effect of the same turn leaves.
+    pub changes: Vec<Change>,
+}
+
+impl Outbox {
+    pub fn new() -> Outbox {
+        Outbox::default()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.effects.is_empty() && self.changes.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.effects.clear();
+        self.recipients.clear();
+        self.changes.clear();
+    }
+
+    /// The connections that an event is for.
+    pub fn recipients(&self, to: &Recipients) -> impl Iterator<Item = ConnectionId> + '_ {
+        let (one, many) = match to {
+            Recipients::One(connection) => (Some(*connection), 0..0),
+            Recipients::Many(range) => (None, range.clone()),
+        };
+        one.into_iter().chain(self.recipients[many].iter().copied())
+    }
+
+    pub(super) fn event(&mut self, connection: ConnectionId, event: Event, if_lost: IfLost) {
+        self.effects.push(Effect::Event { to: Recipients::One(connection), event, if_lost });
+    }
+
+    /// One event for all of `connections`; nothing if there are none.
+    pub(super) fn event_to_many(
+        &mut self,
+        connections: impl Iterator<Item = ConnectionId>,
+        event: impl FnOnce() -> Event,
+        if_lost: IfLost,
+    ) {
+        let start = self.recipients.len();
+        self.recipients.extend(connections);
+        let range = start..self.recipients.len();
+        if !range.is_empty() {
+            self.effects.push(Effect::Event { to: Recipients::Many(range), event: event(), if_lost });
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What can happen to the hub: everything that net tells it.
+
+use std::sync::Arc;
+
+use super::change::Change;
+use super::credentials::Credential;
+use super::id::{ConnectionId, DeviceId, Number, RequestId, Source};
+use super::message::HistoryPage;
+use super::name::UserName;
+use super::scram::{ClientFinal, ClientFirst, Verifier};
+use super::text::Text;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A client is there; it has said nothing yet.
+    Connected { connection: ConnectionId, source: Source },
+    /// A client asks for something.
+    Request { connection: ConnectionId, id: Option<RequestId>, request: Request },
+    /// The connection is gone; effects for it reach nobody.
+    Closed { connection: ConnectionId },
+    /// The operator's accounts, read anew. They replace those of the last time.
+    Accounts(Vec<Credential>),
+    /// The worker has finished what `Effect::Derive` asked for.
+    Derived(Vec<(UserName, Arc<Verifier>)>),
+    /// The store has answered what `Effect::Query` asked for; `None`: it could not.
+    History { connection: ConnectionId, id: Option<RequestId>, page: Option<HistoryPage> },
+    /// These changes, the oldest first, are not on disk and never will be. Effects that depended on them are void.
+    CommitFailed(Vec<Change>),
+    /// The server stops.
+    Shutdown,
+}
+
+/// What a client can ask for. Which of these need a log-in stands in one place, `Request::precondition`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// The first half of a log-in.
+    LogIn {
+        mechanism: Mechanism,
+        first: ClientFirst,
+        device: Option<DeviceClaim>,
+    },
+    /// The second half.
+    Authenticate(ClientFinal),
+    LogOut,
+    /// A private message. `counter` is the device's own number for it; `receipt`: tell this connection when it was delivered.
+    Message {
+        to: UserName,
+        text: Text,
+        counter: Option<u64>,
+        receipt: bool,
+    },
+    /// A message to all who are online.
+    Broadcast {
+        text: Text,
+        counter: Option<u64>,
+    },
+    /// Everything up to this number has been shown on this device.
+    Acknowledge(Number),
+    /// Nothing but a sign of life.
+    Alive,
+    /// Who is online?
+    Online,
+    Block(UserName),
+    Unblock(UserName),
+    /// Whom do I block?
+    Blocked,
+    History {
+        with: Option<UserName>,
+        before: Option<Number>,
+        limit: usize,
+    },
+}
+
+/// By what a client proves who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// SCRAM-SHA-256 with the account's password (RFC 5802, RFC 7677).
+    Password,
+    /// The same exchange with the resume token of an earlier log-in of the same device.
+    Token,
+}
+
+/// Which device logs in, and what it remembers having shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceClaim {
+    pub id: DeviceId,
+    pub shown: Number,
+}
+
+/// What must hold for a request before its handler sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precondition {
+    LoggedOut,
+    /// A challenge was sent on this connection and not answered yet.
+    Challenged,
+    LoggedIn,
+    /// Logged in, and as a device.
+    Device,
+}
+
+impl Request {
+    pub fn precondition(&self) -> Precondition {
+        match self {
+            Request::LogIn { .. } => Precondition::LoggedOut,
+            Request::Authenticate(_) => Precondition::Challenged,
+            Request::Acknowledge(_)
+            | Request::Message { counter: Some(_), .. }
+            | Request::Broadcast { counter: Some(_), .. } => Precondition::Device,
+            Request::LogOut
+            | Request::Message { .. }
+            | Request::Broadcast { .. }
+            | Request::Alive
+            | Request::Online
+            | Request::Block(_)
+            | Request::Unblock(_)
+            | Request::Blocked
+            | Request::History { .. } => Precondition::LoggedIn,
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! SCRAM-SHA-256 (RFC 5802, RFC 7677), both sides: the messages' syntax and the keys' arithmetic.
+//!
+//! Knows nothing of accounts, lock-out or sockets. What it computes for a log-in is a few HMACs; only `Verifier::derive`
+//! and `Secret::salted` are slow, and belong on a worker or a client.
+
+use aws_lc_rs::{constant_time, digest, hmac, pbkdf2};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use std::num::NonZeroU32;
+
+use super::effect::ResumeToken;
+use super::name::UserName;
+
+const KEY_BYTES: usize = digest::SHA256_OUTPUT_LEN;
+/// Salts are this long; RFC 5802 leaves it open.
+pub const SALT_BYTES: usize = 16;
+/// The least number of iterations that a client accepts (RFC 7677, section 4).
+const ITERATIONS_MIN: u32 = 4096;
+/// The largest number of iterations that a client works off for a server, about five seconds' work.
+const ITERATIONS_MAX: u32 = 20_000_000;
+/// The longest nonce of a client.
+const NONCE_BYTES_MAX: usize = 256;
+
+type Key = [u8; KEY_BYTES];
+
+/// What a server keeps to check a proof and to prove itself. It does not suffice to log in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredKeys {
+    pub stored_key: Key,
+    pub server_key: Key,
+}
+
+/// What a server keeps of a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verifier {
+    pub salt: [u8; SALT_BYTES],
+    pub iterations: u32,
+    pub keys: StoredKeys,
+}
+
+/// The client's secret in the form that the exchange works with: `SaltedPassword`.
+#[derive(Clone)]
+pub struct Secret(Key);
+
+/// `client-first-message`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientFirst {
+    pub user: UserName,
+    pub nonce: String,
+    /// The message without its gs2 header.
+    bare: String,
+}
+
+/// `client-final-message`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientFinal {
+    channel_binding: String,
+    nonce: String,
+    proof: Key,
+    without_proof: String,
+}
+
+/// The server's side of one exchange, after its first message.
+#[derive(Clone, Debug)]
+pub struct ServerExchange {
+    nonce: String,
+    client_first_bare: String,
+    server_first: String,
+}
+
+/// The client's side of one exchange, after its first message.
+pub struct ClientExchange {
+    nonce: String,
+    first_bare: String,
+}
+
+/// What the server's first message asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    nonce: String,
+    pub salt: Vec<u8>,
+    pub iterations: u32,
+    message: String,
+}
+
+/// The signature by which the server proves that it knows the account.
+pub struct ServerSignature(Key);
+
+impl StoredKeys {
+    fn of(secret: &Secret) -> StoredKeys {
+        let client_key = hmac_sha256(&secret.0, b"Client Key");
+        StoredKeys { stored_key: sha256(&client_key), server_key: hmac_sha256(&secret.0, b"Server Key") }
+    }
+
+    /// What to keep of a resume token. It is as good as random, so no iterations are needed.
+    pub fn of_token(token: &ResumeToken) -> StoredKeys {
+        StoredKeys::of(&Secret(token.0))
+    }
+
+    /// Keys that no secret fits, for names that nobody has: checking against them takes as long.
+    pub fn of_nobody() -> StoredKeys {
+        StoredKeys { stored_key: [0; KEY_BYTES], server_key: [0; KEY_BYTES] }
+    }
+}
+
+impl std::fmt::Debug for StoredKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoredKeys(..)")
+    }
+}
+
+impl Verifier {
+    /// Slow, by `iterations`.
+    pub fn derive(password: &str, salt: [u8; SALT_BYTES], iterations: u32) -> Verifier {
+        let secret = Secret::salted(password, &salt, iterations);
+        Verifier { salt, iterations, keys: StoredKeys::of(&secret) }
+    }
+}
+
+/// The salt of a name: an HMAC, so that it is the same each time and tells nothing about whether the name exists.
+pub fn salt_of(secret: &[u8; 32], name: &UserName) -> [u8; SALT_BYTES] {
+    let mac = hmac_sha256(secret, name.folded().as_bytes());
+    mac[..SALT_BYTES].try_into().expect("a MAC is longer than a salt")
+}
+
+impl Secret {
+    /// `SaltedPassword` of a password. Slow, by `iterations`.
+    pub fn salted(password: &str, salt: &[u8], iterations: u32) -> Secret {
+        // A password that SASLprep forbids is taken as it is: it can't be spelled in another way then.
+        let prepared = stringprep::saslprep(password).unwrap_or(password.into());
+        let mut key = [0; KEY_BYTES];
+        let iterations = NonZeroU32::new(iterations).unwrap_or(NonZeroU32::MIN);
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, salt, prepared.as_bytes(), &mut key);
+        Secret(key)
+    }
+
+    /// A resume token stands where a salted password would.
+    pub fn token(token: &ResumeToken) -> Secret {
+        Secret(token.0)
+    }
+}
+
+impl ClientFirst {
+    /// Reads `n,,n=USER,r=NONCE`. A `y` is refused as a downgrade; channel binding needs TLS.
+    pub fn parse(message: &str) -> Result<ClientFirst, &'static str> {
+        let bare = match message.split_once(",,") {
+            Some(("n", bare)) => bare,
+            Some(("y", _)) => return Err("'y' is refused: it would hide a downgrade"),
+            Some((flag, _)) if flag.starts_with("p=") => return Err("channel binding needs TLS"),
+            _ => return Err("the first message is 'n,,n=USER,r=NONCE'"),
+        };
+        let mut fields = bare.split(',');
+        let user =
+            fields.next().and_then(|field| field.strip_prefix("n=")).ok_or("the user name is missing: 'n=USER'")?;
+        let nonce =
+            fields.next().and_then(|field| field.strip_prefix("r=")).ok_or("the nonce is missing: 'r=NONCE'")?;
+        let user = UserName::parse(user).map_err(|_| "that is not a user name")?;
+        if nonce.is_empty() || nonce.len() > NONCE_BYTES_MAX || !nonce.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err("a nonce has 1 to 256 printable characters");
+        }
+        Ok(ClientFirst { user, nonce: nonce.to_owned(), bare: bare.to_owned() })
+    }
+}
+
+impl ClientFinal {
+    /// Reads `c=CHANNEL,r=NONCE,p=PROOF`.
+    pub fn parse(message: &str) -> Result<ClientFinal, &'static str> {
+        let (without_proof, proof) = message.rsplit_once(",p=").ok_or("the proof is missing: ',p=PROOF'")?;
+        let mut fields = without_proof.split(',');
+        let channel_binding = fields.next().and_then(|field| field.strip_prefix("c=")).ok_or("'c=' is missing")?;
+        let nonce =
+            fields.next().and_then(|field| field.strip_prefix("r=")).ok_or("the nonce is missing: 'r=NONCE'")?;
+        Ok(ClientFinal {
+            channel_binding: channel_binding.to_owned(),
+            nonce: nonce.to_owned(),
+            proof: decode_key(proof).ok_or("the proof is not the base64 of 32 bytes")?,
+            without_proof: without_proof.to_owned(),
+        })
+    }
+}
+
+impl ServerExchange {
+    /// Answers a client's first message with a salt and a fresh nonce.
+    pub fn new(first: &ClientFirst, server_nonce: &[u8], salt: &[u8; SALT_BYTES], iterations: u32) -> ServerExchange {
+        let nonce = format!("{}{}", first.nonce, BASE64.encode(server_nonce));
+        let server_first = format!("r={nonce},s={},i={iterations}", BASE64.encode(salt));
+        ServerExchange { nonce, client_first_bare: first.bare.clone(), server_first }
+    }
+
+    /// `server-first-message`.
+    pub fn message(&self) -> &str {
+        &self.server_first
+    }
+
+    /// `server-final-message` if the proof is right. Takes the same time if it isn't.
+    pub fn check(&self, last: &ClientFinal, keys: &StoredKeys) -> Option<String> {
+        let transcript = transcript(&self.client_first_bare, &self.server_first, &last.without_proof);
+        let signature = hmac_sha256(&keys.stored_key, transcript.as_bytes());
+        let client_key = xor(&last.proof, &signature);
+        let right = constant_time::verify_slices_are_equal(&sha256(&client_key), &keys.stored_key).is_ok();
+        let server_signature = hmac_sha256(&keys.server_key, transcript.as_bytes());
+        let bound = last.channel_binding == "biws" && last.nonce == self.nonce;
+        (right && bound).then(|| format!("v={}", BASE64.encode(server_signature)))
+    }
+}
+
+impl ClientExchange {
+    /// Begins an exchange. `nonce` is random for each; its bytes are sent as base64.
+    pub fn new(user: &UserName, nonce: &[u8]) -> ClientExchange {
+        let nonce = BASE64.encode(nonce);
+        ClientExchange { first_bare: format!("n={user},r={nonce}"), nonce }
+    }
+
+    /// `client-first-message`.
+    pub fn message(&self) -> String {
+        format!("n,,{}", self.first_bare)
+    }
+
+    /// Reads the server's first message. An error means that the server can't be trusted with a proof.
+    pub fn challenge(&self, message: &str) -> Result<Challenge, &'static str> {
+        let mut fields = message.split(',');
+        let nonce =
+            fields.next().and_then(|field| field.strip_prefix("r=")).ok_or("no nonce in the server's challenge")?;
+        let salt =
+            fields.next().and_then(|field| field.strip_prefix("s=")).ok_or("no salt in the server's challenge")?;
+        let iterations = fields
+            .next()
+            .and_then(|field| field.strip_prefix("i="))
+            .ok_or("no iterations in the server's challenge")?;
+        if !nonce.starts_with(&self.nonce) || nonce.len() == self.nonce.len() {
+            return Err("the server's challenge is not for this log-in");
+        }
+        let salt = BASE64.decode(salt).map_err(|_| "the salt in the server's challenge is not base64")?;
+        let iterations = iterations.parse().map_err(|_| "the iterations in the server's challenge are no number")?;
+        Ok(Challenge { nonce: nonce.to_owned(), salt, iterations, message: message.to_owned() })
+    }
+
+    /// `client-final-message`, and the signature that the server has to answer with.
+    pub fn prove(&self, challenge: &Challenge, secret: &Secret) -> (String, ServerSignature) {
+        let keys = StoredKeys::of(secret);
+        let without_proof = format!("c=biws,r={}", challenge.nonce);
+        let transcript = transcript(&self.first_bare, &challenge.message, &without_proof);
+        let signature = hmac_sha256(&keys.stored_key, transcript.as_bytes());
+        let proof = xor(&hmac_sha256(&secret.0, b"Client Key"), &signature);
+        let server = ServerSignature(hmac_sha256(&keys.server_key, transcript.as_bytes()));
+        (format!("{without_proof},p={}", BASE64.encode(proof)), server)
+    }
+}
+
+impl Challenge {
+    /// Whether a password may be put to so many iterations: too few give it away, too many are an attack on the client.
+    pub fn iterations_are_sane(&self) -> bool {
+        (ITERATIONS_MIN..=ITERATIONS_MAX).contains(&self.iterations)
+    }
+}
+
+impl ServerSignature {
+    /// Whether `server-final-message` proves that the server knows the account.
+    pub fn matches(&self, message: &str) -> bool {
+        let signature = message.strip_prefix("v=").and_then(decode_key);
+        signature.is_some_and(|signature| constant_time::verify_slices_are_equal(&signature, &self.0).is_ok())
+    }
+}
+
+fn transcript(client_first_bare: &str, server_first: &str, client_final_without_proof: &str) -> String {
+    format!("{client_first_bare},{server_first},{client_final_without_proof}")
+}
+
+fn decode_key(base64: &str) -> Option<Key> {
+    BASE64.decode(base64).ok()?.try_into().ok()
+}
+
+fn sha256(bytes: &[u8]) -> Key {
+    digest::digest(&digest::SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+fn hmac_sha256(key: &[u8], bytes: &[u8]) -> Key {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), bytes);
+    tag.as_ref().try_into().expect("HMAC-SHA-256 has 32 bytes")
+}
+
+fn xor(a: &Key, b: &Key) -> Key {
+    std::array::from_fn(|i| a[i] ^ b[i])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7677, section 3: user `user`, password `pencil`.
+    const CLIENT_FIRST: &str = "n,,n=user,r=rOprNGfwEbeRWgbNEkqO";
+    const SERVER_NONCE: &str = "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+    const SALT: &str = "W22ZaJ0SNY7soEsUEjb6gQ==";
+    const CLIENT_FINAL: &str = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
+                                p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+    const SERVER_FINAL: &str = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
+
+    fn rfc_exchange() -> (ServerExchange, Verifier) {
+        let first = ClientFirst::parse(CLIENT_FIRST).unwrap();
+        let nonce = format!("{}{SERVER_NONCE}", first.nonce);
+        let server_first = format!("r={nonce},s={SALT},i=4096");
+        let verifier = Verifier::derive("pencil", BASE64.decode(SALT).unwrap().try_into().unwrap(), 4096);
+        (ServerExchange { nonce, client_first_bare: first.bare, server_first }, verifier)
+    }
+
+    #[test]
+    fn the_server_agrees_with_rfc_7677() {
+        let (exchange, verifier) = rfc_exchange();
+        let last = ClientFinal::parse(CLIENT_FINAL).unwrap();
+        assert_eq!(exchange.check(&last, &verifier.keys).as_deref(), Some(SERVER_FINAL));
+        assert_eq!(exchange.check(&last, &StoredKeys::of_nobody()), None);
+    }
+
+    #[test]
+    fn the_client_agrees_with_rfc_7677() {
+        let client =
+            ClientExchange { nonce: "rOprNGfwEbeRWgbNEkqO".into(), first_bare: "n=user,r=rOprNGfwEbeRWgbNEkqO".into() };
+        let challenge = client.challenge(rfc_exchange().0.message()).unwrap();
+        assert!(challenge.iterations_are_sane());
+        let secret = Secret::salted("pencil", &challenge.salt, challenge.iterations);
+        let (message, signature) = client.prove(&challenge, &secret);
+        assert_eq!(message, CLIENT_FINAL);
+        assert!(signature.matches(SERVER_FINAL));
+        assert!(!signature.matches("v=AAriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="));
+        assert!(!signature.matches("e=other-error"));
+    }
+
+    #[test]
+    fn a_proof_is_bound_to_its_exchange() {
+        let (exchange, verifier) = rfc_exchange();
+        for (from, to) in [("c=biws", "c=eSws"), ("$k0,", "$k1,"), ("p=dHz", "p=dHy")] {
+            let last = ClientFinal::parse(&CLIENT_FINAL.replace(from, to)).unwrap();
+            assert_eq!(exchange.check(&last, &verifier.keys), None, "{to}");
+        }
+    }
+
+    #[test]
+    fn malformed_messages_are_refused() {
+        for bad in [
+            "",
+            "n,,",
+            "n,,n=user",
+            "n,,n=user,r=",
+            "n,,r=x,n=user",
+            "n,a=bob,n=user,r=x",
+            "y,,n=user,r=x",
+            "p=tls-exporter,,n=user,r=x",
+            "n,,n=no such,r=x",
+            "n,,n=user,r=\u{7f}",
+        ] {
+            assert!(ClientFirst::parse(bad).is_err(), "{bad:?}");
+        }
+        for bad in ["", "c=biws", "c=biws,r=x", "c=biws,r=x,p=", "c=biws,r=x,p=AAAA", "r=x,c=biws,p=AAAA"] {
+            assert!(ClientFinal::parse(bad).is_err(), "{bad:?}");
+        }
+        let client = ClientExchange::new(&UserName::parse("user").unwrap(), b"nonce");
+        for bad in [
+            "",
+            "r=bm9uY2U=",
+            "r=other,s=AAAA,i=4096",
+            "r=bm9uY2U=,s=AAAA,i=4096",
+            "r=bm9uY2U=x,s=!,i=4096",
+            "r=bm9uY2U=x,s=AAAA,i=x",
+        ] {
+            assert!(client.challenge(bad).is_err(), "{bad:?}");
+        }
+        assert!(!client.challenge("r=bm9uY2U=x,s=AAAA,i=1").unwrap().iterations_are_sane());
+    }
+
+    #[test]
+    fn a_token_stands_for_a_password() {
+        let user = UserName::parse("user").unwrap();
+        let token = ResumeToken([7; 32]);
+        let client = ClientExchange::new(&user, b"client");
+        let first = ClientFirst::parse(&client.message()).unwrap();
+        let server = ServerExchange::new(&first, b"server", &[0; SALT_BYTES], 1);
+        let challenge = client.challenge(server.message()).unwrap();
+        let (message, signature) = client.prove(&challenge, &Secret::token(&token));
+        let answer = server.check(&ClientFinal::parse(&message).unwrap(), &StoredKeys::of_token(&token)).unwrap();
+        assert!(signature.matches(&answer));
+    }
+}
