@@ -1,0 +1,333 @@
+//! The client's side of the native protocol: requests out, answers and events in.
+
+use std::time::Duration;
+
+use super::SERVER_LINE_BYTES_MAX;
+use super::shape::{RequestLine, ServerLine, Str};
+use crate::hub::effect::ResumeToken;
+use crate::hub::id::{DeviceId, Number, RequestId};
+use crate::hub::name::UserName;
+use crate::hub::text::Text;
+use crate::wire::lines::{Line, first_line};
+
+/// A request, as a client sends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    LogIn { resume: bool, message: String, device: Option<(DeviceId, Number)> },
+    Authenticate { message: String },
+    LogOut,
+    Message { to: UserName, text: Text, counter: Option<u64>, receipt: bool },
+    Broadcast { text: Text, counter: Option<u64> },
+    Acknowledge { number: Number },
+    Alive,
+    Online,
+    Block { user: UserName },
+    Unblock { user: UserName },
+    Blocked,
+    History { with: Option<UserName>, before: Option<Number>, limit: usize },
+}
+
+/// A line of the server's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FromServer {
+    /// The answer to the request with this id. A violation is reported without one.
+    Answer {
+        id: Option<RequestId>,
+        answer: Result<Told, Problem>,
+    },
+    News(News),
+}
+
+/// An answer that says: done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    Challenge {
+        message: String,
+    },
+    LoggedIn {
+        message: String,
+        user: UserName,
+        heartbeat_timeout: Duration,
+        counter: u64,
+        waiting: u64,
+    },
+    LoggedOut,
+    Accepted {
+        number: Number,
+        reach: ReachTold,
+    },
+    Acknowledged,
+    Alive,
+    /// `continues`: more follow in another answer with the same id.
+    Online {
+        users: Vec<UserName>,
+        continues: bool,
+    },
+    Blocked {
+        user: UserName,
+    },
+    Unblocked {
+        user: UserName,
+    },
+    BlockList {
+        users: Vec<UserName>,
+        continues: bool,
+    },
+    History {
+        messages: Vec<Heard>,
+        more: bool,
+        continues: bool,
+    },
+}
+
+/// How far an accepted message got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReachTold {
+    Online,
+    Queued,
+    Partial,
+}
+
+/// An answer that says: not done, and why. `code` is for programs, `text` for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub code: String,
+    pub text: String,
+}
+
+/// An event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    Message(Heard),
+    Online {
+        user: UserName,
+    },
+    Offline {
+        user: UserName,
+    },
+    Delivered {
+        number: Number,
+        to: UserName,
+    },
+    Token(ResumeToken),
+    Missed {
+        count: u64,
+    },
+    Closing {
+        reason: String,
+        text: String,
+    },
+    /// A server newer than this client has told something; it can be left out.
+    Unknown,
+}
+
+/// A message, as the server tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    pub number: Number,
+    /// Milliseconds since 1970-01-01 00:00 UTC, by the server's clock.
+    pub time: u64,
+    pub from: Party,
+    pub to: Party,
+    pub text: String,
+}
+
+/// An end of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Party {
+    User(UserName),
+    /// Only as a recipient.
+    Everyone,
+    /// Only as a sender.
+    Server,
+    /// Whoever hears it.
+    You,
+}
+
+/// What stands at the beginning of what the server sent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Hear {
+    Wait,
+    Line {
+        used: usize,
+        line: FromServer,
+    },
+    /// This is no native server, or it has gone mad.
+    NotUnderstood,
+}
+
+/// Appends a request and its newline.
+pub fn encode(id: Option<RequestId>, ask: &Ask, out: &mut Vec<u8>) {
+    let line = |request: &'static str| RequestLine {
+        id: id.map(|id| id.0),
+        request: Some(request.into()),
+        ..RequestLine::default()
+    };
+    let line = match ask {
+        Ask::LogIn { resume, message, device } => RequestLine {
+            mechanism: Some(if *resume { "RESUME-SHA-256" } else { "SCRAM-SHA-256" }.into()),
+            message: Some(message.as_str().into()),
+            device: device.map(|(id, _)| id.to_string().into()),
+            shown: device.map(|(_, shown)| shown.0),
+            ..line("log-in")
+        },
+        Ask::Authenticate { message } => RequestLine { message: Some(message.as_str().into()), ..line("authenticate") },
+        Ask::LogOut => line("log-out"),
+        Ask::Message { to, text, counter, receipt } => RequestLine {
+            to: Some(to.as_str().into()),
+            text: Some(text.as_str().into()),
+            counter: *counter,
+            receipt: receipt.then_some(true),
+            ..line("message")
+        },
+        Ask::Broadcast { text, counter } => {
+            RequestLine { text: Some(text.as_str().into()), counter: *counter, ..line("broadcast") }
+        }
+        Ask::Acknowledge { number } => RequestLine { number: Some(number.0), ..line("acknowledge") },
+        Ask::Alive => line("alive"),
+        Ask::Online => line("online"),
+        Ask::Block { user } => RequestLine { user: Some(user.as_str().into()), ..line("block") },
+        Ask::Unblock { user } => RequestLine { user: Some(user.as_str().into()), ..line("unblock") },
+        Ask::Blocked => line("blocked"),
+        Ask::History { with, before, limit } => RequestLine {
+            with: with.as_ref().map(|user| user.as_str().into()),
+            before: before.map(|number| number.0),
+            limit: Some(*limit),
+            ..line("history")
+        },
+    };
+    serde_json::to_writer(&mut *out, &line).expect("strings and numbers can be written to memory");
+    out.push(b'\n');
+}
+
+/// Reads the line at the beginning of `bytes`.
+pub fn decode(bytes: &[u8]) -> Hear {
+    let (line, used) = match first_line(bytes, SERVER_LINE_BYTES_MAX) {
+        Line::Whole { line, used } => (line, used),
+        Line::Partial if bytes.first().is_some_and(|&b| b != b'{') => return Hear::NotUnderstood,
+        Line::Partial => return Hear::Wait,
+        Line::TooLong => return Hear::NotUnderstood,
+    };
+    let line = serde_json::from_slice::<ServerLine>(line).ok().and_then(from_server);
+    line.map_or(Hear::NotUnderstood, |line| Hear::Line { used, line })
+}
+
+fn from_server(mut line: ServerLine<'_>) -> Option<FromServer> {
+    if let Some(event) = line.event.take() {
+        return news(&event, line).map(FromServer::News);
+    }
+    let id = line.id.map(RequestId);
+    if let Some(code) = line.error {
+        let text = line.text.map(owned).unwrap_or_default();
+        return Some(FromServer::Answer { id, answer: Err(Problem { code: owned(code), text }) });
+    }
+    let reply = line.reply.take()?;
+    told(&reply, line).map(|told| FromServer::Answer { id, answer: Ok(told) })
+}
+
+fn told(reply: &str, line: ServerLine<'_>) -> Option<Told> {
+    let continues = line.continues.unwrap_or(false);
+    Some(match reply {
+        "challenge" => Told::Challenge { message: owned(line.message?) },
+        "logged-in" => Told::LoggedIn {
+            message: owned(line.message?),
+            user: name(line.user?)?,
+            heartbeat_timeout: Duration::from_secs(line.heartbeat_timeout?),
+            counter: line.counter?,
+            waiting: line.waiting?,
+        },
+        "logged-out" => Told::LoggedOut,
+        "accepted" => Told::Accepted {
+            number: Number(line.number?),
+            reach: match &*line.reach? {
+                "online" => ReachTold::Online,
+                "partial" => ReachTold::Partial,
+                _ => ReachTold::Queued,
+            },
+        },
+        "acknowledged" => Told::Acknowledged,
+        "alive" => Told::Alive,
+        "online" => Told::Online { users: names(line.users?)?, continues },
+        "blocked" => Told::Blocked { user: name(line.user?)? },
+        "unblocked" => Told::Unblocked { user: name(line.user?)? },
+        "block-list" => Told::BlockList { users: names(line.users?)?, continues },
+        "history" => Told::History {
+            messages: line
+                .messages?
+                .into_iter()
+                .map(|message| {
+                    Some(Heard {
+                        number: Number(message.number),
+                        time: message.time,
+                        from: party(message.from)?,
+                        to: party(message.to)?,
+                        text: owned(message.text),
+                    })
+                })
+                .collect::<Option<_>>()?,
+            more: line.more.unwrap_or(false),
+            continues,
+        },
+        _ => return None,
+    })
+}
+
+fn news(event: &str, line: ServerLine<'_>) -> Option<News> {
+    let heard = |line: ServerLine<'_>, to: Party| {
+        Some(News::Message(Heard {
+            number: Number(line.number?),
+            time: line.time?,
+            from: party(line.from?)?,
+            to,
+            text: owned(line.text?),
+        }))
+    };
+    Some(match event {
+        "message" | "note" => heard(line, Party::You)?,
+        "broadcast" => heard(line, Party::Everyone)?,
+        "online" => News::Online { user: name(line.user?)? },
+        "offline" => News::Offline { user: name(line.user?)? },
+        "delivered" => News::Delivered { number: Number(line.number?), to: name(line.to?)? },
+        "token" => News::Token(ResumeToken(unhex(&line.token?)?)),
+        "missed" => News::Missed { count: line.count? },
+        "closing" => News::Closing { reason: owned(line.reason?), text: line.text.map(owned).unwrap_or_default() },
+        _ => News::Unknown,
+    })
+}
+
+fn owned(text: Str<'_>) -> String {
+    text.0.into_owned()
+}
+
+fn name(text: Str<'_>) -> Option<UserName> {
+    UserName::parse(&text).ok()
+}
+
+fn names(texts: Vec<Str<'_>>) -> Option<Vec<UserName>> {
+    texts.into_iter().map(name).collect()
+}
+
+fn party(text: Str<'_>) -> Option<Party> {
+    match &*text {
+        "everyone" => Some(Party::Everyone),
+        "server" => Some(Party::Server),
+        _ => name(text).map(Party::User),
+    }
+}
+
+/// 64 hexadecimal digits for 32 bytes.
+pub(super) fn hex(bytes: &[u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The reverse of `hex`; `None` if it is anything else.
+pub fn unhex(digits: &str) -> Option<[u8; 32]> {
+    if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}

@@ -1,0 +1,369 @@
+//! The server's side of the native protocol: requests in, answers and events out.
+
+use serde::Serialize;
+
+use super::shape::{IdOnly, MessageLine, RequestLine, ServerLine, Str};
+use super::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
+use crate::hub::effect::{Answer, CloseReason, Event, Reach, Refusal, Reply};
+use crate::hub::id::{DeviceId, Number, RequestId};
+use crate::hub::input::{DeviceClaim, Mechanism, Request};
+use crate::hub::message::{HistoryPage, Message, Recipient, Sender};
+use crate::hub::name::UserName;
+use crate::hub::scram::{ClientFinal, ClientFirst};
+use crate::hub::text::{Text, TextError};
+use crate::wire::lines::{Line, first_line};
+use crate::wire::{Farewell, Step};
+
+/// The highest number that every JSON library keeps exact (RFC 8259, section 6).
+const INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// Why a line is no request.
+struct Malformed {
+    code: &'static str,
+    text: String,
+}
+
+/// Reads the next request; see `Protocol::decode`.
+pub(in crate::wire) fn decode(bytes: &[u8]) -> Step {
+    let (line, used) = match first_line(bytes, REQUEST_BYTES_MAX) {
+        Line::Whole { line, used } => (line, used),
+        Line::Partial => return Step::Wait,
+        Line::TooLong => return violation("too-long", format!("a request has at most {REQUEST_BYTES_MAX} bytes")),
+    };
+    if line.trim_ascii().is_empty() {
+        return Step::Refused { used, reply: Vec::new() };
+    }
+    let Ok(line) = std::str::from_utf8(line) else {
+        return violation("not-utf8", "a request is UTF-8".to_owned());
+    };
+    let fields = match serde_json::from_str::<RequestLine>(line) {
+        Ok(fields) => fields,
+        Err(error) if error.is_data() && line.trim_start().starts_with('{') => {
+            let id = serde_json::from_str::<IdOnly>(line).ok().and_then(|line| line.id);
+            return refused(used, id, Malformed { code: "bad-request", text: plain(&error) });
+        }
+        Err(error) => return violation("not-json", format!("a request is a JSON object on a line: {}", plain(&error))),
+    };
+    let id = fields.id;
+    if id.is_some_and(|id| id > INTEGER_MAX) {
+        return refused(used, None, Malformed { code: "bad-request", text: format!("'id' is at most {INTEGER_MAX}") });
+    }
+    match request(fields) {
+        Ok(request) => {
+            // These two may go without an id, and then without an answer.
+            if id.is_none() && !matches!(request, Request::Acknowledge(_) | Request::Alive) {
+                return refused(used, None, missing("id"));
+            }
+            Step::Request { used, id: id.map(RequestId), request }
+        }
+        Err(malformed) => refused(used, id, malformed),
+    }
+}
+
+fn request(fields: RequestLine<'_>) -> Result<Request, Malformed> {
+    let Some(word) = fields.request else { return Err(missing("request")) };
+    Ok(match &*word {
+        "log-in" => Request::LogIn {
+            mechanism: match need(fields.mechanism, "mechanism")?.as_ref() {
+                "SCRAM-SHA-256" => Mechanism::Password,
+                "RESUME-SHA-256" => Mechanism::Token,
+                _ => return Err(bad("'mechanism' is SCRAM-SHA-256 or RESUME-SHA-256")),
+            },
+            first: ClientFirst::parse(&need(fields.message, "message")?).map_err(bad)?,
+            device: match fields.device {
+                None => None,
+                Some(id) => Some(DeviceClaim {
+                    id: DeviceId::parse(&id).ok_or_else(|| bad("'device' is 32 hexadecimal digits"))?,
+                    shown: Number(bounded(fields.shown.unwrap_or(0), "shown")?),
+                }),
+            },
+        },
+        "authenticate" => Request::Authenticate(ClientFinal::parse(&need(fields.message, "message")?).map_err(bad)?),
+        "log-out" => Request::LogOut,
+        "message" => Request::Message {
+            to: name(need(fields.to, "to")?)?,
+            text: text(need(fields.text, "text")?)?,
+            counter: counter(fields.counter)?,
+            receipt: fields.receipt.unwrap_or(false),
+        },
+        "broadcast" => {
+            Request::Broadcast { text: text(need(fields.text, "text")?)?, counter: counter(fields.counter)? }
+        }
+        "acknowledge" => {
+            Request::Acknowledge(Number(bounded(fields.number.ok_or_else(|| missing("number"))?, "number")?))
+        }
+        "alive" => Request::Alive,
+        "online" => Request::Online,
+        "block" => Request::Block(name(need(fields.user, "user")?)?),
+        "unblock" => Request::Unblock(name(need(fields.user, "user")?)?),
+        "blocked" => Request::Blocked,
+        "history" => Request::History {
+            with: fields.with.map(name).transpose()?,
+            before: fields.before.map(|number| bounded(number, "before").map(Number)).transpose()?,
+            limit: match fields.limit.unwrap_or(HISTORY_LIMIT_DEFAULT) {
+                limit @ 1..=HISTORY_LIMIT_MAX => limit,
+                _ => {
+                    return Err(Malformed { code: "bad-request", text: format!("'limit' is 1 to {HISTORY_LIMIT_MAX}") });
+                }
+            },
+        },
+        _ => {
+            let text = "there is no such request; docs/PROTOCOL.md lists them".to_owned();
+            return Err(Malformed { code: "unknown-request", text });
+        }
+    })
+}
+
+fn need<'a>(field: Option<Str<'a>>, called: &'static str) -> Result<Str<'a>, Malformed> {
+    field.ok_or_else(|| missing(called))
+}
+
+fn missing(field: &'static str) -> Malformed {
+    Malformed { code: "bad-request", text: format!("the field '{field}' is missing") }
+}
+
+fn bad(text: &str) -> Malformed {
+    Malformed { code: "bad-request", text: text.to_owned() }
+}
+
+fn bounded(number: u64, field: &'static str) -> Result<u64, Malformed> {
+    if number > INTEGER_MAX {
+        return Err(Malformed { code: "bad-request", text: format!("'{field}' is at most {INTEGER_MAX}") });
+    }
+    Ok(number)
+}
+
+fn counter(counter: Option<u64>) -> Result<Option<u64>, Malformed> {
+    match counter {
+        Some(0) => Err(bad("'counter' begins at 1")),
+        Some(counter) => bounded(counter, "counter").map(Some),
+        None => Ok(None),
+    }
+}
+
+fn name(text: Str<'_>) -> Result<UserName, Malformed> {
+    UserName::parse(&text).map_err(|why| Malformed { code: "bad-name", text: why.to_string() })
+}
+
+fn text(text: Str<'_>) -> Result<Text, Malformed> {
+    Text::parse(&text).map_err(|why| {
+        let code = if why == TextError::TooLong { "text-too-long" } else { "bad-text" };
+        Malformed { code, text: why.to_string() }
+    })
+}
+
+/// What is wrong, without the place in the line: the line is not shown to anybody.
+fn plain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or_default().to_owned()
+}
+
+fn refused(used: usize, id: Option<u64>, why: Malformed) -> Step {
+    let mut reply = Vec::new();
+    error(id, why.code, why.text, &mut reply);
+    Step::Refused { used, reply }
+}
+
+fn violation(code: &'static str, text: String) -> Step {
+    let mut reply = Vec::new();
+    error(None, code, text, &mut reply);
+    Step::Violation { reply }
+}
+
+fn error(id: Option<u64>, code: &'static str, text: String, out: &mut Vec<u8>) {
+    write(&ServerLine { id, error: Some(code.into()), text: Some(text.into()), ..ServerLine::default() }, out);
+}
+
+/// Appends an object and its newline.
+fn write(line: &impl Serialize, out: &mut Vec<u8>) {
+    serde_json::to_writer(&mut *out, line).expect("strings and numbers can be written to memory");
+    out.push(b'\n');
+}
+
+/// See `Protocol::encode_answer`.
+pub(in crate::wire) fn encode_answer(id: Option<RequestId>, answer: &Answer, out: &mut Vec<u8>) {
+    let id = id.map(|id| id.0);
+    match answer {
+        Ok(Reply::Acknowledged | Reply::Alive) if id.is_none() => {}
+        Ok(reply) => encode_reply(id, reply, out),
+        Err(refusal) => {
+            let (code, text) = word(refusal);
+            error(id, code, text, out);
+        }
+    }
+}
+
+fn encode_reply(id: Option<u64>, reply: &Reply, out: &mut Vec<u8>) {
+    let line = |reply: &'static str| ServerLine { id, reply: Some(reply.into()), ..ServerLine::default() };
+    let line = match reply {
+        Reply::Challenge { message } => ServerLine { message: Some(message.as_str().into()), ..line("challenge") },
+        Reply::LoggedIn { message, user, heartbeat_timeout, counter, waiting } => ServerLine {
+            message: Some(message.as_str().into()),
+            user: Some(user.as_str().into()),
+            heartbeat_timeout: Some(heartbeat_timeout.as_secs()),
+            counter: Some(*counter),
+            waiting: Some(*waiting as u64),
+            ..line("logged-in")
+        },
+        Reply::LoggedOut => line("logged-out"),
+        Reply::Accepted { number, reach } => ServerLine {
+            number: Some(number.0),
+            reach: Some(
+                match reach {
+                    Reach::Online => "online",
+                    Reach::Queued => "queued",
+                    Reach::Partial => "partial",
+                }
+                .into(),
+            ),
+            ..line("accepted")
+        },
+        Reply::Acknowledged => line("acknowledged"),
+        Reply::Alive => line("alive"),
+        Reply::Blocked(user) => ServerLine { user: Some(user.as_str().into()), ..line("blocked") },
+        Reply::Unblocked(user) => ServerLine { user: Some(user.as_str().into()), ..line("unblocked") },
+        Reply::Online(users) => return encode_users("online", id, users, out),
+        Reply::BlockList(users) => return encode_users("block-list", id, users, out),
+        Reply::History(page) => return encode_history(id, page, out),
+    };
+    write(&line, out);
+}
+
+/// Room that a list has in a line: what is left of `SERVER_LINE_BYTES_MAX` when the rest of the object is written.
+const LIST_BYTES_MAX: usize = SERVER_LINE_BYTES_MAX - 256;
+
+fn encode_users(reply: &'static str, id: Option<u64>, users: &[UserName], out: &mut Vec<u8>) {
+    // A name is at most 32 bytes, two quotes and a comma.
+    const NAMES_MAX: usize = LIST_BYTES_MAX / 35;
+    let mut rest = users;
+    loop {
+        let (page, next) = rest.split_at(rest.len().min(NAMES_MAX));
+        rest = next;
+        let continues = (!rest.is_empty()).then_some(true);
+        let users = Some(page.iter().map(|user| user.as_str().into()).collect());
+        write(&ServerLine { id, reply: Some(reply.into()), users, continues, ..ServerLine::default() }, out);
+        if rest.is_empty() {
+            return;
+        }
+    }
+}
+
+fn encode_history(id: Option<u64>, page: &HistoryPage, out: &mut Vec<u8>) {
+    let mut rest = &page.messages[..];
+    loop {
+        // Escaping doubles a text at most: only newline, tab, quote and backslash need it.
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|message| {
+            bytes += 2 * message.text.bytes() + 200;
+            bytes <= LIST_BYTES_MAX
+        });
+        let (lines, next) = rest.split_at(fits.count());
+        rest = next;
+        let continues = (!rest.is_empty()).then_some(true);
+        let messages = Some(lines.iter().map(|message| message_line(message)).collect());
+        let more = rest.is_empty().then_some(page.more);
+        let reply = Some("history".into());
+        write(&ServerLine { id, reply, messages, more, continues, ..ServerLine::default() }, out);
+        if rest.is_empty() {
+            return;
+        }
+    }
+}
+
+fn message_line(message: &Message) -> MessageLine<'_> {
+    MessageLine {
+        number: message.number.0,
+        time: message.time.as_millis(),
+        from: sender(message).into(),
+        to: match &message.to {
+            Recipient::User(_, name) => name.as_str().into(),
+            Recipient::Everyone => "everyone".into(),
+        },
+        text: message.text.as_str().into(),
+    }
+}
+
+fn sender(message: &Message) -> &str {
+    match &message.from {
+        Sender::User(_, name) => name.as_str(),
+        Sender::Server => "server",
+    }
+}
+
+/// See `Protocol::encode_event`.
+pub(in crate::wire) fn encode_event(event: &Event, out: &mut Vec<u8>) {
+    let line = |event: &'static str| ServerLine { event: Some(event.into()), ..ServerLine::default() };
+    let line = match event {
+        Event::Message(message) => ServerLine {
+            number: Some(message.number.0),
+            time: Some(message.time.as_millis()),
+            from: Some(sender(message).into()),
+            text: Some(message.text.as_str().into()),
+            ..line(match (&message.from, &message.to) {
+                (Sender::Server, _) => "note",
+                (_, Recipient::User(..)) => "message",
+                (_, Recipient::Everyone) => "broadcast",
+            })
+        },
+        Event::Online(user) => ServerLine { user: Some(user.as_str().into()), ..line("online") },
+        Event::Offline(user) => ServerLine { user: Some(user.as_str().into()), ..line("offline") },
+        Event::Delivered { number, to } => {
+            ServerLine { number: Some(number.0), to: Some(to.as_str().into()), ..line("delivered") }
+        }
+        Event::Token(token) => ServerLine { token: Some(super::client::hex(&token.0).into()), ..line("token") },
+        Event::Missed { count } => ServerLine { count: Some(*count), ..line("missed") },
+        Event::Closing(reason) => {
+            let (reason, text) = match reason {
+                CloseReason::Displaced => ("displaced", "this device has logged in again elsewhere"),
+                CloseReason::Shutdown => ("shutdown", "the server stops"),
+                CloseReason::HeartbeatMissed => ("heartbeat", "the server has heard nothing for too long"),
+                CloseReason::AccountChanged => ("account", "the account or its password was changed; log in again"),
+            };
+            ServerLine { reason: Some(reason.into()), text: Some(text.into()), ..line("closing") }
+        }
+    };
+    write(&line, out);
+}
+
+/// See `Protocol::encode_farewell`.
+pub(in crate::wire) fn encode_farewell(farewell: Farewell, out: &mut Vec<u8>) {
+    let (code, text) = match farewell {
+        Farewell::TooSlow => ("too-slow", "nobody logged in in time"),
+        Farewell::TooMuch => ("too-much", "too much was sent before the log-in"),
+        Farewell::OutOfScope => ("out-of-scope", "unencrypted connections are not served to your address"),
+    };
+    error(None, code, text.to_owned(), out);
+}
+
+/// A refusal in this protocol's words: a code for programs, a text for people.
+fn word(refusal: &Refusal) -> (&'static str, String) {
+    let (code, text) = match refusal {
+        Refusal::LogInFirst => ("log-in-first", "log in first"),
+        Refusal::AlreadyLoggedIn => {
+            ("already-logged-in", "this connection is logged in already, or a log-in is under way")
+        }
+        Refusal::NoChallenge => ("no-challenge", "there is no challenge to answer: begin with 'log-in'"),
+        Refusal::NoDevice => ("no-device", "this needs a log-in that names a device"),
+        Refusal::NotAuthenticated => {
+            ("not-authenticated", "wrong name or password, or too many wrong tries: wait a minute after three")
+        }
+        Refusal::TokenRefused => ("token-refused", "the resume token is not valid any more: log in with the password"),
+        Refusal::BadExchange(why) => ("bad-exchange", *why),
+        Refusal::NoSuchUser(name) => return ("no-such-user", format!("there is no user {name}")),
+        Refusal::BlockedBy(name) => return ("blocked", format!("{name} has blocked you")),
+        Refusal::NotBlocked(name) => return ("not-blocked", format!("{name} is not blocked")),
+        Refusal::TooManyBlocked => ("too-many-blocked", "your block list is full: unblock somebody first"),
+        Refusal::CannotBlockYourself => ("cannot-block-yourself", "you can't block yourself"),
+        Refusal::QueueFull(name) => {
+            return ("queue-full", format!("too much waits for {name} already: try again when they have been online"));
+        }
+        Refusal::Conflict => ("conflict", "this counter was used for another message"),
+        Refusal::CounterTooOld => ("counter-too-old", "this counter is too far behind to be remembered"),
+        Refusal::NotStored => ("not-stored", "the server can't write to its disk: nothing was done, try again later"),
+        Refusal::HistoryUnavailable => {
+            ("history-unavailable", "the server can't read its history now: try again later")
+        }
+        Refusal::ShuttingDown => ("shutting-down", "the server stops"),
+    };
+    (code, text.to_owned())
+}

@@ -1,0 +1,166 @@
+//! The one shape that every line of the native protocol has: a flat object, in which each kind of line uses some fields.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// A string that borrows from the line where it can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Str<'a>(pub Cow<'a, str>);
+
+/// Every field that a request can have.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub struct RequestLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    #[serde(borrow)]
+    pub request: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub mechanism: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub message: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub device: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shown: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub to: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub text: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counter: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub user: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub with: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// Only the id of a line whose other fields can't be read.
+#[derive(Deserialize)]
+pub struct IdOnly {
+    pub id: Option<u64>,
+}
+
+/// Every field that a line of the server's can have.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub struct ServerLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub reply: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub error: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub event: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub message: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub from: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub to: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub user: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub reach: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub reason: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub token: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "heartbeat-timeout")]
+    pub heartbeat_timeout: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counter: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub users: Option<Vec<Str<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub messages: Option<Vec<MessageLine<'a>>>,
+    /// There are older messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub more: Option<bool>,
+    /// The answer goes on in another line with the same id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub continues: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub text: Option<Str<'a>>,
+}
+
+/// A message of the history.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct MessageLine<'a> {
+    pub number: u64,
+    pub time: u64,
+    #[serde(borrow)]
+    pub from: Str<'a>,
+    #[serde(borrow)]
+    pub to: Str<'a>,
+    #[serde(borrow)]
+    pub text: Str<'a>,
+}
+
+impl<'a> From<&'a str> for Str<'a> {
+    fn from(text: &'a str) -> Str<'a> {
+        Str(Cow::Borrowed(text))
+    }
+}
+
+impl From<String> for Str<'_> {
+    fn from(text: String) -> Self {
+        Str(Cow::Owned(text))
+    }
+}
+
+impl std::ops::Deref for Str<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for Str<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Str<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct StrVisitor;
+
+        impl<'de> Visitor<'de> for StrVisitor {
+            type Value = Str<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Str<'de>, E> {
+                Ok(Str(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Str<'de>, E> {
+                Ok(Str(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(StrVisitor)
+    }
+}

@@ -1,0 +1,59 @@
+//! Which protocol does a client speak? Decided from its first bytes, by one pure function.
+
+use super::Protocol;
+
+/// What a listener serves, and so what its first bytes can mean.
+#[derive(Clone, Copy, Debug)]
+pub struct Openings {
+    pub native: bool,
+}
+
+/// What the first bytes of a connection say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recognition {
+    This(Protocol),
+    /// No protocol that is served here begins like this.
+    None,
+    /// Too little is there to say.
+    Wait,
+}
+
+/// The line that a connection gets which speaks nothing that is served here.
+pub const NOT_UNDERSTOOD: &[u8] =
+    b"chatd: this is a chat server, and that is no protocol it speaks. Try: chat HOST PORT\n";
+
+/// Tells a protocol by its first bytes. `quiet`: nothing has come for a while, so that what is there may be all there is.
+/// White space before the native protocol's first object counts for nothing, as everywhere between its objects.
+pub fn recognise(bytes: &[u8], quiet: bool, openings: &Openings) -> Recognition {
+    let _ = quiet; // No protocol that is served so far begins with silence.
+    match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
+        None if bytes.len() < BLANK_BYTES_MAX => Recognition::Wait,
+        Some(b'{') if openings.native => Recognition::This(Protocol::Native),
+        _ => Recognition::None,
+    }
+}
+
+/// So much white space is no beginning.
+const BLANK_BYTES_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Openings = Openings { native: true };
+
+    #[test]
+    fn the_first_byte_that_says_something_decides() {
+        for quiet in [false, true] {
+            assert_eq!(recognise(b"", quiet, &ALL), Recognition::Wait);
+            assert_eq!(recognise(b"\r\n", quiet, &ALL), Recognition::Wait);
+            assert_eq!(recognise(b"{", quiet, &ALL), Recognition::This(Protocol::Native));
+            assert_eq!(recognise(b" \n{\"id\"", quiet, &ALL), Recognition::This(Protocol::Native));
+            for other in [&b"GET / HTTP/1.1"[..], b"\x16\x03\x01", b"\0\0", b"alive,bob", b"[", b"\xff"] {
+                assert_eq!(recognise(other, quiet, &ALL), Recognition::None, "{other:?}");
+            }
+        }
+        assert_eq!(recognise(b"{", false, &Openings { native: false }), Recognition::None);
+        assert_eq!(recognise(&[b' '; 64], false, &ALL), Recognition::None);
+    }
+}
