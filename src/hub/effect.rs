@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::change::Change;
 use super::credentials::Credential;
-use super::id::{ConnectionId, Number, RequestId};
+use super::id::{ConnectionId, LogId, Number, RequestId};
 use super::message::{HistoryPage, HistoryQuery, Message};
 use super::name::UserName;
+use super::scram::{SALT_BYTES, Verifier};
 
 /// One thing to do. Every id that it needs is in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +44,7 @@ pub enum Effect {
         how: Close,
     },
     /// Make verifiers of these on the worker; `Input::Derived` brings them.
-    Derive(Vec<Credential>),
+    Derive(Vec<Derivation>),
     /// Ask the store once everything up to this turn is in it; `Input::History` brings the answer.
     Query {
         connection: ConnectionId,
@@ -55,6 +56,22 @@ pub enum Effect {
         connection: ConnectionId,
         why: LogInFailure,
     },
+}
+
+/// A password that a verifier is to be made of: a job for the worker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Derivation {
+    pub credential: Credential,
+    pub salt: [u8; SALT_BYTES],
+    pub iterations: u32,
+}
+
+impl Derivation {
+    /// Slow, by `iterations`.
+    pub fn run(&self) -> (UserName, Arc<Verifier>) {
+        let verifier = Verifier::derive(self.credential.password(), self.salt, self.iterations);
+        (self.credential.name.clone(), Arc::new(verifier))
+    }
 }
 
 /// What becomes of an effect if its turn's changes can't be stored.
@@ -110,6 +127,9 @@ pub enum Reply {
         user: UserName,
         /// Without a sign of life for this long the server takes the client for gone.
         heartbeat_timeout: Duration,
+        /// Which log the numbers of messages belong to: another one, and what the client remembers having shown counts
+        /// for nothing.
+        log: LogId,
         /// The highest counter that this device has used; zero if none.
         counter: u64,
         /// How many messages wait for this device.
@@ -189,7 +209,7 @@ pub enum Event {
     },
     /// With this the device can log in again without the password, once.
     Token(ResumeToken),
-    /// So many messages were too many or too old to be kept for this device; history has them.
+    /// At least so many messages were too many to be kept for this device; history has them.
     Missed {
         count: u64,
     },

@@ -63,6 +63,32 @@ impl fmt::Debug for DeviceId {
     }
 }
 
+/// Tells one log of messages from another: a server that lost its data begins a new one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogId(pub u64);
+
+impl LogId {
+    /// Reads exactly 16 hexadecimal digits.
+    pub fn parse(hex: &str) -> Option<LogId> {
+        if hex.len() != 16 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        u64::from_str_radix(hex, 16).ok().map(LogId)
+    }
+}
+
+impl fmt::Display for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
 /// Where a connection comes from, as far as lock-out tells sources apart: an IPv4 address or an IPv6 /64.
 /// A peer's address has no `Display`, so that it can't slip into a text for somebody else.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::change::Change;
 use super::credentials::Credential;
-use super::id::{ConnectionId, DeviceId, Number, RequestId, Source};
+use super::id::{ConnectionId, DeviceId, LogId, Number, RequestId, Source};
 use super::message::HistoryPage;
 use super::name::UserName;
 use super::scram::{ClientFinal, ClientFirst, Verifier};
@@ -85,7 +85,8 @@ pub enum Mechanism {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceClaim {
     pub id: DeviceId,
-    pub shown: Number,
+    /// Up to which number of which log.
+    pub shown: Option<(LogId, Number)>,
 }
 
 /// What must hold for a request before its handler sees it.

@@ -92,9 +92,19 @@ impl StoredKeys {
         StoredKeys { stored_key: sha256(&client_key), server_key: hmac_sha256(&secret.0, b"Server Key") }
     }
 
-    /// What to keep of a resume token. It is as good as random, so no iterations are needed.
-    pub fn of_token(token: &ResumeToken) -> StoredKeys {
-        StoredKeys::of(&Secret(token.0))
+    /// What to keep of a resume token. It is as good as random, so no iterations are needed. `verifier` is the account's:
+    /// with another password the token is worth nothing, whenever that was changed.
+    pub fn of_token(token: &ResumeToken, verifier: &Verifier) -> StoredKeys {
+        StoredKeys::of(&Secret(token.0)).bound_to(verifier)
+    }
+
+    /// Mixes the account's keys in, or out again.
+    pub fn bound_to(&self, verifier: &Verifier) -> StoredKeys {
+        let account = &verifier.keys.stored_key;
+        StoredKeys {
+            stored_key: xor(&self.stored_key, &hmac_sha256(account, b"Token Stored Key")),
+            server_key: xor(&self.server_key, &hmac_sha256(account, b"Token Server Key")),
+        }
     }
 
     /// Keys that no secret fits, for names that nobody has: checking against them takes as long.
@@ -376,7 +386,11 @@ mod tests {
         let server = ServerExchange::new(&first, b"server", &[0; SALT_BYTES], 1);
         let challenge = client.challenge(server.message()).unwrap();
         let (message, signature) = client.prove(&challenge, &Secret::token(&token));
-        let answer = server.check(&ClientFinal::parse(&message).unwrap(), &StoredKeys::of_token(&token)).unwrap();
-        assert!(signature.matches(&answer));
+        let last = ClientFinal::parse(&message).unwrap();
+        let (account, changed) = (Verifier::derive("old", [0; 16], 1), Verifier::derive("new", [0; 16], 1));
+        let kept = StoredKeys::of_token(&token, &account);
+        assert_eq!(server.check(&last, &kept), None, "what is kept does not check without the account");
+        assert_eq!(server.check(&last, &kept.bound_to(&changed)), None);
+        assert!(signature.matches(&server.check(&last, &kept.bound_to(&account)).unwrap()));
     }
 }

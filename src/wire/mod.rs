@@ -8,7 +8,7 @@ pub mod recognise;
 
 pub use crate::hub::credentials::PASSWORD_BYTES_MAX;
 pub use crate::hub::effect::ResumeToken;
-pub use crate::hub::id::{DeviceId, Number, RequestId};
+pub use crate::hub::id::{DeviceId, LogId, Number, RequestId};
 pub use crate::hub::input::{DeviceClaim, Mechanism, Request};
 pub use crate::hub::name::{NameError, UserName};
 pub use crate::hub::scram;

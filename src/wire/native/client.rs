@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::SERVER_LINE_BYTES_MAX;
 use super::shape::{RequestLine, ServerLine, Str};
 use crate::hub::effect::ResumeToken;
-use crate::hub::id::{DeviceId, Number, RequestId};
+use crate::hub::id::{LogId, Number, RequestId};
+use crate::hub::input::DeviceClaim;
 use crate::hub::name::UserName;
 use crate::hub::text::Text;
 use crate::wire::lines::{Line, first_line};
@@ -13,7 +14,7 @@ use crate::wire::lines::{Line, first_line};
 /// A request, as a client sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    LogIn { resume: bool, message: String, device: Option<(DeviceId, Number)> },
+    LogIn { resume: bool, message: String, device: Option<DeviceClaim> },
     Authenticate { message: String },
     LogOut,
     Message { to: UserName, text: Text, counter: Option<u64>, receipt: bool },
@@ -48,6 +49,7 @@ pub enum Told {
         message: String,
         user: UserName,
         heartbeat_timeout: Duration,
+        log: LogId,
         counter: u64,
         waiting: u64,
     },
@@ -167,8 +169,9 @@ pub fn encode(id: Option<RequestId>, ask: &Ask, out: &mut Vec<u8>) {
         Ask::LogIn { resume, message, device } => RequestLine {
             mechanism: Some(if *resume { "RESUME-SHA-256" } else { "SCRAM-SHA-256" }.into()),
             message: Some(message.as_str().into()),
-            device: device.map(|(id, _)| id.to_string().into()),
-            shown: device.map(|(_, shown)| shown.0),
+            device: device.map(|device| device.id.to_string().into()),
+            log: device.and_then(|device| device.shown).map(|(log, _)| log.to_string().into()),
+            shown: device.and_then(|device| device.shown).map(|(_, shown)| shown.0),
             ..line("log-in")
         },
         Ask::Authenticate { message } => RequestLine { message: Some(message.as_str().into()), ..line("authenticate") },
@@ -233,6 +236,7 @@ fn told(reply: &str, line: ServerLine<'_>) -> Option<Told> {
             message: owned(line.message?),
             user: name(line.user?)?,
             heartbeat_timeout: Duration::from_secs(line.heartbeat_timeout?),
+            log: LogId::parse(&line.log?)?,
             counter: line.counter?,
             waiting: line.waiting?,
         },

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::shape::{IdOnly, MessageLine, RequestLine, ServerLine, Str};
 use super::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
 use crate::hub::effect::{Answer, CloseReason, Event, Reach, Refusal, Reply};
-use crate::hub::id::{DeviceId, Number, RequestId};
+use crate::hub::id::{DeviceId, LogId, Number, RequestId};
 use crate::hub::input::{DeviceClaim, Mechanism, Request};
 use crate::hub::message::{HistoryPage, Message, Recipient, Sender};
 use crate::hub::name::UserName;
@@ -74,7 +74,13 @@ fn request(fields: RequestLine<'_>) -> Result<Request, Malformed> {
                 None => None,
                 Some(id) => Some(DeviceClaim {
                     id: DeviceId::parse(&id).ok_or_else(|| bad("'device' is 32 hexadecimal digits"))?,
-                    shown: Number(bounded(fields.shown.unwrap_or(0), "shown")?),
+                    shown: match (fields.log, fields.shown) {
+                        (Some(log), Some(shown)) => {
+                            let log = LogId::parse(&log).ok_or_else(|| bad("'log' is 16 hexadecimal digits"))?;
+                            Some((log, Number(bounded(shown, "shown")?)))
+                        }
+                        _ => None,
+                    },
                 }),
             },
         },
@@ -103,7 +109,10 @@ fn request(fields: RequestLine<'_>) -> Result<Request, Malformed> {
             limit: match fields.limit.unwrap_or(HISTORY_LIMIT_DEFAULT) {
                 limit @ 1..=HISTORY_LIMIT_MAX => limit,
                 _ => {
-                    return Err(Malformed { code: "bad-request", text: format!("'limit' is 1 to {HISTORY_LIMIT_MAX}") });
+                    return Err(Malformed {
+                        code: "bad-request",
+                        text: format!("'limit' is 1 to {HISTORY_LIMIT_MAX}"),
+                    });
                 }
             },
         },
@@ -197,10 +206,11 @@ fn encode_reply(id: Option<u64>, reply: &Reply, out: &mut Vec<u8>) {
     let line = |reply: &'static str| ServerLine { id, reply: Some(reply.into()), ..ServerLine::default() };
     let line = match reply {
         Reply::Challenge { message } => ServerLine { message: Some(message.as_str().into()), ..line("challenge") },
-        Reply::LoggedIn { message, user, heartbeat_timeout, counter, waiting } => ServerLine {
+        Reply::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting } => ServerLine {
             message: Some(message.as_str().into()),
             user: Some(user.as_str().into()),
             heartbeat_timeout: Some(heartbeat_timeout.as_secs()),
+            log: Some(log.to_string().into()),
             counter: Some(*counter),
             waiting: Some(*waiting as u64),
             ..line("logged-in")

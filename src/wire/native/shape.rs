@@ -26,6 +26,8 @@ pub struct RequestLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shown: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub log: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
     pub to: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none", borrow)]
     pub text: Option<Str<'a>>,
@@ -82,6 +84,8 @@ pub struct ServerLine<'a> {
     pub token: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none", rename = "heartbeat-timeout")]
     pub heartbeat_timeout: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub log: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counter: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
