@@ -1,0 +1,10 @@
+//! The loop and everything that touches a socket: the only user of mio. No rule of the chat, no byte of a protocol.
+
+mod clock;
+mod connection;
+mod listener;
+pub mod queue;
+pub mod scope;
+pub mod server;
+pub mod slots;
+mod worker;
