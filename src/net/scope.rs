@@ -92,7 +92,11 @@ impl FromStr for Scope {
             _ if text.contains(['.', ':']) => {
                 Scope::Networks(text.split(',').map(|network| network.trim().parse()).collect::<Result<_, _>>()?)
             }
-            _ => return Err("a scope is off, loopback, private, any, or networks like 192.168.1.0/24,fd00::/8".to_owned()),
+            _ => {
+                return Err(
+                    "a scope is off, loopback, private, any, or networks like 192.168.1.0/24,fd00::/8".to_owned()
+                );
+            }
         })
     }
 }
@@ -125,8 +129,19 @@ mod tests {
 
     #[test]
     fn the_named_scopes() {
-        let inside = ["127.0.0.1", "::1", "10.1.2.3", "172.31.0.1", "192.168.0.1", "169.254.1.1", "fe80::1", "fd00::1",
-            "100.64.0.1", "100.127.255.255", "::ffff:10.0.0.1"];
+        let inside = [
+            "127.0.0.1",
+            "::1",
+            "10.1.2.3",
+            "172.31.0.1",
+            "192.168.0.1",
+            "169.254.1.1",
+            "fe80::1",
+            "fd00::1",
+            "100.64.0.1",
+            "100.127.255.255",
+            "::ffff:10.0.0.1",
+        ];
         for address in inside {
             assert!(contains("private", address), "{address}");
         }

@@ -174,11 +174,7 @@ pub enum Ended {
 
 impl Server {
     /// Listens, and starts the threads. `hub` makes the hub once the clock runs; what it wants stored is stored first.
-    pub fn start(
-        options: Options,
-        store: Opened,
-        hub: impl FnOnce(Now, &mut Outbox) -> Hub,
-    ) -> io::Result<Server> {
+    pub fn start(options: Options, store: Opened, hub: impl FnOnce(Now, &mut Outbox) -> Hub) -> io::Result<Server> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let mut socket = listen_on_first(&options.addresses)?;

@@ -273,9 +273,7 @@ fn has_work(connection: &Connection) -> bool {
     match connection.stage {
         Stage::Gone => false,
         Stage::Ending | Stage::Lingering => connection.readable,
-        Stage::Strange | Stage::LoggedIn => {
-            !is_paused(connection) && (connection.readable || has_request(connection))
-        }
+        Stage::Strange | Stage::LoggedIn => !is_paused(connection) && (connection.readable || has_request(connection)),
     }
 }
 
