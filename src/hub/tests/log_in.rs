@@ -153,7 +153,7 @@ fn a_token_works_once_and_only_for_its_device_and_user() {
     world.close(first);
     let connection = world.connect();
     let other_device = world.claim(2, 0);
-    let mut resume = |world: &mut World, user, claim| {
+    let resume = |world: &mut World, user, claim| {
         world.exchange(connection, user, Mechanism::Token, Some(claim), |_, _| Secret::token(&token))
     };
     assert_eq!(resume(&mut world, "alice", other_device).answer(), &Err(Refusal::TokenRefused));
