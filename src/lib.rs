@@ -1,2 +1,4 @@
+pub mod client;
 pub mod hub;
+pub mod net;
 pub mod wire;

@@ -1,0 +1,3 @@
+//! Sockets and the loops that serve them: the only user of mio.
+
+pub mod link;
