@@ -523,7 +523,7 @@ impl Completer for Completion {
 
 /// Where the word begins that ends the line, and what it can become.
 fn complete(line: &str, names: &BTreeSet<UserName>) -> (usize, Vec<String>) {
-    let start = line.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+    let start = line.trim_end_matches(|c: char| !c.is_whitespace()).len();
     let (before, word) = line.split_at(start);
     let candidates = match command::find(before.trim()) {
         _ if before.trim().is_empty() => {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::id::{ConnectionId, DeviceId, Number, RequestId, Source, UserId};
+use super::id::{DeviceId, Number, Source, UserId};
 use super::message::{Message, Origin, Recipient};
 use super::name::UserName;
 use super::scram::StoredKeys;
@@ -22,10 +22,7 @@ pub enum Change {
         name: UserName,
     },
     /// A message was accepted.
-    Message {
-        message: Arc<Message>,
-        asker: Option<Asker>,
-    },
+    Message(Arc<Message>),
     /// This message waited too long for its recipient.
     Expired {
         number: Number,
@@ -34,12 +31,10 @@ pub enum Change {
     Block {
         user: UserId,
         other: UserId,
-        asker: Asker,
     },
     Unblock {
         user: UserId,
         other: UserId,
-        asker: Asker,
     },
     /// The row of a device, new or changed.
     Device(Box<DeviceRow>),
@@ -70,13 +65,6 @@ pub enum Change {
     Forget {
         before: WallTime,
     },
-}
-
-/// Who asked for a change, and so who is told if it can't be stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asker {
-    pub connection: ConnectionId,
-    pub id: Option<RequestId>,
 }
 
 /// A device of a user's.

@@ -77,8 +77,10 @@ impl Derivation {
 /// What becomes of an effect if its turn's changes can't be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfLost {
-    /// It would be a lie now: it is not sent.
+    /// An event that would be a lie now: it is not sent.
     Drop,
+    /// A reply that would be a lie now: the asker gets `Refusal::NotStored` in its place.
+    Refuse,
     /// It is as true as before.
     Send,
 }

@@ -1,12 +1,321 @@
-//! The rules of the chat: pure, without socket, clock or disk.
+//! The rules of the chat: who gets in, who is there, what reaches whom.
+//!
+//! Pure: no socket, no mio, no SQLite, no clock. Time comes in with every call, randomness from one seeded generator, and
+//! the same inputs with the same seed give the same outputs, byte for byte. The contract stands in `input`, `effect` and
+//! `change`; one file a concern owns its state, its constants and its deadlines; `Hub` routes and does not decide.
 
+pub mod accounts;
 pub mod change;
 pub mod credentials;
+pub mod delivery;
+pub mod devices;
 pub mod effect;
+pub mod gate;
+pub mod history;
 pub mod id;
 pub mod input;
+pub mod lockout;
 pub mod message;
 pub mod name;
+pub mod presence;
 pub mod scram;
+pub mod sends;
+#[cfg(test)]
+mod tests;
 pub mod text;
 pub mod time;
+
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use accounts::Accounts;
+use change::{Change, Snapshot};
+use delivery::Delivery;
+use devices::Devices;
+use effect::{Answer, Effect, IfLost, Outbox, Refusal, Reply};
+use gate::Gate;
+use history::History;
+use id::{ConnectionId, RequestId};
+use input::{Input, Request};
+use lockout::Lockout;
+use name::UserName;
+use presence::Presence;
+use time::{Instant, Now};
+
+/// What the operator decides.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Without a sign of life for this long a client is gone.
+    pub heartbeat_timeout: Duration,
+    /// Wrong passwords for a name from one source before it is locked out.
+    pub password_tries: u32,
+    /// How long a lock-out lasts.
+    pub lockout: Duration,
+    /// How long a private message waits for its recipient.
+    pub queue_expiry: Duration,
+    /// How long history is kept.
+    pub history_kept: Duration,
+    /// The iteration count of password verifiers (RFC 7677, section 4).
+    pub scram_iterations: u32,
+    /// The passwords are public: log-ins from loopback only.
+    pub loopback_only: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            heartbeat_timeout: Duration::from_secs(35),
+            password_tries: 3,
+            lockout: Duration::from_secs(60),
+            queue_expiry: Duration::from_secs(30 * 24 * 3600),
+            history_kept: Duration::from_secs(365 * 24 * 3600),
+            scram_iterations: 32_768,
+            loopback_only: false,
+        }
+    }
+}
+
+/// The whole state of the chat.
+#[derive(Debug)]
+pub struct Hub {
+    config: Config,
+    rng: StdRng,
+    accounts: Accounts,
+    lockout: Lockout,
+    gate: Gate,
+    devices: Devices,
+    presence: Presence,
+    delivery: Delivery,
+    history: History,
+    /// Changes that were not stored and can't be told to anybody: tried again with the next flush.
+    unsaved: Vec<Change>,
+    retry_at: Option<Instant>,
+    stopping: bool,
+}
+
+/// How long after a failed commit the changes that must not be lost are tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// What a handler comes to.
+#[derive(Debug)]
+enum Answered {
+    Now(Answer, IfLost),
+    /// The answer has been given already, or comes with a later input.
+    Later,
+}
+
+impl Answered {
+    /// An answer that is true whatever the disk does.
+    fn reply(reply: Reply) -> Answered {
+        Answered::Now(Ok(reply), IfLost::Send)
+    }
+
+    /// An answer that promises that something is on disk.
+    fn stored(reply: Reply) -> Answered {
+        Answered::Now(Ok(reply), IfLost::Refuse)
+    }
+
+    fn refuse(refusal: Refusal) -> Answered {
+        Answered::Now(Err(refusal), IfLost::Send)
+    }
+
+    fn send(self, connection: ConnectionId, id: Option<RequestId>, out: &mut Outbox) {
+        if let Answered::Now(answer, if_lost) = self {
+            out.effects.push(Effect::Reply { connection, id, answer, if_lost });
+        }
+    }
+}
+
+impl Hub {
+    /// Takes up where `snapshot` ends. What has to be stored for that comes out first.
+    pub fn new(config: Config, seed: [u8; 32], snapshot: Snapshot, now: Now, out: &mut Outbox) -> Hub {
+        let mut rng = StdRng::from_seed(seed);
+        let secret = snapshot.secret.unwrap_or_else(|| {
+            let mut secret = [0; 32];
+            rng.fill_bytes(&mut secret);
+            out.changes.push(Change::Secret(secret));
+            secret
+        });
+        let left = snapshot.online.iter().map(|&user| Change::Left { user, last: snapshot.last });
+        out.changes.extend(left);
+        let devices = Devices::new(snapshot.devices, snapshot.last);
+        Hub {
+            accounts: Accounts::new(secret, snapshot.users),
+            lockout: Lockout::new(config.password_tries, config.lockout, snapshot.tries, snapshot.sources, now),
+            gate: Gate::new(snapshot.blocks),
+            presence: Presence::default(),
+            delivery: Delivery::new(snapshot.waiting, snapshot.sends, snapshot.last, &devices, now),
+            history: History::new(now.instant),
+            devices,
+            unsaved: Vec::new(),
+            retry_at: None,
+            stopping: false,
+            rng,
+            config,
+        }
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, now: Now, input: Input, out: &mut Outbox) {
+        match input {
+            Input::Connected { connection, source } => self.presence.connected(connection, source),
+            Input::Request { connection, id, request } => {
+                if self.presence.is_connected(connection) {
+                    self.request(now, connection, id, request, out).send(connection, id, out);
+                }
+            }
+            Input::Closed { connection } => self.leave(now, connection, out),
+            Input::Accounts(credentials) => self.read_accounts(now, credentials, out),
+            Input::Derived(verifiers) => self.derived(now, verifiers, out),
+            Input::History { connection, id, page } => self.tell_history(connection, id, page, out),
+            Input::CommitFailed(changes) => self.undo(now, changes, out),
+            Input::Shutdown => self.shut_down(now, out),
+        }
+    }
+
+    /// Time has passed. To be called at `poll_timeout`, or at any other time.
+    pub fn handle_timeout(&mut self, now: Now, out: &mut Outbox) {
+        self.expire_heartbeats(now, out);
+        if self.devices.flush_at().is_some_and(|at| at <= now.instant) {
+            self.devices.flush(&mut out.changes);
+        }
+        if self.retry_at.is_some_and(|at| at <= now.instant) {
+            self.retry_at = None;
+            out.changes.append(&mut self.unsaved);
+        }
+        if self.delivery.next_sweep() <= now.instant {
+            self.sweep(now, out);
+        }
+        if self.history.next_forget() <= now.instant {
+            self.forget_history(now, out);
+        }
+    }
+
+    /// When `handle_timeout` has something to do next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [
+            self.presence.next_heartbeat(),
+            self.devices.flush_at(),
+            self.retry_at,
+            Some(self.delivery.next_sweep()),
+            Some(self.history.next_forget()),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn request(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        id: Option<RequestId>,
+        request: Request,
+        out: &mut Outbox,
+    ) -> Answered {
+        if self.stopping {
+            return Answered::refuse(Refusal::ShuttingDown);
+        }
+        if let Err(refusal) = self.presence.check(connection, request.precondition(), now.instant) {
+            return Answered::refuse(refusal);
+        }
+        match request {
+            Request::LogIn { mechanism, first, device } => self.log_in(connection, id, mechanism, first, device, out),
+            Request::Authenticate(last) => self.authenticate(now, connection, id, &last, out),
+            Request::LogOut => self.log_out(now, connection, id, out),
+            Request::Message { to, text, counter, receipt } => {
+                self.message(now, connection, to, text, counter, receipt, out)
+            }
+            Request::Broadcast { text, counter } => self.broadcast(now, connection, text, counter, out),
+            Request::Acknowledge(number) => self.acknowledge(now, connection, number, out),
+            Request::Alive => Answered::reply(Reply::Alive),
+            Request::Online => self.asking(connection, |hub, user| hub.who_is_online(user)),
+            Request::Block(other) => self.asking(connection, |hub, user| hub.block(user, other, out)),
+            Request::Unblock(other) => self.asking(connection, |hub, user| hub.unblock(user, other, out)),
+            Request::Blocked => self.asking(connection, |hub, user| hub.block_list(user)),
+            Request::History { with, before, limit } => self.ask_history(connection, id, with, before, limit, out),
+        }
+    }
+
+    /// Runs a handler that needs to know only who asks.
+    fn asking(&mut self, connection: ConnectionId, handler: impl FnOnce(&mut Hub, id::UserId) -> Answered) -> Answered {
+        match self.presence.session(connection).map(|session| session.user) {
+            Some(user) => handler(self, user),
+            None => Answered::refuse(Refusal::LogInFirst),
+        }
+    }
+
+    fn block(&mut self, user: id::UserId, other: UserName, out: &mut Outbox) -> Answered {
+        let Some(other) = self.accounts.find_ever(&other) else {
+            return Answered::refuse(Refusal::NoSuchUser(other));
+        };
+        if other == user {
+            return Answered::refuse(Refusal::CannotBlockYourself);
+        }
+        if !self.gate.blocks(user, other) {
+            if self.gate.is_full(user) {
+                return Answered::refuse(Refusal::TooManyBlocked);
+            }
+            self.gate.block(user, other);
+            out.changes.push(Change::Block { user, other });
+        }
+        Answered::stored(Reply::Blocked(self.accounts.name(other).clone()))
+    }
+
+    fn unblock(&mut self, user: id::UserId, other: UserName, out: &mut Outbox) -> Answered {
+        let Some(other) = self.accounts.find_ever(&other) else {
+            return Answered::refuse(Refusal::NoSuchUser(other));
+        };
+        let name = self.accounts.name(other).clone();
+        if !self.gate.blocks(user, other) {
+            return Answered::refuse(Refusal::NotBlocked(name));
+        }
+        self.gate.unblock(user, other);
+        out.changes.push(Change::Unblock { user, other });
+        Answered::stored(Reply::Unblocked(name))
+    }
+
+    fn block_list(&mut self, user: id::UserId) -> Answered {
+        let mut names: Vec<UserName> =
+            self.gate.blocked_by(user).map(|other| self.accounts.name(other).clone()).collect();
+        names.sort();
+        Answered::reply(Reply::BlockList(names))
+    }
+
+    /// These changes are not on disk: the state goes back to what is. Who asked is told by net, since the replies that
+    /// promised something are void. Counters of failed log-ins stay in memory; cursors and names are written later.
+    fn undo(&mut self, now: Now, changes: Vec<Change>, out: &mut Outbox) {
+        for change in changes.into_iter().rev() {
+            match change {
+                Change::Message(message) => self.delivery.retract(&message),
+                Change::Block { user, other } => self.gate.unblock(user, other),
+                Change::Unblock { user, other } => self.gate.block(user, other),
+                Change::Device(row) => {
+                    // The client never got the token that this row may have brought.
+                    self.devices.set_token(row.user, row.device, None);
+                    self.devices.mark(row.user, row.device, now.instant);
+                }
+                Change::Secret(_)
+                | Change::User { .. }
+                | Change::Expired { .. }
+                | Change::DeviceForgotten { .. }
+                | Change::Arrived { .. }
+                | Change::Left { .. } => {
+                    self.unsaved.insert(0, change);
+                    self.retry_at.get_or_insert(now.instant + RETRY_AFTER);
+                }
+                Change::Tries(_) | Change::SourceKnown { .. } | Change::Forget { .. } => {}
+            }
+        }
+        self.rewind_all(out);
+    }
+
+    /// What always holds; panics where it doesn't. For tests and simulations.
+    pub fn check_invariants(&self) {
+        self.devices.check_invariants();
+        self.presence.check_invariants();
+        self.delivery.check_invariants();
+    }
+}

@@ -53,6 +53,13 @@ impl Protocol {
         }
     }
 
+    /// Whether `decode` would do anything but wait.
+    pub fn may_decode(self, bytes: &[u8]) -> bool {
+        match self {
+            Protocol::Native => bytes.contains(&b'\n') || bytes.len() >= self.request_bytes_max(),
+        }
+    }
+
     /// Appends the answer to a request. Nothing, where the protocol has no word for it.
     pub fn encode_answer(self, id: Option<RequestId>, answer: &Answer, out: &mut Vec<u8>) {
         match self {

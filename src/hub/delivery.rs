@@ -1,0 +1,575 @@
+//! Messages on their way: accepted, waiting, leaving, acknowledged, expired.
+//!
+//! A private message waits in its recipient's mailbox until every device of theirs has shown it. Broadcasts are one
+//! shared list. What is under way to a device is bounded by its window (`Flow`); the rest waits.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::change::{Change, PastSend};
+use super::devices::Devices;
+use super::effect::{Answer, Event, IfLost, Outbox, Reach, Refusal, Reply};
+use super::gate::Gate;
+use super::id::{ConnectionId, DeviceId, Number, UserId};
+use super::message::{Message, Origin, Recipient, Sender};
+use super::name::UserName;
+use super::presence::Flow;
+use super::sends::{Digest, Sends};
+use super::text::Text;
+use super::time::{Instant, Now, WallTime};
+use super::{Answered, Hub};
+
+/// Private messages that wait for a recipient who has shown them on no device. With more the sender gets an error.
+pub const QUEUE_MESSAGES_MAX: usize = 1000;
+/// The same in bytes of text.
+pub const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Broadcasts kept for devices that have not shown them. With more the oldest are dropped, and who was owed them is told.
+pub const BROADCASTS_MAX: usize = 1000;
+/// The same in bytes of text.
+pub const BROADCAST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How often expired messages and forgotten devices are looked for.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+
+/// A private message that some device of its recipient has not shown.
+#[derive(Debug)]
+struct Waiting {
+    message: Arc<Message>,
+    /// Who wants to know when it was delivered.
+    receipt: Option<ConnectionId>,
+}
+
+/// What waits for one user, by rising number.
+#[derive(Debug, Default)]
+struct Mailbox {
+    waiting: VecDeque<Waiting>,
+    bytes: usize,
+    /// Up to here everything was shown on one device at least.
+    shown: Number,
+    unshown: usize,
+    unshown_bytes: usize,
+    /// Messages up to here were dropped, though some device had not shown them.
+    dropped: Number,
+}
+
+/// All messages that are on their way.
+#[derive(Debug)]
+pub struct Delivery {
+    last: Number,
+    mailboxes: BTreeMap<UserId, Mailbox>,
+    broadcasts: VecDeque<Arc<Message>>,
+    broadcast_bytes: usize,
+    broadcasts_dropped: Number,
+    sends: Sends,
+    sweep_at: Instant,
+}
+
+impl Mailbox {
+    fn push(&mut self, waiting: Waiting) {
+        debug_assert!(self.waiting.back().is_none_or(|last| last.message.number < waiting.message.number));
+        let (number, bytes) = (waiting.message.number, waiting.message.text.bytes());
+        self.bytes += bytes;
+        if number > self.shown {
+            self.unshown += 1;
+            self.unshown_bytes += bytes;
+        }
+        self.waiting.push_back(waiting);
+    }
+
+    fn is_full_for(&self, text: &Text) -> bool {
+        self.unshown >= QUEUE_MESSAGES_MAX || self.unshown_bytes + text.bytes() > QUEUE_BYTES_MAX
+    }
+
+    /// What only slow devices still wait for must not cost without bound: the oldest of it goes.
+    fn drop_surplus(&mut self) {
+        while self.waiting.len() > 2 * QUEUE_MESSAGES_MAX || self.bytes > 2 * QUEUE_BYTES_MAX {
+            match self.waiting.front() {
+                Some(front) if front.message.number <= self.shown => self.dropped = front.message.number,
+                _ => return,
+            }
+            self.remove(0);
+        }
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Waiting> {
+        let removed = self.waiting.remove(index)?;
+        let bytes = removed.message.text.bytes();
+        self.bytes -= bytes;
+        if removed.message.number > self.shown {
+            self.unshown -= 1;
+            self.unshown_bytes -= bytes;
+        }
+        Some(removed)
+    }
+
+    /// The index of the first message after `number`.
+    fn after(&self, number: Number) -> usize {
+        self.waiting.partition_point(|waiting| waiting.message.number <= number)
+    }
+
+    /// Everything up to `number` was shown on some device. Comes back: who waits for a receipt of what.
+    fn show(&mut self, number: Number) -> Vec<(ConnectionId, Arc<Message>)> {
+        let mut receipts = Vec::new();
+        let (from, to) = (self.after(self.shown), self.after(number));
+        for waiting in self.waiting.range_mut(from..to.max(from)) {
+            self.unshown -= 1;
+            self.unshown_bytes -= waiting.message.text.bytes();
+            receipts.extend(waiting.receipt.take().map(|connection| (connection, Arc::clone(&waiting.message))));
+        }
+        self.shown = self.shown.max(number);
+        receipts
+    }
+}
+
+impl Delivery {
+    pub(super) fn new(
+        waiting: Vec<Arc<Message>>,
+        past: Vec<PastSend>,
+        last: Number,
+        devices: &Devices,
+        now: Now,
+    ) -> Delivery {
+        let answer = |send: &PastSend| -> Answer {
+            Ok(Reply::Accepted {
+                number: send.number,
+                reach: if send.to == Recipient::Everyone { Reach::Online } else { Reach::Queued },
+            })
+        };
+        let mut delivery = Delivery {
+            last,
+            mailboxes: BTreeMap::new(),
+            broadcasts: VecDeque::new(),
+            broadcast_bytes: 0,
+            broadcasts_dropped: Number(0),
+            sends: Sends::new(past, answer),
+            sweep_at: now.instant,
+        };
+        for message in waiting {
+            match message.recipient() {
+                Some(user) if devices.lowest_cursor(user).is_none_or(|cursor| message.number > cursor) => {
+                    let mailbox = delivery.mailbox(user, devices);
+                    mailbox.push(Waiting { message, receipt: None });
+                    mailbox.drop_surplus();
+                }
+                Some(_) => {}
+                None => delivery.keep_broadcast(message),
+            }
+        }
+        delivery
+    }
+
+    /// The number of the newest message.
+    pub fn last(&self) -> Number {
+        self.last
+    }
+
+    pub(super) fn highest_counter(&self, user: UserId, device: DeviceId) -> u64 {
+        self.sends.highest(user, device)
+    }
+
+    pub(super) fn next_sweep(&self) -> Instant {
+        self.sweep_at
+    }
+
+    fn mailbox(&mut self, user: UserId, devices: &Devices) -> &mut Mailbox {
+        self.mailboxes
+            .entry(user)
+            .or_insert_with(|| Mailbox { shown: devices.highest_cursor(user), ..Mailbox::default() })
+    }
+
+    fn keep_broadcast(&mut self, message: Arc<Message>) {
+        self.broadcast_bytes += message.text.bytes();
+        self.broadcasts.push_back(message);
+        while self.broadcasts.len() > BROADCASTS_MAX || self.broadcast_bytes > BROADCAST_BYTES_MAX {
+            let Some(oldest) = self.broadcasts.pop_front() else { return };
+            self.broadcast_bytes -= oldest.text.bytes();
+            self.broadcasts_dropped = oldest.number;
+        }
+    }
+
+    pub(super) fn forget_device(&mut self, user: UserId, device: DeviceId) {
+        self.sends.forget_device(user, device);
+    }
+
+    /// A cursor of the user's devices has moved: receipts are due, and what all have shown need not wait any more.
+    pub(super) fn cursor_moved(&mut self, user: UserId, devices: &Devices, out: &mut Outbox) {
+        let Some(mailbox) = self.mailboxes.get_mut(&user) else { return };
+        for (connection, message) in mailbox.show(devices.highest_cursor(user)) {
+            if let Recipient::User(_, to) = &message.to {
+                out.event(connection, Event::Delivered { number: message.number, to: to.clone() }, IfLost::Send);
+            }
+        }
+        if let Some(lowest) = devices.lowest_cursor(user) {
+            while mailbox.waiting.front().is_some_and(|front| front.message.number <= lowest) {
+                mailbox.remove(0);
+            }
+        }
+        if mailbox.waiting.is_empty() {
+            self.mailboxes.remove(&user);
+        }
+    }
+
+    /// The message is passed over: nobody will hear that it was delivered.
+    fn forget_receipt(&mut self, user: UserId, number: Number) {
+        let Some(mailbox) = self.mailboxes.get_mut(&user) else { return };
+        let index = mailbox.after(number).wrapping_sub(1);
+        if let Some(waiting) = mailbox.waiting.get_mut(index).filter(|waiting| waiting.message.number == number) {
+            waiting.receipt = None;
+        }
+    }
+
+    /// The message was not stored: it is nowhere.
+    pub(super) fn retract(&mut self, message: &Message) {
+        match message.recipient() {
+            Some(user) => {
+                if let Some(mailbox) = self.mailboxes.get_mut(&user) {
+                    let index = mailbox.after(message.number).wrapping_sub(1);
+                    if mailbox.waiting.get(index).is_some_and(|waiting| waiting.message.number == message.number) {
+                        mailbox.remove(index);
+                    }
+                    if mailbox.waiting.is_empty() {
+                        self.mailboxes.remove(&user);
+                    }
+                }
+            }
+            None => {
+                if self.broadcasts.back().is_some_and(|newest| newest.number == message.number) {
+                    self.broadcasts.pop_back();
+                    self.broadcast_bytes -= message.text.bytes();
+                }
+            }
+        }
+        if let (Some(user), Some(origin)) = (message.sender(), message.origin) {
+            self.sends.forget(user, origin);
+        }
+    }
+
+    pub(super) fn check_invariants(&self) {
+        for mailbox in self.mailboxes.values() {
+            let bytes = |waiting: &Waiting| waiting.message.text.bytes();
+            assert!(!mailbox.waiting.is_empty(), "an empty mailbox is none");
+            assert!(mailbox.waiting.iter().is_sorted_by_key(|waiting| waiting.message.number));
+            assert_eq!(mailbox.bytes, mailbox.waiting.iter().map(bytes).sum::<usize>());
+            let unshown = mailbox.waiting.range(mailbox.after(mailbox.shown)..);
+            assert_eq!(mailbox.unshown, unshown.len());
+            assert_eq!(mailbox.unshown_bytes, unshown.map(bytes).sum::<usize>());
+            assert!(mailbox.unshown <= QUEUE_MESSAGES_MAX && mailbox.unshown_bytes <= QUEUE_BYTES_MAX);
+        }
+        assert_eq!(self.broadcast_bytes, self.broadcasts.iter().map(|message| message.text.bytes()).sum::<usize>());
+        assert!(self.broadcasts.len() <= BROADCASTS_MAX);
+    }
+}
+
+/// The gate on leave: asked when a message is about to be sent to a device, whenever it was accepted.
+fn may_leave(gate: &Gate, message: &Message, to: UserId) -> bool {
+    message.sender().is_none_or(|from| gate.may_deliver(from, to))
+}
+
+impl Hub {
+    /// A private message.
+    pub(super) fn message(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        to: UserName,
+        text: Text,
+        counter: Option<u64>,
+        receipt: bool,
+        out: &mut Outbox,
+    ) -> Answered {
+        let Some((from, origin)) = self.sender(connection, counter) else {
+            return Answered::refuse(Refusal::LogInFirst);
+        };
+        let digest = Digest::of(Some(&to), &text);
+        if let Some(answer) = origin.and_then(|origin| self.delivery.sends.earlier(from, origin, digest)) {
+            return Answered::Now(answer, IfLost::Refuse);
+        }
+        let answer = self.accept_private(now, connection, from, origin, to, text, receipt, out);
+        if let Some(origin) = origin {
+            self.delivery.sends.record(from, origin, digest, answer.clone());
+        }
+        Answered::Now(answer, IfLost::Refuse)
+    }
+
+    #[allow(clippy::too_many_arguments)] // A message is what it is.
+    fn accept_private(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        from: UserId,
+        origin: Option<Origin>,
+        to: UserName,
+        text: Text,
+        receipt: bool,
+        out: &mut Outbox,
+    ) -> Answer {
+        let Some(recipient) = self.accounts.find(&to) else { return Err(Refusal::NoSuchUser(to)) };
+        let to = self.accounts.name(recipient).clone();
+        if self.accept(from, [recipient]) != Reach::Online {
+            return Err(Refusal::BlockedBy(to));
+        }
+        let mailbox = self.delivery.mailbox(recipient, &self.devices);
+        if mailbox.is_full_for(&text) {
+            return Err(Refusal::QueueFull(to));
+        }
+        let message = self.log(now, from, Recipient::User(recipient, to), text, origin, out);
+        self.wait_for(&message, recipient, receipt.then_some(connection), out);
+        let reach = if self.presence.is_online(recipient) { Reach::Online } else { Reach::Queued };
+        Ok(Reply::Accepted { number: message.number, reach })
+    }
+
+    /// A message to everyone who is online.
+    pub(super) fn broadcast(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        text: Text,
+        counter: Option<u64>,
+        out: &mut Outbox,
+    ) -> Answered {
+        let Some((from, origin)) = self.sender(connection, counter) else {
+            return Answered::refuse(Refusal::LogInFirst);
+        };
+        let digest = Digest::of(None, &text);
+        if let Some(answer) = origin.and_then(|origin| self.delivery.sends.earlier(from, origin, digest)) {
+            return Answered::Now(answer, IfLost::Refuse);
+        }
+        let reach = self.accept(from, self.presence.online().filter(|&user| user != from));
+        let message = self.log(now, from, Recipient::Everyone, text, origin, out);
+        self.delivery.keep_broadcast(Arc::clone(&message));
+        self.send_broadcast(&message, from, out);
+        let answer = Ok(Reply::Accepted { number: message.number, reach });
+        if let Some(origin) = origin {
+            self.delivery.sends.record(from, origin, digest, answer.clone());
+        }
+        Answered::Now(answer, IfLost::Refuse)
+    }
+
+    fn sender(&self, connection: ConnectionId, counter: Option<u64>) -> Option<(UserId, Option<Origin>)> {
+        let session = self.presence.session(connection)?;
+        let origin = session.device.zip(counter).map(|(device, counter)| Origin { device, counter });
+        Some((session.user, origin))
+    }
+
+    /// The gate on accept. `Online`: all of them may be reached; `Partial`: not all.
+    fn accept(&self, from: UserId, to: impl IntoIterator<Item = UserId>) -> Reach {
+        match to.into_iter().all(|to| self.gate.may_deliver(from, to)) {
+            true => Reach::Online,
+            false => Reach::Partial,
+        }
+    }
+
+    /// Writes a message into the log.
+    fn log(
+        &mut self,
+        now: Now,
+        from: UserId,
+        to: Recipient,
+        text: Text,
+        origin: Option<Origin>,
+        out: &mut Outbox,
+    ) -> Arc<Message> {
+        let from = Sender::User(from, self.accounts.name(from).clone());
+        self.append(Message { number: self.delivery.last.next(), time: now.wall, from, to, text, origin }, out)
+    }
+
+    fn append(&mut self, message: Message, out: &mut Outbox) -> Arc<Message> {
+        self.delivery.last = message.number;
+        let message = Arc::new(message);
+        out.changes.push(Change::Message(Arc::clone(&message)));
+        message
+    }
+
+    /// Puts a message into its recipient's mailbox and sends it to the devices that are there.
+    fn wait_for(&mut self, message: &Arc<Message>, to: UserId, receipt: Option<ConnectionId>, out: &mut Outbox) {
+        let mailbox = self.delivery.mailbox(to, &self.devices);
+        mailbox.push(Waiting { message: Arc::clone(message), receipt });
+        mailbox.drop_surplus();
+        for connection in self.presence.devices_of(to).to_vec() {
+            let Some(session) = self.presence.session_mut(connection) else { continue };
+            if session.flow.behind {
+                continue;
+            }
+            if self.gate_and_window(connection, message, to) {
+                out.event(connection, Event::Message(Arc::clone(message)), IfLost::Drop);
+            }
+        }
+    }
+
+    /// Asks the gate on leave, then the window. A message that may not leave is passed over.
+    fn gate_and_window(&mut self, connection: ConnectionId, message: &Message, to: UserId) -> bool {
+        let Some(session) = self.presence.session_mut(connection) else { return false };
+        if may_leave(&self.gate, message, to) {
+            return session.flow.take(message.number, message.text.bytes());
+        }
+        session.flow.next = message.number;
+        self.delivery.forget_receipt(to, message.number);
+        false
+    }
+
+    /// One event for all, and for each recipient nothing but a place in the list of recipients.
+    fn send_broadcast(&mut self, message: &Arc<Message>, from: UserId, out: &mut Outbox) {
+        let (gate, number, bytes) = (&self.gate, message.number, message.text.bytes());
+        let reached = self.presence.sessions_mut().filter_map(|(connection, session)| {
+            if session.device.is_none() || session.flow.behind || session.user == from {
+                return None;
+            }
+            if !may_leave(gate, message, session.user) {
+                session.flow.next = number;
+                return None;
+            }
+            session.flow.take(number, bytes).then_some(connection)
+        });
+        out.event_to_many(reached, || Event::Message(Arc::clone(message)), IfLost::Drop);
+    }
+
+    /// How many messages wait for a device.
+    pub(super) fn waiting(&self, user: UserId, device: DeviceId) -> usize {
+        let cursor = self.devices.cursor(user, device);
+        let private = self.delivery.mailboxes.get(&user).map_or(0, |mailbox| {
+            mailbox
+                .waiting
+                .range(mailbox.after(cursor)..)
+                .filter(|waiting| may_leave(&self.gate, &waiting.message, user))
+                .count()
+        });
+        let broadcasts = self.delivery.broadcasts.iter().rev().take_while(|message| message.number > cursor);
+        private
+            + broadcasts
+                .filter(|message| self.is_owed(message, user, device) && may_leave(&self.gate, message, user))
+                .count()
+    }
+
+    fn is_owed(&self, broadcast: &Message, user: UserId, device: DeviceId) -> bool {
+        broadcast.sender() != Some(user) && self.devices.was_there(user, device, broadcast.number)
+    }
+
+    /// Sends a device what waits for it, in order, as far as its window is open.
+    pub(super) fn pump(&mut self, connection: ConnectionId, out: &mut Outbox) {
+        let Some(session) = self.presence.session(connection) else { return };
+        let (user, Some(device)) = (session.user, session.device) else { return };
+        self.tell_missed(connection, user, device, session.flow.next, out);
+        loop {
+            let Some(next) = self.presence.session(connection).map(|session| session.flow.next) else { return };
+            let private =
+                self.delivery.mailboxes.get(&user).and_then(|mailbox| mailbox.waiting.get(mailbox.after(next)));
+            let private = private.map(|waiting| &waiting.message);
+            let after = self.delivery.broadcasts.partition_point(|message| message.number <= next);
+            let mut broadcasts = self.delivery.broadcasts.range(after..);
+            let broadcast = broadcasts.find(|message| self.is_owed(message, user, device));
+            let earliest = match (private, broadcast) {
+                (Some(private), Some(broadcast)) if broadcast.number < private.number => broadcast,
+                (Some(private), _) => private,
+                (None, Some(broadcast)) => broadcast,
+                (None, None) => break,
+            };
+            let message = Arc::clone(earliest);
+            if self.gate_and_window(connection, &message, user) {
+                out.event(connection, Event::Message(message), IfLost::Drop);
+            } else if self.presence.session(connection).is_some_and(|session| session.flow.next < message.number) {
+                return; // The window is closed.
+            }
+        }
+        let last = self.delivery.last;
+        if let Some(session) = self.presence.session_mut(connection) {
+            session.flow.behind = false;
+            session.flow.next = last;
+        }
+    }
+
+    /// Messages that were dropped before this device has shown them are gone; it is told so.
+    fn tell_missed(&self, connection: ConnectionId, user: UserId, device: DeviceId, next: Number, out: &mut Outbox) {
+        let dropped = self.delivery.mailboxes.get(&user).map_or(Number(0), |mailbox| mailbox.dropped);
+        let broadcasts = self.delivery.broadcasts_dropped;
+        let missed = u64::from(dropped > next)
+            + u64::from(broadcasts > next && self.devices.was_there(user, device, broadcasts));
+        if missed > 0 {
+            out.event(connection, Event::Missed { count: missed }, IfLost::Send);
+        }
+    }
+
+    /// Everything up to `number` was shown on the asking device.
+    pub(super) fn acknowledge(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        number: Number,
+        out: &mut Outbox,
+    ) -> Answered {
+        let Some(session) = self.presence.session_mut(connection) else {
+            return Answered::refuse(Refusal::LogInFirst);
+        };
+        let (user, Some(device)) = (session.user, session.device) else {
+            return Answered::refuse(Refusal::NoDevice);
+        };
+        // What was not sent can't have been shown.
+        let number = number.min(session.flow.last_sent);
+        let all_shown = number == session.flow.last_sent;
+        let cursor = if all_shown { session.flow.next } else { number };
+        let Flow { behind, .. } = session.flow;
+        let opened = session.flow.acknowledged(number);
+        if self.devices.advance(user, device, cursor, now.instant) {
+            self.delivery.cursor_moved(user, &self.devices, out);
+        }
+        if behind && opened {
+            self.pump(connection, out);
+        }
+        Answered::reply(Reply::Acknowledged)
+    }
+
+    /// Messages that have waited too long are given up; their senders get a note.
+    pub(super) fn sweep(&mut self, now: Now, out: &mut Outbox) {
+        self.delivery.sweep_at = now.instant + SWEEP_EVERY;
+        let keep = self.config.queue_expiry;
+        let mut notes = Vec::new();
+        for (&user, mailbox) in &mut self.delivery.mailboxes {
+            while mailbox.waiting.front().is_some_and(|front| now.wall.since(front.message.time) >= keep) {
+                let unshown = mailbox.waiting[0].message.number > mailbox.shown;
+                let Some(expired) = mailbox.remove(0) else { break };
+                if !unshown {
+                    continue;
+                }
+                out.changes.push(Change::Expired { number: expired.message.number });
+                if let Some(sender) = expired.message.sender().filter(|&sender| sender != user) {
+                    notes.push((sender, user, expired.message.time));
+                }
+            }
+        }
+        self.delivery.mailboxes.retain(|_, mailbox| !mailbox.waiting.is_empty());
+        for (sender, user, time) in notes {
+            self.note_expired(now, sender, user, time, out);
+        }
+        for (user, device) in self.devices.forget_unseen(now.wall, &mut out.changes) {
+            self.delivery.forget_device(user, device);
+            self.delivery.cursor_moved(user, &self.devices, out);
+        }
+    }
+
+    fn note_expired(&mut self, now: Now, sender: UserId, user: UserId, time: WallTime, out: &mut Outbox) {
+        let days = now.wall.since(time).as_secs() / 86_400;
+        let recipient = self.accounts.name(user);
+        let text = format!("Your message to {recipient} of {days} days ago was not delivered: it waited too long.");
+        let (Ok(text), true) = (Text::parse(&text), self.accounts.verifier(sender).is_some()) else { return };
+        if self.delivery.mailbox(sender, &self.devices).is_full_for(&text) {
+            return; // Too much waits for the sender already; history says that the message was not delivered.
+        }
+        let number = self.delivery.last.next();
+        let to = Recipient::User(sender, self.accounts.name(sender).clone());
+        let note = Message { number, time: now.wall, from: Sender::Server, to, text, origin: None };
+        let note = self.append(note, out);
+        self.wait_for(&note, sender, None, out);
+    }
+
+    /// Nothing of these turns was stored: what was sent meanwhile may not have left either, so every device begins anew
+    /// after its cursor. What does come twice is dropped by its number.
+    pub(super) fn rewind_all(&mut self, out: &mut Outbox) {
+        let connections: Vec<ConnectionId> = self.presence.sessions().map(|(connection, _)| connection).collect();
+        for connection in connections {
+            let Some(session) = self.presence.session_mut(connection) else { continue };
+            if let Some(device) = session.device {
+                session.flow.rewind(self.devices.cursor(session.user, device));
+                self.pump(connection, out);
+            }
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Lock-out: how often a name may be tried with a wrong password.
+//!
+//! Two counters. For a name and a source: after `tries` failures in a row nothing is checked for `duration`. For a name
+//! over all sources: after `OVERALL_TRIES` failures within `OVERALL_WINDOW` the sources that never succeeded are locked.
+//! Names that nobody has are counted too, so that nobody can tell. Trying while locked extends nothing, and live sessions
+//! are never touched. Knows names and sources, not accounts.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::change::TriesRow;
+use super::id::{Source, UserId};
+use super::name::UserName;
+use super::time::{Instant, Now, WallTime};
+
+/// Failures over all sources, within `OVERALL_WINDOW`, that lock strange sources out.
+pub const OVERALL_TRIES: usize = 30;
+pub const OVERALL_WINDOW: Duration = Duration::from_secs(600);
+/// Failures that did not lock are forgotten after this long without another.
+pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
+/// Counters kept at most. Beyond it the one that changed longest ago is forgotten.
+pub const COUNTERS_MAX: usize = 20_000;
+/// Sources remembered for an account as having succeeded; beyond it the oldest is forgotten.
+pub const SOURCES_MAX: usize = 32;
+
+type Key = (String, Option<Source>);
+
+/// Where one name stands, from one source or over all.
+#[derive(Debug)]
+struct Tries {
+    /// When the last failures happened, oldest first. Its length is the count.
+    failures: VecDeque<Instant>,
+    last_wall: WallTime,
+    locked: Option<(Instant, WallTime)>,
+    touched: Instant,
+}
+
+/// All counters.
+#[derive(Debug)]
+pub struct Lockout {
+    tries_max: usize,
+    duration: Duration,
+    counters: BTreeMap<Key, Tries>,
+    by_age: BTreeSet<(Instant, Key)>,
+    succeeded: BTreeMap<UserId, VecDeque<Source>>,
+}
+
+impl Lockout {
+    pub fn new(
+        tries_max: u32,
+        duration: Duration,
+        rows: Vec<TriesRow>,
+        sources: Vec<(UserId, Source, WallTime)>,
+        now: Now,
+    ) -> Lockout {
+        let mut lockout = Lockout {
+            tries_max: tries_max.max(1) as usize,
+            duration,
+            counters: BTreeMap::new(),
+            by_age: BTreeSet::new(),
+            succeeded: BTreeMap::new(),
+        };
+        for row in rows {
+            // The wall clock may have jumped while the server was down: no lock lasts longer than a fresh one.
+            let left = row.locked_until.map(|until| until.since(now.wall).min(duration));
+            let locked = left.filter(|left| !left.is_zero()).map(|left| (now.instant + left, now.wall + left));
+            let failures = std::iter::repeat_n(now.instant, (row.failures as usize).min(OVERALL_TRIES)).collect();
+            let tries = Tries { failures, last_wall: row.last, locked, touched: now.instant };
+            lockout.insert((row.name, row.source), tries);
+        }
+        let mut sources = sources;
+        sources.sort_by_key(|&(user, source, time)| (time, user, source));
+        for (user, source, _) in sources {
+            lockout.remember(user, source);
+        }
+        lockout
+    }
+
+    /// Must this try be left unchecked? `user`: the account, if there is one of that name.
+    pub fn is_locked(&self, name: &UserName, user: Option<UserId>, source: Source, now: Now) -> bool {
+        let locked = |source| {
+            let tries = self.counters.get(&(name.folded(), source));
+            tries.and_then(|tries| tries.locked).is_some_and(|(until, _)| now.instant < until)
+        };
+        locked(Some(source)) || (locked(None) && !self.has_succeeded(user, source))
+    }
+
+    /// A password was wrong.
+    pub(super) fn failed(&mut self, name: &UserName, source: Source, now: Now) -> [TriesRow; 2] {
+        [self.count(name, Some(source), now), self.count(name, None, now)]
+    }
+
+    /// A try that was not checked. What comes back only makes it take as long as one that was.
+    pub(super) fn left_unchecked(&self, name: &UserName, source: Source) -> [TriesRow; 2] {
+        [self.row((name.folded(), Some(source))), self.row((name.folded(), None))]
+    }
+
+    /// A password was right. Comes back: the counter to store, if there was one; and whether the source is new.
+    pub(super) fn succeeded(
+        &mut self,
+        name: &UserName,
+        user: UserId,
+        source: Source,
+        now: Now,
+    ) -> (Option<TriesRow>, bool) {
+        let key = (name.folded(), Some(source));
+        let row = self.remove(&key).map(|_| TriesRow {
+            name: key.0,
+            source: key.1,
+            failures: 0,
+            last: now.wall,
+            locked_until: None,
+        });
+        let new = !self.has_succeeded(Some(user), source);
+        if new {
+            self.remember(user, source);
+        }
+        (row, new)
+    }
+
+    fn has_succeeded(&self, user: Option<UserId>, source: Source) -> bool {
+        user.and_then(|user| self.succeeded.get(&user)).is_some_and(|sources| sources.contains(&source))
+    }
+
+    fn remember(&mut self, user: UserId, source: Source) {
+        let sources = self.succeeded.entry(user).or_default();
+        if sources.len() == SOURCES_MAX {
+            sources.pop_front();
+        }
+        sources.push_back(source);
+    }
+
+    fn count(&mut self, name: &UserName, source: Option<Source>, now: Now) -> TriesRow {
+        let key = (name.folded(), source);
+        let mut tries = self.remove(&key).unwrap_or(Tries {
+            failures: VecDeque::new(),
+            last_wall: now.wall,
+            locked: None,
+            touched: now.instant,
+        });
+        if tries.locked.is_some_and(|(until, _)| until <= now.instant) {
+            tries.locked = None;
+            tries.failures.clear();
+        }
+        let (window, bound) =
+            if source.is_some() { (FORGOTTEN_AFTER, self.tries_max) } else { (OVERALL_WINDOW, OVERALL_TRIES) };
+        while tries.failures.front().is_some_and(|&at| now.instant.since(at) >= window) {
+            tries.failures.pop_front();
+        }
+        tries.failures.push_back(now.instant);
+        tries.last_wall = now.wall;
+        tries.touched = now.instant;
+        if tries.failures.len() >= bound && tries.locked.is_none() {
+            tries.locked = Some((now.instant + self.duration, now.wall + self.duration));
+        }
+        while tries.failures.len() > bound {
+            tries.failures.pop_front();
+        }
+        self.insert(key.clone(), tries);
+        self.row(key)
+    }
+
+    fn row(&self, key: Key) -> TriesRow {
+        let tries = self.counters.get(&key);
+        TriesRow {
+            failures: tries.map_or(0, |tries| tries.failures.len() as u32),
+            last: tries.map_or(WallTime::default(), |tries| tries.last_wall),
+            locked_until: tries.and_then(|tries| tries.locked).map(|(_, wall)| wall),
+            name: key.0,
+            source: key.1,
+        }
+    }
+
+    fn insert(&mut self, key: Key, tries: Tries) {
+        if self.counters.len() >= COUNTERS_MAX
+            && let Some((_, oldest)) = self.by_age.pop_first()
+        {
+            self.counters.remove(&oldest);
+        }
+        self.by_age.insert((tries.touched, key.clone()));
+        self.counters.insert(key, tries);
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Tries> {
+        let tries = self.counters.remove(key)?;
+        self.by_age.remove(&(tries.touched, key.clone()));
+        Some(tries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const D: Duration = Duration::from_secs(60);
+    const USER: UserId = UserId(1);
+
+    fn at(micros: u64) -> Now {
+        Now { instant: Instant::from_micros(micros), wall: WallTime::from_millis(1_000_000 + micros / 1000) }
+    }
+
+    fn source(last: u8) -> Source {
+        Source::of([10, 0, 0, last].into())
+    }
+
+    fn alice() -> UserName {
+        UserName::parse("Alice").unwrap()
+    }
+
+    #[test]
+    fn three_failures_lock_one_source_for_exactly_the_duration() {
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        for i in 0..3 {
+            assert!(!lockout.is_locked(&alice(), Some(USER), source(1), at(i)));
+            lockout.failed(&alice(), source(1), at(i));
+        }
+        let end = 2 + D.as_micros() as u64;
+        assert!(lockout.is_locked(&alice(), Some(USER), source(1), at(2)));
+        assert!(lockout.is_locked(&alice(), Some(USER), source(1), at(end - 1)));
+        assert!(!lockout.is_locked(&alice(), Some(USER), source(1), at(end)));
+        assert!(!lockout.is_locked(&alice(), Some(USER), source(2), at(2)), "another source is not locked");
+        lockout.failed(&alice(), source(1), at(end));
+        assert!(!lockout.is_locked(&alice(), Some(USER), source(1), at(end)), "the count begins anew");
+    }
+
+    #[test]
+    fn a_success_resets_the_count() {
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        lockout.failed(&alice(), source(1), at(0));
+        lockout.failed(&alice(), source(1), at(0));
+        let (row, new) = lockout.succeeded(&alice(), USER, source(1), at(1));
+        assert_eq!((row.map(|row| row.failures), new), (Some(0), true));
+        lockout.failed(&alice(), source(1), at(2));
+        lockout.failed(&alice(), source(1), at(2));
+        assert!(!lockout.is_locked(&alice(), Some(USER), source(1), at(2)));
+        assert_eq!(lockout.succeeded(&alice(), USER, source(2), at(3)), (None, true));
+        assert_eq!(lockout.succeeded(&alice(), USER, source(2), at(3)), (None, false));
+    }
+
+    #[test]
+    fn thirty_failures_over_all_sources_lock_only_strangers() {
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        lockout.succeeded(&alice(), USER, source(200), at(0));
+        for i in 0..30 {
+            lockout.failed(&alice(), source(i), at(u64::from(i)));
+        }
+        assert!(lockout.is_locked(&alice(), Some(USER), source(100), at(29)));
+        assert!(!lockout.is_locked(&alice(), Some(USER), source(200), at(29)), "this one has succeeded before");
+        assert!(!lockout.is_locked(&alice(), Some(USER), source(100), at(29 + D.as_micros() as u64)));
+    }
+
+    #[test]
+    fn failures_over_all_sources_count_for_ten_minutes() {
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        for i in 0..29 {
+            lockout.failed(&alice(), source(i), at(0));
+        }
+        lockout.failed(&alice(), source(50), at(OVERALL_WINDOW.as_micros() as u64));
+        assert!(!lockout.is_locked(&alice(), None, source(100), at(OVERALL_WINDOW.as_micros() as u64)));
+    }
+
+    #[test]
+    fn a_lock_survives_a_restart_but_never_lasts_longer_than_a_fresh_one() {
+        let mut lockout = Lockout::new(1, D, vec![], vec![], at(0));
+        let [row, _] = lockout.failed(&alice(), source(1), at(0));
+        let again = Lockout::new(1, D, vec![row.clone()], vec![], at(10_000_000));
+        assert!(again.is_locked(&alice(), None, source(1), at(D.as_micros() as u64 - 1)));
+        assert!(!again.is_locked(&alice(), None, source(1), at(D.as_micros() as u64)));
+        let jumped_back = Now { instant: Instant::from_micros(0), wall: WallTime::from_millis(0) };
+        let again = Lockout::new(1, D, vec![row], vec![], jumped_back);
+        assert!(!again.is_locked(&alice(), None, source(1), at(D.as_micros() as u64)));
+    }
+
+    #[test]
+    fn counters_are_bounded() {
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        for i in 0..COUNTERS_MAX as u64 {
+            lockout.failed(&UserName::parse(&format!("u{i}")).unwrap(), source(1), at(i));
+        }
+        assert_eq!(lockout.counters.len(), COUNTERS_MAX);
+        assert_eq!(lockout.by_age.len(), COUNTERS_MAX);
+    }
+}

@@ -1,0 +1,406 @@
+//! Who is there: connections, sessions, heartbeats, and the notes that tell others.
+//!
+//! A user is online while a device of theirs is logged in. A session without a device (a one-shot command) makes nobody
+//! online, takes nothing from the queue and displaces nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::sync::Arc;
+
+use rand::Rng;
+
+use super::accounts::Challenged;
+use super::change::Change;
+use super::effect::{Close, CloseReason, Effect, Event, IfLost, Outbox, Refusal, Reply, ResumeToken};
+use super::id::{ConnectionId, DeviceId, Number, RequestId, Source, UserId};
+use super::input::{DeviceClaim, Precondition};
+use super::name::UserName;
+use super::scram::StoredKeys;
+use super::time::{Instant, Now};
+use super::{Answered, Hub};
+
+/// One client.
+#[derive(Debug)]
+pub struct Connection {
+    source: Source,
+    state: State,
+}
+
+/// How far a client has come.
+#[derive(Debug)]
+pub enum State {
+    New,
+    Challenged(Box<Challenged>),
+    LoggedIn(Session),
+}
+
+/// A log-in that holds.
+#[derive(Debug)]
+pub struct Session {
+    pub user: UserId,
+    pub device: Option<DeviceId>,
+    last_heard: Instant,
+    /// When its heartbeat is looked at next: its entry in `Presence::heartbeats`.
+    look_at: Instant,
+    pub flow: Flow,
+}
+
+/// How much is under way to a device. What does not fit into the window stays in its mailbox.
+#[derive(Debug, Default)]
+pub struct Flow {
+    /// Everything up to here was sent, or is not for it.
+    pub next: Number,
+    /// The last that was really sent.
+    pub last_sent: Number,
+    /// Once this is acknowledged, the window opens anew.
+    mark: Number,
+    messages: u32,
+    bytes: u32,
+    /// More waits than was sent.
+    pub behind: bool,
+}
+
+/// Messages that may be under way to a device without its acknowledgement: at most twice as many as this.
+pub const WINDOW_MESSAGES: u32 = 256;
+/// The same in bytes of text.
+pub const WINDOW_BYTES: u32 = 256 * 1024;
+
+impl Flow {
+    /// Takes a message into the window; or not, and then more waits.
+    pub(super) fn take(&mut self, number: Number, bytes: usize) -> bool {
+        if self.messages >= WINDOW_MESSAGES || self.bytes >= WINDOW_BYTES {
+            self.behind = true;
+            return false;
+        }
+        self.messages += 1;
+        self.bytes += bytes as u32;
+        self.next = number;
+        self.last_sent = number;
+        true
+    }
+
+    /// Everything up to `number` was acknowledged; says whether the window opened.
+    pub(super) fn acknowledged(&mut self, number: Number) -> bool {
+        if number < self.mark {
+            return false;
+        }
+        self.mark = self.last_sent;
+        self.messages = 0;
+        self.bytes = 0;
+        true
+    }
+
+    /// Begins anew after `cursor`: what was sent beyond it may not have arrived.
+    pub(super) fn rewind(&mut self, cursor: Number) {
+        *self = Flow { next: cursor, last_sent: cursor, mark: cursor, behind: true, ..Flow::default() };
+    }
+}
+
+/// All connections.
+#[derive(Debug, Default)]
+pub struct Presence {
+    connections: BTreeMap<ConnectionId, Connection>,
+    /// The sessions with a device, by user: who is here is online.
+    online: BTreeMap<UserId, Vec<ConnectionId>>,
+    /// A heartbeat may have been missed then. At most one entry a session; it is looked at anew when it comes up.
+    heartbeats: BTreeSet<(Instant, ConnectionId)>,
+}
+
+impl Presence {
+    pub fn is_online(&self, user: UserId) -> bool {
+        self.online.contains_key(&user)
+    }
+
+    /// Users who are online, by rising id.
+    pub fn online(&self) -> impl Iterator<Item = UserId> + '_ {
+        self.online.keys().copied()
+    }
+
+    /// The user's sessions with a device.
+    pub fn devices_of(&self, user: UserId) -> &[ConnectionId] {
+        self.online.get(&user).map_or(&[], Vec::as_slice)
+    }
+
+    /// All of the user's sessions, those without a device too.
+    pub fn sessions_of(&self, user: UserId) -> Vec<ConnectionId> {
+        self.sessions().filter(|(_, session)| session.user == user).map(|(connection, _)| connection).collect()
+    }
+
+    pub fn session(&self, connection: ConnectionId) -> Option<&Session> {
+        match &self.connections.get(&connection)?.state {
+            State::LoggedIn(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    pub(super) fn session_mut(&mut self, connection: ConnectionId) -> Option<&mut Session> {
+        match &mut self.connections.get_mut(&connection)?.state {
+            State::LoggedIn(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    pub(super) fn sessions(&self) -> impl Iterator<Item = (ConnectionId, &Session)> {
+        self.connections.iter().filter_map(|(&connection, found)| match &found.state {
+            State::LoggedIn(session) => Some((connection, session)),
+            _ => None,
+        })
+    }
+
+    pub(super) fn sessions_mut(&mut self) -> impl Iterator<Item = (ConnectionId, &mut Session)> {
+        self.connections.iter_mut().filter_map(|(&connection, found)| match &mut found.state {
+            State::LoggedIn(session) => Some((connection, session)),
+            _ => None,
+        })
+    }
+
+    pub(super) fn all(&self) -> Vec<ConnectionId> {
+        self.connections.keys().copied().collect()
+    }
+
+    pub(super) fn connected(&mut self, connection: ConnectionId, source: Source) {
+        self.connections.insert(connection, Connection { source, state: State::New });
+    }
+
+    pub(super) fn is_connected(&self, connection: ConnectionId) -> bool {
+        self.connections.contains_key(&connection)
+    }
+
+    pub(super) fn set_state(&mut self, connection: ConnectionId, state: State) {
+        if let Some(found) = self.connections.get_mut(&connection) {
+            found.state = state;
+        }
+    }
+
+    pub(super) fn take_challenged(&mut self, connection: ConnectionId) -> Option<(Source, Challenged)> {
+        let found = self.connections.get_mut(&connection)?;
+        match mem::replace(&mut found.state, State::New) {
+            State::Challenged(challenged) => Some((found.source, *challenged)),
+            other => {
+                found.state = other;
+                None
+            }
+        }
+    }
+
+    /// The one place where a request's precondition is checked. Who is logged in has shown a sign of life by asking.
+    pub(super) fn check(&mut self, connection: ConnectionId, needs: Precondition, now: Instant) -> Result<(), Refusal> {
+        let Some(found) = self.connections.get_mut(&connection) else { return Err(Refusal::LogInFirst) };
+        match (&mut found.state, needs) {
+            (State::LoggedIn(session), needs) => {
+                session.last_heard = now;
+                match needs {
+                    Precondition::LoggedOut | Precondition::Challenged => Err(Refusal::AlreadyLoggedIn),
+                    Precondition::Device if session.device.is_none() => Err(Refusal::NoDevice),
+                    Precondition::Device | Precondition::LoggedIn => Ok(()),
+                }
+            }
+            (_, Precondition::LoggedOut) | (State::Challenged(_), Precondition::Challenged) => Ok(()),
+            (_, Precondition::Challenged) => Err(Refusal::NoChallenge),
+            (_, Precondition::LoggedIn | Precondition::Device) => Err(Refusal::LogInFirst),
+        }
+    }
+
+    pub(super) fn next_heartbeat(&self) -> Option<Instant> {
+        self.heartbeats.first().map(|&(at, _)| at)
+    }
+
+    pub(super) fn check_invariants(&self) {
+        let mut online: BTreeMap<UserId, BTreeSet<ConnectionId>> = BTreeMap::new();
+        let mut sessions = BTreeSet::new();
+        for (connection, session) in self.sessions() {
+            sessions.insert(connection);
+            if session.device.is_some() {
+                online.entry(session.user).or_default().insert(connection);
+            }
+        }
+        let listed: BTreeMap<UserId, BTreeSet<ConnectionId>> =
+            self.online.iter().map(|(&user, list)| (user, list.iter().copied().collect())).collect();
+        assert_eq!(listed, online, "who is online is who has a session with a device");
+        let timed: Vec<ConnectionId> = self.heartbeats.iter().map(|&(_, connection)| connection).collect();
+        assert_eq!(timed.len(), sessions.len(), "one heartbeat a session");
+        assert_eq!(timed.into_iter().collect::<BTreeSet<_>>(), sessions);
+    }
+}
+
+impl Hub {
+    /// A log-in succeeded.
+    #[allow(clippy::too_many_arguments)] // A log-in is what it is: who, where, as what, in answer to what.
+    pub(super) fn begin_session(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        id: Option<RequestId>,
+        user: UserId,
+        claim: Option<DeviceClaim>,
+        message: String,
+        out: &mut Outbox,
+    ) -> Answered {
+        let device = claim.map(|claim| claim.id);
+        let came_online = device.is_some() && !self.presence.is_online(user);
+        if let Some(claim) = claim {
+            if let Some(older) = self.devices.connection(user, claim.id) {
+                self.end_session_quietly(now, older, CloseReason::Displaced, out);
+            }
+            if let Some((surplus, older)) = self.devices.surplus(user, claim.id) {
+                if let Some(older) = older {
+                    self.end_session_quietly(now, older, CloseReason::Displaced, out);
+                }
+                self.devices.forget(user, surplus, &mut out.changes);
+                self.delivery.forget_device(user, surplus);
+            }
+            let shown =
+                claim.shown.filter(|&(log, _)| log == self.accounts.log()).map_or(Number(0), |(_, shown)| shown);
+            self.devices.arrive(user, claim.id, connection, shown, self.delivery.last(), now.wall);
+            self.delivery.cursor_moved(user, &self.devices, out);
+        }
+        let mut flow = Flow::default();
+        if let Some(device) = device {
+            flow.rewind(self.devices.cursor(user, device));
+        }
+        let look_at = now.instant + self.config.heartbeat_timeout;
+        let session = Session { user, device, last_heard: now.instant, look_at, flow };
+        self.presence.set_state(connection, State::LoggedIn(session));
+        self.presence.heartbeats.insert((look_at, connection));
+        out.effects.push(Effect::Authenticated { connection });
+        let reply = Reply::LoggedIn {
+            message,
+            user: self.accounts.name(user).clone(),
+            heartbeat_timeout: self.config.heartbeat_timeout,
+            log: self.accounts.log(),
+            counter: device.map_or(0, |device| self.delivery.highest_counter(user, device)),
+            waiting: device.map_or(0, |device| self.waiting(user, device)),
+        };
+        Answered::reply(reply).send(connection, id, out);
+        if let Some(device) = device {
+            self.presence.online.entry(user).or_default().push(connection);
+            self.issue_token(connection, user, device, out);
+            self.devices.save(user, device, &mut out.changes);
+            if came_online {
+                out.changes.push(Change::Arrived { user, first: self.delivery.last().next() });
+                self.tell_others(user, Event::Online, out);
+            }
+            self.pump(connection, out);
+        }
+        Answered::Later
+    }
+
+    /// A token that serves once, in the place of the password.
+    fn issue_token(&mut self, connection: ConnectionId, user: UserId, device: DeviceId, out: &mut Outbox) {
+        let Some(verifier) = self.accounts.verifier(user).map(Arc::clone) else { return };
+        let mut token = ResumeToken([0; 32]);
+        self.rng.fill_bytes(&mut token.0);
+        self.devices.set_token(user, device, Some(StoredKeys::of_token(&token, &verifier)));
+        out.event(connection, Event::Token(token), IfLost::Drop);
+    }
+
+    /// Ends a session whose user goes on elsewhere: nobody is told that they left.
+    fn end_session_quietly(&mut self, now: Now, connection: ConnectionId, reason: CloseReason, out: &mut Outbox) {
+        out.event(connection, Event::Closing(reason), IfLost::Send);
+        out.effects.push(Effect::Close { connection, how: Close::Forced });
+        self.remove(now, connection, out);
+    }
+
+    pub(super) fn log_out(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        id: Option<RequestId>,
+        out: &mut Outbox,
+    ) -> Answered {
+        Answered::reply(Reply::LoggedOut).send(connection, id, out);
+        self.end_session(now, connection, None, Close::Orderly, out);
+        Answered::Later
+    }
+
+    /// The connection is gone, whatever it was.
+    pub(super) fn leave(&mut self, now: Now, connection: ConnectionId, out: &mut Outbox) {
+        if let Some(user) = self.remove(now, connection, out)
+            && !self.presence.is_online(user)
+        {
+            out.changes.push(Change::Left { user, last: self.delivery.last() });
+            self.tell_others(user, Event::Offline, out);
+        }
+    }
+
+    /// Takes a connection out of all tables. Comes back: whose device it was.
+    fn remove(&mut self, now: Now, connection: ConnectionId, out: &mut Outbox) -> Option<UserId> {
+        self.accounts.forget_connection(connection);
+        let State::LoggedIn(session) = self.presence.connections.remove(&connection)?.state else { return None };
+        let Presence { heartbeats, online, .. } = &mut self.presence;
+        heartbeats.remove(&(session.look_at, connection));
+        let device = session.device?;
+        if let Some(sessions) = online.get_mut(&session.user) {
+            sessions.retain(|&other| other != connection);
+            if sessions.is_empty() {
+                online.remove(&session.user);
+            }
+        }
+        if session.flow.last_sent <= self.devices.cursor(session.user, device) {
+            // Nothing is under way, so what was not for this device need not be looked at again.
+            self.devices.advance(session.user, device, session.flow.next, now.instant);
+            self.delivery.cursor_moved(session.user, &self.devices, out);
+        }
+        self.devices.depart(session.user, device, self.delivery.last(), now.wall);
+        self.devices.save(session.user, device, &mut out.changes);
+        Some(session.user)
+    }
+
+    /// A presence note to everybody who may see `subject`.
+    fn tell_others(&self, subject: UserId, event: impl FnOnce(UserName) -> Event, out: &mut Outbox) {
+        let others = self
+            .presence
+            .online
+            .iter()
+            .filter(|&(&viewer, _)| viewer != subject && self.gate.may_see(viewer, subject))
+            .flat_map(|(_, connections)| connections.iter().copied());
+        out.event_to_many(others, || event(self.accounts.name(subject).clone()), IfLost::Send);
+    }
+
+    /// Who is online, as far as `viewer` may see, without the viewer.
+    pub(super) fn who_is_online(&self, viewer: UserId) -> Answered {
+        let mut names: Vec<UserName> = self
+            .presence
+            .online()
+            .filter(|&subject| subject != viewer && self.gate.may_see(viewer, subject))
+            .map(|subject| self.accounts.name(subject).clone())
+            .collect();
+        names.sort();
+        Answered::reply(Reply::Online(names))
+    }
+
+    /// Ends the sessions that gave no sign of life.
+    pub(super) fn expire_heartbeats(&mut self, now: Now, out: &mut Outbox) {
+        while let Some(&(at, connection)) = self.presence.heartbeats.first() {
+            if at > now.instant {
+                return;
+            }
+            let timeout = self.config.heartbeat_timeout;
+            let Some(session) = self.presence.session_mut(connection) else { return };
+            let due = session.last_heard + timeout;
+            if due <= now.instant {
+                self.end_session(now, connection, Some(CloseReason::HeartbeatMissed), Close::Forced, out);
+            } else {
+                session.look_at = due;
+                self.presence.heartbeats.remove(&(at, connection));
+                self.presence.heartbeats.insert((due, connection));
+            }
+        }
+    }
+
+    /// The server stops: everyone is told, and what is known of devices is written.
+    pub(super) fn shut_down(&mut self, now: Now, out: &mut Outbox) {
+        self.stopping = true;
+        let all = self.presence.all();
+        out.event_to_many(all.iter().copied(), || Event::Closing(CloseReason::Shutdown), IfLost::Send);
+        for connection in all {
+            out.effects.push(Effect::Close { connection, how: Close::Forced });
+            if let Some(user) = self.remove(now, connection, out)
+                && !self.presence.is_online(user)
+            {
+                out.changes.push(Change::Left { user, last: self.delivery.last() });
+            }
+        }
+        self.devices.flush(&mut out.changes);
+    }
+}

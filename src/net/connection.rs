@@ -1,0 +1,167 @@
+//! One connection: a socket, what has come and was not understood yet, and what is to be written.
+
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{IpAddr, Shutdown};
+
+use mio::net::TcpStream;
+
+use super::queue::{BatchNumber, WriteQueue};
+use crate::hub::time::Instant;
+use crate::wire::Protocol;
+
+/// Pieces in one write.
+const PIECES_MAX: usize = 64;
+
+/// A connection in its slot.
+#[derive(Debug)]
+pub struct Connection {
+    pub stream: TcpStream,
+    pub address: IpAddr,
+    /// `None`: not recognised yet.
+    pub protocol: Option<Protocol>,
+    /// Bytes that have come and are no whole request yet.
+    pub inbound: Vec<u8>,
+    pub queue: WriteQueue,
+    pub stage: Stage,
+    /// It has to authenticate by then, or to be gone; its entry among the loop's deadlines.
+    pub deadline: Option<Instant>,
+    /// When it came: the time to authenticate counts from here.
+    pub came: Instant,
+    /// What it has said before its log-in, in bytes.
+    pub said: usize,
+    /// There may be more to read.
+    pub readable: bool,
+    /// The peer has closed its side.
+    pub read_closed: bool,
+    /// It stands in the list of those with work to do.
+    pub listed: bool,
+    /// It stands in the list of those to be written to.
+    pub dirty: bool,
+    /// It stands in the list of those that wait for a batch.
+    pub parked: bool,
+    /// Its answer needs the worker: it is not read until then.
+    pub suspended: bool,
+    /// Writable events are asked for.
+    pub watched: bool,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Nobody has logged in yet.
+    Strange,
+    LoggedIn,
+    /// What is in the queue is written, then the connection ends. The hub does not know it any more.
+    Ending,
+    /// Everything is written and our side is closed; what still comes is thrown away until the peer closes too.
+    Lingering,
+    /// To be freed at the end of the turn.
+    Gone,
+}
+
+/// What came of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrote {
+    /// Everything that may be written.
+    All,
+    /// The socket takes no more now.
+    Full,
+    /// There are more pieces than one write takes.
+    More,
+}
+
+impl Connection {
+    pub fn new(stream: TcpStream, address: IpAddr, now: Instant) -> Connection {
+        Connection {
+            stream,
+            address,
+            protocol: None,
+            inbound: Vec::new(),
+            queue: WriteQueue::default(),
+            stage: Stage::Strange,
+            deadline: None,
+            came: now,
+            said: 0,
+            readable: true,
+            read_closed: false,
+            listed: false,
+            dirty: false,
+            parked: false,
+            suspended: false,
+            watched: false,
+        }
+    }
+
+    /// Whether the hub hears of what comes.
+    pub fn is_served(&self) -> bool {
+        matches!(self.stage, Stage::Strange | Stage::LoggedIn)
+    }
+
+    /// Reads once into `buffer`. Afterwards `readable` says whether there may be more. Zero bytes: nothing has come, or,
+    /// if `read_closed` is set, the peer has closed.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(buffer) {
+                Ok(0) => {
+                    self.readable = false;
+                    self.read_closed = true;
+                    return Ok(0);
+                }
+                Ok(bytes) => {
+                    // A short read has emptied the socket, and what comes later is announced anew (epoll(7)); only the
+                    // end of the stream may have been announced already.
+                    self.readable = bytes == buffer.len() || self.read_closed;
+                    return Ok(bytes);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    return Ok(0);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Writes once what may leave, as much as fits into one write.
+    pub fn write(&mut self, persisted: BatchNumber) -> io::Result<Wrote> {
+        let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
+        let (mut count, mut bytes, mut more) = (0, 0, false);
+        for piece in self.queue.writable(persisted) {
+            if count == PIECES_MAX {
+                more = true;
+                break;
+            }
+            pieces[count] = IoSlice::new(piece);
+            count += 1;
+            bytes += piece.len();
+        }
+        if count == 0 {
+            return Ok(Wrote::All);
+        }
+        let written = loop {
+            let result = match pieces[..count] {
+                [one] => (&self.stream).write(&one),
+                _ => (&self.stream).write_vectored(&pieces[..count]),
+            };
+            match result {
+                Ok(written) => break written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Wrote::Full),
+                Err(error) => return Err(error),
+            }
+        };
+        self.queue.advance(written);
+        Ok(match written < bytes {
+            true => Wrote::Full,
+            false if more => Wrote::More,
+            false => Wrote::All,
+        })
+    }
+
+    /// Closes our side: the peer reads what was written, and then the end.
+    pub fn close_our_side(&mut self) {
+        // An error means that the peer is gone already, which the next read tells.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+}

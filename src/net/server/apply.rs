@@ -1,0 +1,195 @@
+//! Effects: what the hub wants is encoded, put into queues, and written, once a connection and turn.
+
+use super::*;
+use crate::hub::effect::{self, Effect, LogInFailure, Recipients};
+use crate::net::connection::Wrote;
+use crate::net::queue::IfLost;
+use crate::net::worker::Job;
+use crate::wire::Protocol;
+
+impl Server {
+    /// Applies the turn's effects, in order. Those of a turn that made changes wait for its batch.
+    pub(super) fn apply_effects(&mut self, now: Now) {
+        let mut outbox = std::mem::take(&mut self.outbox);
+        let batch = if outbox.changes.is_empty() { 0 } else { self.last_batch };
+        for effect in outbox.effects.iter() {
+            self.apply(now, effect, &outbox, batch);
+        }
+        outbox.clear();
+        self.outbox = outbox;
+    }
+
+    fn apply(&mut self, now: Now, effect: &Effect, outbox: &Outbox, batch: BatchNumber) {
+        match effect {
+            Effect::Reply { connection, id, answer, if_lost } => {
+                let Some(protocol) = self.connections.get(*connection).and_then(|found| found.protocol) else { return };
+                self.encode_buffer.clear();
+                protocol.encode_answer(*id, answer, &mut self.encode_buffer);
+                let bytes = self.encode_buffer.as_slice().into();
+                self.push(*connection, bytes, batch, fate(*if_lost, *id));
+            }
+            Effect::Event { to, event, if_lost } => {
+                // Encoded once a protocol, and shared.
+                let mut encoded: [Option<Arc<[u8]>>; Protocol::ALL.len()] = [const { None }; Protocol::ALL.len()];
+                if let Recipients::Many(range) = to {
+                    self.dirty.reserve(range.len());
+                }
+                for id in outbox.recipients(to) {
+                    let Some(protocol) = self.connections.get(id).and_then(|found| found.protocol) else { continue };
+                    let buffer = &mut self.encode_buffer;
+                    let bytes = encoded[protocol as usize].get_or_insert_with(|| {
+                        buffer.clear();
+                        protocol.encode_event(event, buffer);
+                        buffer.as_slice().into()
+                    });
+                    let bytes = Arc::clone(bytes);
+                    self.push(id, bytes, batch, fate(*if_lost, None));
+                }
+            }
+            Effect::Authenticated { connection } => {
+                if let Some(found) = self.connections.get_mut(*connection)
+                    && found.stage == Stage::Strange
+                {
+                    found.stage = Stage::LoggedIn;
+                    self.set_deadline(*connection, None);
+                }
+            }
+            // Held since the request was handled; said again here only for the order of things.
+            Effect::Suspend { .. } => {}
+            Effect::Unsuspend { connection } => {
+                if let Some(found) = self.connections.get_mut(*connection) {
+                    found.suspended = false;
+                }
+                self.list_if_has_work(*connection);
+            }
+            // How the peer is told depends on its protocol: native clients notice an orderly close.
+            Effect::Close { connection, how: _ } => self.begin_ending(now, *connection),
+            Effect::Derive(derivations) => self.worker.submit(Job::Derive(derivations.clone())),
+            Effect::Query { connection, id, query } => {
+                let query = Query { connection: *connection, id: *id, query: query.clone() };
+                self.queries.push_back((self.last_batch, query));
+            }
+            Effect::LogInFailed { connection, why } => {
+                if let Some(found) = self.connections.get(*connection) {
+                    let why = match why {
+                        LogInFailure::UnknownName => "unknown name",
+                        LogInFailure::WrongPassword => "wrong password",
+                        LogInFailure::LockedOut => "locked out",
+                        LogInFailure::StaleToken => "stale resume token",
+                        LogInFailure::NotFromHere => "the shipped passwords work from loopback only",
+                    };
+                    log::warn!("log-in failed from {}: {why}", found.address.to_canonical());
+                }
+            }
+        }
+    }
+
+    /// A suspension holds at once, not only at the end of the turn.
+    pub(super) fn note_suspensions(&mut self) {
+        if let Some(Effect::Suspend { connection }) = self.outbox.effects.last()
+            && let Some(found) = self.connections.get_mut(*connection)
+        {
+            found.suspended = true;
+        }
+    }
+
+    /// Appends to a connection's queue. Who does not read what they asked for is ended here.
+    pub(super) fn push(&mut self, id: ConnectionId, bytes: Arc<[u8]>, batch: BatchNumber, if_lost: IfLost) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if !connection.is_served() || bytes.is_empty() {
+            return;
+        }
+        let max = if connection.stage == Stage::Strange { STRANGE_BYTES_MAX } else { OUT_BYTES_MAX };
+        let after = connection.queue.bytes() + bytes.len();
+        if after > max || self.out_bytes + bytes.len() > ALL_OUT_BYTES_MAX {
+            log::debug!("a connection does not read what is sent to it: closed");
+            self.overflowed.push(id);
+            return;
+        }
+        self.out_bytes += bytes.len();
+        connection.queue.push(bytes, batch, if_lost);
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// Writes to everybody who has something to be written, once.
+    pub(super) fn write_dirty(&mut self, now: Now) -> bool {
+        for id in std::mem::take(&mut self.overflowed) {
+            if self.connections.get(id).is_some_and(Connection::is_served) {
+                self.hub.handle(now, Input::Closed { connection: id }, &mut self.outbox);
+            }
+            self.drop_connection(id);
+        }
+        let mut dirty = std::mem::take(&mut self.dirty);
+        let progress = !dirty.is_empty();
+        let mut again = std::mem::take(&mut self.dirty_again);
+        for id in dirty.drain(..) {
+            if self.write(now, id) == Some(Wrote::More) {
+                again.push(id);
+            }
+        }
+        self.dirty_again = dirty;
+        self.dirty = again;
+        progress
+    }
+
+    fn write(&mut self, now: Now, id: ConnectionId) -> Option<Wrote> {
+        let connection = self.connections.get_mut(id)?;
+        connection.dirty = false;
+        if matches!(connection.stage, Stage::Gone | Stage::Lingering) {
+            return None;
+        }
+        let before = connection.queue.bytes();
+        let wrote = match connection.write(self.persisted) {
+            Ok(wrote) => wrote,
+            Err(error) => {
+                log::debug!("a connection failed: {error}");
+                if connection.is_served() {
+                    self.hub.handle(now, Input::Closed { connection: id }, &mut self.outbox);
+                }
+                self.drop_connection(id);
+                return None;
+            }
+        };
+        self.out_bytes -= before - connection.queue.bytes();
+        connection.dirty = wrote == Wrote::More;
+        // Writable events are asked for only while something is left that the socket did not take.
+        let watch = wrote == Wrote::Full;
+        if watch != connection.watched {
+            connection.watched = watch;
+            let interest = if watch { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+            if let Err(error) = self.poll.registry().reregister(&mut connection.stream, token_of(id), interest) {
+                log::warn!("a connection could not be watched: {error}");
+                self.drop_connection(id);
+                return None;
+            }
+        }
+        if let Some(batch) = connection.queue.waits_for(self.persisted)
+            && !connection.parked
+        {
+            connection.parked = true;
+            self.parked.push_back((batch, id));
+        }
+        if connection.stage == Stage::Ending && connection.queue.is_empty() {
+            connection.stage = Stage::Lingering;
+            connection.close_our_side();
+            if connection.read_closed {
+                self.drop_connection(id);
+            } else {
+                self.set_deadline(id, Some(now.instant + LINGER));
+            }
+        }
+        self.list_if_has_work(id);
+        Some(wrote)
+    }
+}
+
+fn fate(if_lost: effect::IfLost, id: Option<RequestId>) -> IfLost {
+    match if_lost {
+        effect::IfLost::Send => IfLost::Send,
+        effect::IfLost::Drop => IfLost::Drop,
+        effect::IfLost::Refuse => IfLost::Refuse(id),
+    }
+}

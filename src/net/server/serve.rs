@@ -1,0 +1,286 @@
+//! Reading: bytes become requests, requests go to the hub. Who says nothing, too much or nonsense is ended here.
+
+use super::*;
+use crate::hub::id::Source;
+use crate::net::queue::IfLost;
+use crate::wire::recognise::{NOT_UNDERSTOOD, Openings, Recognition, recognise};
+use crate::wire::{Farewell, Protocol, Step};
+
+/// What is served on the main port.
+const OPENINGS: Openings = Openings { native: true };
+
+impl Server {
+    /// One round: everybody on the ready list is served once, a bounded amount.
+    pub(super) fn serve_ready(&mut self, now: Now) -> bool {
+        if self.is_congested() {
+            return false;
+        }
+        let mut progress = false;
+        for _ in 0..self.ready.len() {
+            let Some(id) = self.ready.pop_front() else { break };
+            let Some(connection) = self.connections.get_mut(id) else { continue };
+            connection.listed = false;
+            progress = true;
+            self.serve(now, id);
+            if let Some(connection) = self.connections.get_mut(id)
+                && has_work(connection)
+                && !connection.listed
+            {
+                connection.listed = true;
+                self.ready.push_back(id);
+            }
+        }
+        progress
+    }
+
+    /// Puts a connection on the ready list if it has work left that it could not do before.
+    pub(super) fn list_if_has_work(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && !connection.listed
+            && has_work(connection)
+        {
+            connection.listed = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    fn serve(&mut self, now: Now, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        match connection.stage {
+            Stage::Gone => return,
+            Stage::Ending | Stage::Lingering => return self.discard(id),
+            Stage::Strange | Stage::LoggedIn => {}
+        }
+        if is_paused(connection) {
+            return;
+        }
+        let mut budget = REQUESTS_A_TURN;
+        if !connection.inbound.is_empty() {
+            let mut inbound = std::mem::take(&mut connection.inbound);
+            let used = self.decode(now, id, &inbound, &mut budget);
+            inbound.drain(..used);
+            self.keep(id, inbound);
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if budget == 0 || !connection.readable || !connection.is_served() || is_paused(connection) {
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        match connection.read(&mut buffer) {
+            Ok(0) if connection.read_closed => self.vanished(now, id),
+            Ok(0) => {}
+            Ok(bytes) if connection.inbound.is_empty() => {
+                let used = self.decode(now, id, &buffer[..bytes], &mut budget);
+                self.keep(id, buffer[used..bytes].to_vec());
+            }
+            Ok(bytes) => {
+                let mut inbound = std::mem::take(&mut connection.inbound);
+                inbound.extend_from_slice(&buffer[..bytes]);
+                let used = self.decode(now, id, &inbound, &mut budget);
+                inbound.drain(..used);
+                self.keep(id, inbound);
+            }
+            Err(error) => {
+                log::debug!("a connection failed: {error}");
+                self.vanished(now, id);
+            }
+        }
+        self.read_buffer = buffer;
+    }
+
+    /// Keeps what is no whole request yet.
+    fn keep(&mut self, id: ConnectionId, mut rest: Vec<u8>) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.is_served() {
+            rest.shrink_to_fit();
+            connection.inbound = rest;
+        }
+    }
+
+    /// Handles the requests at the beginning of `bytes`, as many as `budget` allows. Comes back: how many bytes they took.
+    fn decode(&mut self, now: Now, id: ConnectionId, bytes: &[u8], budget: &mut usize) -> usize {
+        let mut used = 0;
+        while *budget > 0 {
+            let Some(connection) = self.connections.get_mut(id) else { return used };
+            if !connection.is_served() || is_paused(connection) {
+                return used;
+            }
+            let rest = &bytes[used..];
+            if connection.protocol.is_none() && !self.recognise(now, id, rest) {
+                return used;
+            }
+            let Some(connection) = self.connections.get_mut(id) else { return used };
+            let Some(protocol) = connection.protocol else { return used };
+            let strange = connection.stage == Stage::Strange;
+            if strange && connection.said + rest.len().min(STRANGE_BYTES_MAX) > STRANGE_BYTES_MAX {
+                self.farewell(now, id, protocol, Farewell::TooMuch);
+                return used;
+            }
+            let taken = match protocol.decode(rest) {
+                Step::Wait => return used,
+                Step::Request { used, id: request_id, request } => {
+                    self.hub.handle(now, Input::Request { connection: id, id: request_id, request }, &mut self.outbox);
+                    // A suspension has to hold before the next request is looked at.
+                    self.note_suspensions();
+                    used
+                }
+                Step::Refused { used, reply } => {
+                    self.push(id, reply.into(), 0, IfLost::Send);
+                    used
+                }
+                Step::Violation { reply } => {
+                    self.push(id, reply.into(), 0, IfLost::Send);
+                    self.end(now, id);
+                    return used;
+                }
+            };
+            used += taken;
+            *budget -= 1;
+            if strange {
+                self.said(now, id, taken);
+            }
+        }
+        used
+    }
+
+    /// Somebody who has not logged in has said something: the time for the next step begins.
+    fn said(&mut self, now: Now, id: ConnectionId, bytes: usize) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.said += bytes;
+        let at = (now.instant + NEXT_MESSAGE_WITHIN).min(connection.came + LOG_IN_WITHIN);
+        self.set_deadline(id, Some(at));
+    }
+
+    fn recognise(&mut self, now: Now, id: ConnectionId, bytes: &[u8]) -> bool {
+        let Some(connection) = self.connections.get_mut(id) else { return false };
+        let address = connection.address;
+        match recognise(bytes, false, &OPENINGS) {
+            Recognition::This(protocol) if !self.options.plaintext.contains(address) => {
+                connection.protocol = Some(protocol);
+                self.farewell(now, id, protocol, Farewell::OutOfScope);
+                false
+            }
+            Recognition::This(protocol) => {
+                connection.protocol = Some(protocol);
+                let source = Source::of(address);
+                self.hub.handle(now, Input::Connected { connection: id, source }, &mut self.outbox);
+                true
+            }
+            Recognition::Wait => false,
+            Recognition::None => {
+                self.push(id, NOT_UNDERSTOOD.into(), 0, IfLost::Send);
+                self.end(now, id);
+                false
+            }
+        }
+    }
+
+    /// The time to log in is over, or the time to close.
+    pub(super) fn deadline_passed(&mut self, now: Now, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.deadline = None;
+        match (connection.stage, connection.protocol) {
+            (Stage::Strange, _) if connection.suspended => {
+                // It waits for us, not we for it.
+                self.set_deadline(id, Some(now.instant + NEXT_MESSAGE_WITHIN));
+            }
+            (Stage::Strange, Some(protocol)) => self.farewell(now, id, protocol, Farewell::TooSlow),
+            (Stage::Strange, None) => {
+                self.push(id, NOT_UNDERSTOOD.into(), 0, IfLost::Send);
+                self.end(now, id);
+            }
+            (Stage::LoggedIn, _) => {}
+            (Stage::Ending | Stage::Lingering | Stage::Gone, _) => self.drop_connection(id),
+        }
+    }
+
+    fn farewell(&mut self, now: Now, id: ConnectionId, protocol: Protocol, farewell: Farewell) {
+        let mut bytes = Vec::new();
+        protocol.encode_farewell(farewell, &mut bytes);
+        self.push(id, bytes.into(), 0, IfLost::Send);
+        self.end(now, id);
+    }
+
+    /// Ends a connection from this side: the hub forgets it, what is in the queue is still written.
+    pub(super) fn end(&mut self, now: Now, id: ConnectionId) {
+        self.hub.handle(now, Input::Closed { connection: id }, &mut self.outbox);
+        self.begin_ending(now, id);
+    }
+
+    /// From here on only the queue matters.
+    pub(super) fn begin_ending(&mut self, now: Now, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if !connection.is_served() {
+            return;
+        }
+        connection.stage = Stage::Ending;
+        connection.inbound = Vec::new();
+        if !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(id);
+        }
+        self.set_deadline(id, Some(now.instant + DRAIN_WITHIN));
+        self.list_if_has_work(id);
+    }
+
+    /// The peer has closed, or the connection has failed.
+    fn vanished(&mut self, now: Now, id: ConnectionId) {
+        if self.connections.get(id).is_some_and(Connection::is_served) {
+            self.hub.handle(now, Input::Closed { connection: id }, &mut self.outbox);
+        }
+        self.drop_connection(id);
+    }
+
+    /// To be freed at the end of the turn.
+    pub(super) fn drop_connection(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && connection.stage != Stage::Gone
+        {
+            connection.stage = Stage::Gone;
+            self.gone.push(id);
+        }
+    }
+
+    /// Throws away what still comes on a connection that ends; the peer's end of it ends ours.
+    fn discard(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        match connection.read(&mut self.read_buffer) {
+            Ok(0) if connection.read_closed && connection.stage == Stage::Lingering => self.drop_connection(id),
+            Ok(_) => {}
+            Err(_) => self.drop_connection(id),
+        }
+    }
+
+    pub(super) fn set_deadline(&mut self, id: ConnectionId, at: Option<Instant>) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if let Some(old) = connection.deadline.take() {
+            self.deadlines.remove(&(old, id));
+        }
+        connection.deadline = at;
+        if let Some(at) = at {
+            self.deadlines.insert((at, id));
+        }
+    }
+}
+
+/// Its requests have to wait.
+fn is_paused(connection: &Connection) -> bool {
+    connection.suspended || connection.queue.bytes() > OUT_BYTES_PAUSE
+}
+
+/// Something can be done for it now.
+fn has_work(connection: &Connection) -> bool {
+    match connection.stage {
+        Stage::Gone => false,
+        Stage::Ending | Stage::Lingering => connection.readable,
+        Stage::Strange | Stage::LoggedIn => !is_paused(connection) && (connection.readable || has_request(connection)),
+    }
+}
+
+/// What has come already holds a request that the last turn had no time for.
+fn has_request(connection: &Connection) -> bool {
+    match connection.protocol {
+        Some(protocol) => !connection.inbound.is_empty() && protocol.may_decode(&connection.inbound),
+        None => false,
+    }
+}

@@ -1,0 +1,95 @@
+//! The store's side of the turn: batches out, outcomes in, and who waited for them.
+
+use super::*;
+use crate::hub::effect::Refusal;
+use crate::store::{Completion, Submitted};
+
+impl Server {
+    /// Hands the turn's changes to the store, as one batch.
+    pub(super) fn submit_changes(&mut self) {
+        if self.outbox.changes.is_empty() {
+            return;
+        }
+        self.last_batch += 1;
+        let batch = Batch { number: self.last_batch, changes: self.outbox.changes.iter().cloned().collect() };
+        match self.store.submit(batch.clone()) {
+            Submitted::Persisted => self.persisted = self.last_batch,
+            Submitted::Pending => self.in_flight.push_back(batch),
+        }
+    }
+
+    pub(super) fn take_completions(&mut self, now: Now) -> bool {
+        self.ask_queries();
+        let completions: Vec<Completion> = self.store.completions().collect();
+        let progress = !completions.is_empty();
+        for completion in completions {
+            match completion {
+                Completion::Persisted { through } => self.advance_persisted(through),
+                Completion::Failed { first, error } => self.commit_failed(now, first, &error),
+                Completion::Page { ticket, page } => {
+                    let Some(index) = self.asked.iter().position(|&(asked, ..)| asked == ticket) else { continue };
+                    let Some((_, connection, id)) = self.asked.remove(index) else { continue };
+                    self.hub.handle(now, Input::History { connection, id, page }, &mut self.outbox);
+                }
+            }
+        }
+        self.ask_queries();
+        progress
+    }
+
+    /// What waited for these batches may leave.
+    fn advance_persisted(&mut self, through: BatchNumber) {
+        self.persisted = self.persisted.max(through);
+        while self.in_flight.front().is_some_and(|batch| batch.number <= through) {
+            self.in_flight.pop_front();
+        }
+        while let Some(&(batch, id)) = self.parked.front() {
+            if batch > self.persisted {
+                return;
+            }
+            self.parked.pop_front();
+            let Some(connection) = self.connections.get_mut(id) else { continue };
+            connection.parked = false;
+            if !connection.dirty {
+                connection.dirty = true;
+                self.dirty.push(id);
+            }
+        }
+    }
+
+    /// Nothing of what is in flight is on disk. The hub goes back to what is; what depended on it is taken back; the
+    /// next batch is tried again.
+    fn commit_failed(&mut self, now: Now, first: BatchNumber, error: &str) {
+        let lost = first..=self.last_batch;
+        log::error!(
+            "the store can't write: {error}; what was in flight is refused, and tried again with what comes next"
+        );
+        let refusal = Err(Refusal::NotStored);
+        for (_, connection) in self.connections.iter_mut() {
+            let Some(protocol) = connection.protocol else { continue };
+            let before = connection.queue.bytes();
+            connection.queue.lose(&lost, |id| {
+                let mut bytes = Vec::new();
+                protocol.encode_answer(id, &refusal, &mut bytes);
+                bytes.into()
+            });
+            self.out_bytes = self.out_bytes - before + connection.queue.bytes();
+        }
+        let changes = self.in_flight.drain(..).flat_map(|batch| batch.changes.to_vec()).collect();
+        self.store.resume();
+        self.advance_persisted(self.last_batch);
+        self.hub.handle(now, Input::CommitFailed(changes), &mut self.outbox);
+    }
+
+    fn ask_queries(&mut self) {
+        while let Some((batch, _)) = self.queries.front() {
+            if *batch > self.persisted {
+                return;
+            }
+            let Some((_, Query { connection, id, query })) = self.queries.pop_front() else { return };
+            self.last_ticket += 1;
+            self.asked.push_back((Ticket(self.last_ticket), connection, id));
+            self.store.query(Ticket(self.last_ticket), query);
+        }
+    }
+}

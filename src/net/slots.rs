@@ -1,0 +1,95 @@
+//! Slots with generations: a table whose keys are never reused, though its places are.
+
+use crate::hub::id::ConnectionId;
+
+/// A table of connections. A key of one that was removed finds nothing, whoever has its slot now.
+#[derive(Debug)]
+pub struct Slots<T> {
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+    len: usize,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+impl<T> Default for Slots<T> {
+    fn default() -> Slots<T> {
+        Slots { slots: Vec::new(), free: Vec::new(), len: 0 }
+    }
+}
+
+impl<T> Slots<T> {
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds what `make` builds from its key.
+    pub fn insert<E>(&mut self, make: impl FnOnce(ConnectionId) -> Result<T, E>) -> Result<ConnectionId, E> {
+        let slot = match self.free.last() {
+            Some(&slot) => slot,
+            None => {
+                self.slots.push(Slot { generation: 0, value: None });
+                let slot = (self.slots.len() - 1) as u32;
+                self.free.push(slot);
+                slot
+            }
+        };
+        let place = &mut self.slots[slot as usize];
+        let id = ConnectionId { slot, generation: place.generation };
+        place.value = Some(make(id)?);
+        self.free.pop();
+        self.len += 1;
+        Ok(id)
+    }
+
+    pub fn get(&self, id: ConnectionId) -> Option<&T> {
+        self.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation)?.value.as_ref()
+    }
+
+    pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut T> {
+        self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?.value.as_mut()
+    }
+
+    pub fn remove(&mut self, id: ConnectionId) -> Option<T> {
+        let slot = self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?;
+        let value = slot.value.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(id.slot);
+        self.len -= 1;
+        Some(value)
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (ConnectionId, &mut T)> {
+        self.slots.iter_mut().enumerate().filter_map(|(index, slot)| {
+            let id = ConnectionId { slot: index as u32, generation: slot.generation };
+            slot.value.as_mut().map(|value| (id, value))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_outlives_its_value_and_finds_nothing() {
+        let mut slots: Slots<&str> = Slots::default();
+        let a = slots.insert(|_| Ok::<_, ()>("a")).unwrap();
+        assert_eq!(slots.remove(a), Some("a"));
+        let b = slots.insert(|_| Ok::<_, ()>("b")).unwrap();
+        assert_eq!(b.slot, a.slot);
+        assert_eq!((slots.get(a), slots.get(b)), (None, Some(&"b")));
+        assert_eq!(slots.remove(a), None);
+        assert_eq!(slots.len(), 1);
+        assert_eq!(slots.insert(|_| Err(1)), Err(1));
+        assert_eq!(slots.len(), 1);
+    }
+}

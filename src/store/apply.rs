@@ -1,0 +1,134 @@
+//! One change, inside the transaction of its group.
+//!
+//! Knows nothing of groups, threads or failures: an error undoes the whole group.
+
+use rusqlite::{Connection, params};
+
+use super::absences;
+use super::forget;
+use super::row::{signed, source_bytes};
+use crate::hub::change::{Change, DeviceRow, TriesRow};
+use crate::hub::id::{Source, UserId};
+use crate::hub::message::Message;
+use crate::hub::time::WallTime;
+
+/// So many sources with a successful log-in are remembered per user, the newest.
+pub(super) const SOURCES_PER_USER_MAX: usize = 32;
+
+pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
+    let run = |sql: &str, params: &[&dyn rusqlite::ToSql]| connection.prepare_cached(sql)?.execute(params).map(drop);
+    match change {
+        Change::Secret(secret) => {
+            run("INSERT OR REPLACE INTO settings (name, value) VALUES ('secret', ?1)", params![&secret[..]])
+        }
+        Change::User { id, name } => run(
+            "INSERT INTO users (id, name) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET name = excluded.name",
+            params![id.0, name.as_str()],
+        ),
+        Change::Message(message) => insert_message(connection, message),
+        Change::Expired { number } => {
+            run("UPDATE messages SET expired = 1 WHERE number = ?1", params![signed(number.0)])
+        }
+        Change::Block { user, other } => {
+            run("INSERT INTO blocks (user, other) VALUES (?1, ?2) ON CONFLICT DO NOTHING", params![user.0, other.0])
+        }
+        Change::Unblock { user, other } => {
+            run("DELETE FROM blocks WHERE user = ?1 AND other = ?2", params![user.0, other.0])
+        }
+        Change::Device(row) => put_device(connection, row),
+        Change::DeviceForgotten { user, device } => {
+            run("DELETE FROM devices WHERE user = ?1 AND device = ?2", params![user.0, device.as_bytes()])
+        }
+        Change::Tries(row) => put_tries(connection, row),
+        Change::SourceKnown { user, source, time } => put_source(connection, *user, *source, *time),
+        Change::Arrived { user, first } => run(
+            "INSERT INTO attendance (user, first)
+             SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM attendance WHERE user = ?1 AND last IS NULL)
+             ON CONFLICT (user, first) DO UPDATE SET last = NULL",
+            params![user.0, signed(first.0)],
+        ),
+        Change::Left { user, last } => {
+            // A visit during which nothing was said leaves no trace.
+            run(
+                "DELETE FROM attendance WHERE user = ?1 AND last IS NULL AND first > ?2",
+                params![user.0, signed(last.0)],
+            )?;
+            run("UPDATE attendance SET last = ?2 WHERE user = ?1 AND last IS NULL", params![user.0, signed(last.0)])
+        }
+        Change::Forget { before } => forget::begin(connection, *before),
+    }
+}
+
+fn insert_message(connection: &Connection, message: &Message) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO messages (number, time, sender, recipient, text, device, counter)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    statement.execute(params![
+        signed(message.number.0),
+        signed(message.time.as_millis()),
+        message.sender().map(|id| id.0),
+        message.recipient().map(|id| id.0),
+        message.text.as_str(),
+        message.origin.as_ref().map(|origin| origin.device.as_bytes()),
+        message.origin.as_ref().map(|origin| origin.counter as i64),
+    ])?;
+    Ok(())
+}
+
+fn put_device(connection: &Connection, row: &DeviceRow) -> rusqlite::Result<()> {
+    // `since` stays as it is: it says from where on the sends are this device's.
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO devices (user, device, cursor, absences, seen, stored_key, server_key, since)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, (SELECT coalesce(max(number), 0) FROM messages))
+         ON CONFLICT (user, device) DO UPDATE SET cursor = excluded.cursor, absences = excluded.absences,
+         seen = excluded.seen, stored_key = excluded.stored_key, server_key = excluded.server_key",
+    )?;
+    statement.execute(params![
+        row.user.0,
+        row.device.as_bytes(),
+        signed(row.cursor.0),
+        absences::encode(&row.absences),
+        signed(row.seen.as_millis()),
+        row.token.as_ref().map(|keys| keys.stored_key),
+        row.token.as_ref().map(|keys| keys.server_key),
+    ])?;
+    Ok(())
+}
+
+fn put_tries(connection: &Connection, row: &TriesRow) -> rusqlite::Result<()> {
+    let source = row.source.map(source_bytes).unwrap_or_default();
+    // Nobody would miss such a row, and the table holds only names that somebody is guessing at.
+    if row.failures == 0 && row.locked_until.is_none() {
+        connection
+            .prepare_cached("DELETE FROM tries WHERE name = ?1 AND source = ?2")?
+            .execute(params![row.name, source])?;
+        return Ok(());
+    }
+    let mut statement = connection.prepare_cached(
+        "INSERT OR REPLACE INTO tries (name, source, failures, last, locked_until) VALUES (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    statement.execute(params![
+        row.name,
+        source,
+        row.failures,
+        signed(row.last.as_millis()),
+        row.locked_until.map(|time| signed(time.as_millis())),
+    ])?;
+    Ok(())
+}
+
+fn put_source(connection: &Connection, user: UserId, source: Source, time: WallTime) -> rusqlite::Result<()> {
+    let source = source_bytes(source);
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO sources (user, source, time) VALUES (?1, ?2, ?3)")?
+        .execute(params![user.0, source, signed(time.as_millis())])?;
+    // The source of just now stays even if the clock went back.
+    connection
+        .prepare_cached(
+            "DELETE FROM sources WHERE user = ?1 AND source NOT IN (SELECT source FROM sources WHERE user = ?1
+             ORDER BY source = ?2 DESC, time DESC, source LIMIT ?3)",
+        )?
+        .execute(params![user.0, source, SOURCES_PER_USER_MAX as i64])?;
+    Ok(())
+}

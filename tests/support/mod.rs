@@ -1,0 +1,314 @@
+//! What the tests with real programs share: a chatd on a port of its own, and clients that speak the native protocol by
+//! hand, a line at a time.
+#![allow(dead_code)] // Each test file uses its part.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chatd::wire::scram::{ClientExchange, Secret};
+use chatd::wire::{ResumeToken, UserName};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// No single thing that a test waits for takes longer on a working server, however slow the machine.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// A chatd, and the directory that it works in. Ends with the test.
+pub struct Chatd {
+    child: Child,
+    address: SocketAddr,
+    log: Receiver<String>,
+    pub dir: TempDir,
+    arguments: Vec<String>,
+}
+
+pub const CREDENTIALS: &str = "alice wonderland\nbob builder\ncarol christmas\ndave davidson\n";
+
+impl Chatd {
+    /// Starts one with a database in a directory of its own.
+    pub fn start(arguments: &[&str]) -> Chatd {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("credentials.txt"), CREDENTIALS).expect("credentials");
+        Chatd::start_in(dir, arguments)
+    }
+
+    pub fn start_in(dir: TempDir, arguments: &[&str]) -> Chatd {
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let (child, address, log) = spawn(dir.path(), &arguments);
+        Chatd { child, address, log, dir, arguments }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// kill -9, and a new one on the same directory (and another port).
+    pub fn kill_and_restart(&mut self) {
+        self.kill();
+        (self.child, self.address, self.log) = spawn(self.dir.path(), &self.arguments);
+    }
+
+    pub fn kill(&mut self) {
+        self.child.kill().expect("kill");
+        self.child.wait().expect("wait");
+    }
+
+    /// SIGTERM, and the exit status.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        wait(&mut self.child)
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
+        assert!(status.expect("kill").success());
+    }
+
+    /// Waits for a line of the log that contains `text`.
+    pub fn expect_log(&self, text: &str) -> String {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let line = self.log.recv_timeout(left).unwrap_or_else(|_| panic!("no log line with {text:?}"));
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// A client that is logged in as a device whose id is `device` repeated.
+    pub fn log_in(&self, user: &str, device: u8) -> Client {
+        let mut client = self.connect();
+        client.log_in(user, Some(device));
+        client
+    }
+
+    /// A client that is logged in without a device.
+    pub fn log_in_once(&self, user: &str) -> Client {
+        let mut client = self.connect();
+        client.log_in(user, None);
+        client
+    }
+}
+
+impl Drop for Chatd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(dir: &Path, arguments: &[String]) -> (Child, SocketAddr, Receiver<String>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chatd"));
+    command.current_dir(dir).args(["--port", "0", "--bind", "127.0.0.1"]);
+    if !arguments.iter().any(|argument| argument == "--memory") {
+        command.args(["--data-dir", "data"]);
+    }
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CHATD_")) {
+        command.env_remove(name);
+    }
+    command.args(arguments).env_remove("RUST_LOG").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("chatd");
+    let (lines, log) = channel();
+    let stderr = BufReader::new(child.stderr.take().expect("piped"));
+    thread::spawn(move || {
+        for line in stderr.lines().map_while(Result::ok) {
+            if lines.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut first).expect("standard output");
+    let Some(address) = first.trim_end().strip_prefix("chatd: listening on ") else {
+        let log: Vec<String> = log.iter().collect();
+        panic!("chatd did not start: {first:?} {log:?}");
+    };
+    (child, address.parse().expect("an address"), log)
+}
+
+/// Waits for the end of a process, with a limit.
+pub fn wait(child: &mut Child) -> ExitStatus {
+    let end = Instant::now() + LIMIT;
+    loop {
+        if let Some(status) = child.try_wait().expect("wait") {
+            return status;
+        }
+        assert!(Instant::now() < end, "the process does not end");
+        thread::yield_now();
+    }
+}
+
+/// The password of a user in `CREDENTIALS`.
+pub fn password(user: &str) -> &'static str {
+    CREDENTIALS.lines().find_map(|line| line.strip_prefix(user)?.strip_prefix(' ')).expect("a user of these tests")
+}
+
+/// A client that does what the test says, and nothing by itself.
+pub struct Client {
+    stream: TcpStream,
+    reader: BufReader<TcpStream>,
+    next_id: u64,
+    pub token: Option<ResumeToken>,
+    pub log: String,
+}
+
+impl Client {
+    pub fn connect(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).expect("connect");
+        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+        stream.set_nodelay(true).expect("no delay");
+        let reader = BufReader::new(stream.try_clone().expect("clone"));
+        Client { stream, reader, next_id: 1, token: None, log: String::new() }
+    }
+
+    pub fn send_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("write");
+    }
+
+    pub fn send(&mut self, request: &Value) {
+        self.send_bytes(format!("{request}\n").as_bytes());
+    }
+
+    /// Sends a request with the next id; the id comes back.
+    pub fn request(&mut self, mut request: Value) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        request["id"] = id.into();
+        self.send(&request);
+        id
+    }
+
+    /// The next line, whole.
+    pub fn line(&mut self) -> Value {
+        self.try_line().expect("the server has closed")
+    }
+
+    /// The next line; `None` at the end.
+    pub fn try_line(&mut self) -> Option<Value> {
+        let mut line = String::new();
+        match self.reader.read_line(&mut line) {
+            Ok(0) | Err(_) => None,
+            Ok(_) => Some(serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line:?}"))),
+        }
+    }
+
+    /// Everything up to the end.
+    pub fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        self.reader.read_to_end(&mut rest).expect("the rest");
+        String::from_utf8(rest).expect("UTF-8")
+    }
+
+    /// The answer to a request: the next line with that id. Events before it are passed over.
+    pub fn answer(&mut self, id: u64) -> Value {
+        loop {
+            let line = self.line();
+            if line["id"] == id {
+                return line;
+            }
+        }
+    }
+
+    /// Sends a request and waits for its answer.
+    pub fn ask(&mut self, request: Value) -> Value {
+        let id = self.request(request);
+        self.answer(id)
+    }
+
+    /// The next line with this event. Others are passed over.
+    pub fn event(&mut self, event: &str) -> Value {
+        loop {
+            let line = self.line();
+            if line["event"] == event {
+                return line;
+            }
+        }
+    }
+
+    /// Asserts that nothing but the answer to a harmless request comes next.
+    pub fn nothing_but_alive(&mut self) {
+        let id = self.request(json!({"request": "alive"}));
+        assert_eq!(self.line(), json!({"id": id, "reply": "alive"}));
+    }
+
+    pub fn log_in(&mut self, user: &str, device: Option<u8>) -> Value {
+        let secret = |salt: &[u8], iterations| Secret::salted(password(user), salt, iterations);
+        let answer = self.exchange(user, "SCRAM-SHA-256", secret, device.map(device_claim));
+        assert_eq!(answer["reply"], "logged-in", "{answer}");
+        self.log = answer["log"].as_str().expect("a log").to_owned();
+        if device.is_some() {
+            self.take_token();
+        }
+        answer
+    }
+
+    pub fn take_token(&mut self) {
+        let token = self.event("token");
+        let bytes = chatd::wire::native::client::unhex(token["token"].as_str().expect("a token")).expect("hex");
+        self.token = Some(ResumeToken(bytes));
+    }
+
+    pub fn try_password(&mut self, user: &str, password: &str) -> Value {
+        let secret = |salt: &[u8], iterations| Secret::salted(password, salt, iterations);
+        self.exchange(user, "SCRAM-SHA-256", secret, None)
+    }
+
+    pub fn resume(&mut self, user: &str, device: Value, token: &ResumeToken) -> Value {
+        self.exchange(user, "RESUME-SHA-256", |_, _| Secret::token(token), Some(device))
+    }
+
+    /// A whole log-in; comes back: the answer to its second half.
+    pub fn exchange(
+        &mut self,
+        user: &str,
+        mechanism: &str,
+        secret: impl FnOnce(&[u8], u32) -> Secret,
+        device: Option<Value>,
+    ) -> Value {
+        let name = UserName::parse(user).expect("a name");
+        let exchange = ClientExchange::new(&name, &self.next_id.to_be_bytes());
+        let mut request = json!({"request": "log-in", "mechanism": mechanism, "message": exchange.message()});
+        if let Some(Value::Object(fields)) = device {
+            request.as_object_mut().expect("an object").extend(fields);
+        }
+        let challenge = self.ask(request);
+        assert_eq!(challenge["reply"], "challenge", "{challenge}");
+        let challenge = exchange.challenge(challenge["message"].as_str().expect("a message")).expect("a challenge");
+        let (proof, signature) = exchange.prove(&challenge, &secret(&challenge.salt, challenge.iterations));
+        let answer = self.ask(json!({"request": "authenticate", "message": proof}));
+        if let Some(message) = answer["message"].as_str() {
+            assert!(signature.matches(message), "the server does not know the account");
+        }
+        answer
+    }
+}
+
+pub fn device_claim(device: u8) -> Value {
+    json!({"device": format!("{device:02x}").repeat(16)})
+}
