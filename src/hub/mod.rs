@@ -140,7 +140,7 @@ impl Hub {
         });
         let left = snapshot.online.iter().map(|&user| Change::Left { user, last: snapshot.last });
         out.changes.extend(left);
-        let devices = Devices::new(snapshot.devices, snapshot.last);
+        let devices = Devices::new(snapshot.devices, snapshot.last, &mut out.changes);
         Hub {
             accounts: Accounts::new(secret, snapshot.users),
             lockout: Lockout::new(config.password_tries, config.lockout, snapshot.tries, snapshot.sources, now),
