@@ -101,3 +101,24 @@ fn cursors_and_names_are_written_later() {
     let [Change::Device(row)] = &outcome.changes[..] else { panic!("{outcome:?}") };
     assert_eq!((row.device, row.cursor), (device(2), Number(1)));
 }
+
+#[test]
+fn a_copy_of_what_is_stored_is_not_refused_with_what_is_lost_beside_it() {
+    let mut world = World::new();
+    let send = |counter| Request::Message {
+        to: name("bob"),
+        text: text(&format!("message {counter}")),
+        counter: Some(counter),
+        receipt: false,
+    };
+    let alice = world.log_in("alice", 1);
+    world.ask(alice, send(1));
+    let alice = world.log_in("alice", 1);
+    let copy = world.ask(alice, send(1));
+    let answer = Ok(Reply::Accepted { number: Number(1), reach: Reach::Queued });
+    assert_eq!(copy.effects, [world.reply(alice, answer, IfLost::Send)]);
+    world.ask(alice, send(2));
+    let copy = world.ask(alice, send(2));
+    let answer = Ok(Reply::Accepted { number: Number(2), reach: Reach::Queued });
+    assert_eq!(copy.effects, [world.reply(alice, answer, IfLost::Refuse)], "the first may still be lost");
+}
