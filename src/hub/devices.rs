@@ -221,6 +221,14 @@ impl Devices {
     }
 }
 
+/// The highest number that these know of. The message itself may have been lost with its commit; given again, its number
+/// would count as shown.
+pub(super) fn highest_number(rows: &[DeviceRow]) -> Number {
+    let absences = rows.iter().flat_map(|row| row.absences.iter().flat_map(|&(from, to)| [from, to]));
+    let numbers = rows.iter().map(|row| row.cursor).chain(absences);
+    numbers.filter(|&number| number != AWAY).max().unwrap_or_default()
+}
+
 fn leave(row: &mut DeviceRow, last: Number) {
     if row.absences.last().is_none_or(|absence| absence.1 != AWAY) {
         row.absences.push((last, AWAY));
