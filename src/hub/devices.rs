@@ -19,11 +19,15 @@ pub const UNSEEN_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const ABSENCES_MAX: usize = 8;
 /// Cursors that moved are written within this time.
 pub const FLUSH_AFTER: Duration = Duration::from_secs(5);
+/// A cursor that has moved over so many numbers is written at once.
+pub const UNWRITTEN_MAX: u64 = 1000;
 
 /// A device and where it is connected, if it is.
 #[derive(Debug)]
 pub struct Device {
     row: DeviceRow,
+    /// The cursor when the row was last written.
+    written: Number,
     connection: Option<ConnectionId>,
 }
 
@@ -45,7 +49,11 @@ impl Devices {
                 leave(&mut row, last);
                 changes.push(Change::Device(Box::new(row.clone())));
             }
-            devices.of.entry(row.user).or_default().insert(row.device, Device { row, connection: None });
+            devices
+                .of
+                .entry(row.user)
+                .or_default()
+                .insert(row.device, Device { written: row.cursor, row, connection: None });
         }
         devices
     }
@@ -138,6 +146,7 @@ impl Devices {
         let device = self.of.entry(user).or_default().entry(device).or_insert_with(|| Device {
             // Broadcasts from before the device came were not for it.
             row: DeviceRow { user, device, cursor: start, absences: vec![(Number(0), AWAY)], seen: wall, token: None },
+            written: start,
             connection: None,
         });
         device.connection = Some(connection);
@@ -186,8 +195,17 @@ impl Devices {
     /// Writes the row now.
     pub(super) fn save(&mut self, user: UserId, device: DeviceId, changes: &mut Vec<Change>) {
         self.dirty.remove(&(user, device));
-        if let Some(device) = self.get(user, device) {
+        if let Some(device) = self.get_mut(user, device) {
+            device.written = device.row.cursor;
             changes.push(Change::Device(Box::new(device.row.clone())));
+        }
+    }
+
+    /// Writes the row now if its cursor has moved so far that a restart would find too much unshown.
+    pub(super) fn save_if_far(&mut self, user: UserId, device: DeviceId, changes: &mut Vec<Change>) {
+        let far = |device: &Device| device.row.cursor.0 - device.written.0 >= UNWRITTEN_MAX;
+        if self.get(user, device).is_some_and(far) {
+            self.save(user, device, changes);
         }
     }
 

@@ -166,3 +166,14 @@ fn the_number_of_a_lost_message_is_not_given_again_after_a_restart() {
     let (bob, outcome) = world.log_in_as("bob", Some(claim));
     assert_eq!(outcome.texts_for(bob), ["hi"]);
 }
+
+#[test]
+fn a_cursor_that_has_moved_far_is_written_at_once() {
+    let mut world = World::new();
+    let (alice, bob) = (world.log_in("alice", 1), world.log_in("bob", 2));
+    for number in 1..=1000 {
+        world.message(alice, "bob", "hi");
+        let outcome = world.acknowledge(bob, number);
+        assert_eq!(outcome.changes.len(), usize::from(number == 1000), "a restart finds no more than that unshown");
+    }
+}
