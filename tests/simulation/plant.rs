@@ -5,6 +5,8 @@ pub enum Plant {
     None,
     AcknowledgedBeforeCommit,
     NothingWaitsForTheDisk,
+    /// Effects wait for the changes of their own turn only.
+    OnlyTheTurnCounts,
     NothingIsTakenBack,
     MessagesAreNotUndone,
     BlocksAreNotUndone,
@@ -29,9 +31,10 @@ pub enum Plant {
 }
 
 impl Plant {
-    pub const ALL: [Plant; 17] = [
+    pub const ALL: [Plant; 18] = [
         Plant::AcknowledgedBeforeCommit,
         Plant::NothingWaitsForTheDisk,
+        Plant::OnlyTheTurnCounts,
         Plant::NothingIsTakenBack,
         Plant::MessagesAreNotUndone,
         Plant::BlocksAreNotUndone,

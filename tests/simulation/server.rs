@@ -824,11 +824,12 @@ impl Server {
                 protocol.encode_answer(*id, answer, &mut bytes);
                 let batch = match (self.plant, answer) {
                     (Plant::AcknowledgedBeforeCommit, Ok(effect::Reply::Accepted { .. })) => 0,
-                    _ => batch,
+                    _ => self.rests_on(*if_lost, batch),
                 };
                 self.push(*connection, bytes.into(), batch, fate(*if_lost, *id));
             }
             Effect::Event { to, event, if_lost } => {
+                let batch = self.rests_on(*if_lost, batch);
                 let mut encoded: Option<Arc<[u8]>> = None;
                 let everybody: Vec<ConnectionId> = match (self.plant, event, to) {
                     (Plant::BroadcastsReachEverybody, Event::Message(_), Recipients::Many(_)) => {
@@ -865,6 +866,14 @@ impl Server {
             }
             Effect::Query { connection, id, .. } => self.queries.push_back((self.last_batch, *connection, *id)),
             Effect::LogInFailed { .. } => {}
+        }
+    }
+
+    fn rests_on(&self, if_lost: effect::IfLost, batch: BatchNumber) -> BatchNumber {
+        match if_lost {
+            _ if matches!(self.plant, Plant::NothingWaitsForTheDisk | Plant::OnlyTheTurnCounts) => batch,
+            effect::IfLost::Send => batch,
+            effect::IfLost::Drop | effect::IfLost::Refuse => self.last_batch,
         }
     }
 

@@ -97,12 +97,16 @@ pub struct World {
 
 pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
     let mut dice = Dice::new(seed);
-    let mix = Mix::draw(&mut dice);
+    let mut mix = Mix::draw(&mut dice);
     if verbose {
         println!("{mix:#?}");
     }
     let fold = if mix.fresh_secret { Fold::default() } else { Fold::with_secret([7; 32]) };
     let users = NAMES[..mix.users as usize].iter().map(|name| UserName::parse(name).expect("a name")).collect();
+    if mix.wrong_passwords {
+        // So that a lock begins and ends within a run.
+        mix.lockout = mix.lockout.min(mix.duration / 3);
+    }
     let mut ledger = Ledger::new(mix.tries, mix.lockout);
     ledger.expiry = mix.expiry;
     let mut world = World {
@@ -902,11 +906,11 @@ impl World {
         }
         let pause = self.dice.range(200 * MS, 4 * SECOND);
         self.at(self.now + pause, Happens::Visitor);
-        let user = self.dice.pick(&self.users).clone();
+        let wrong = self.mix.wrong_passwords && self.dice.one_in(2);
+        let user = if wrong && self.dice.one_in(2) { &self.users[0] } else { self.dice.pick(&self.users) }.clone();
         let other = self.dice.pick(&self.users).clone();
         let uid = self.next_uid;
         self.next_uid += 1;
-        let wrong = self.mix.wrong_passwords && self.dice.one_in(2);
         let stranger = self.mix.strangers && self.dice.one_in(3);
         if !wrong && !stranger && !self.mix.one_shots {
             return;
