@@ -382,7 +382,12 @@ impl Ledger {
         if checked && !self.wrong.contains(&link) {
             self.broken(&format!("7: a right password was answered with {why:?}"));
         }
-        if checked {
+        if !checked {
+            // It is written all the same, so that it takes as long.
+            let key = Ledger::tries_key(user, source);
+            let tries = self.tries.get(&key).copied().unwrap_or_default();
+            self.note_tries(key, tries, batch);
+        } else {
             *self.failures_of.entry(user.folded()).or_default() += 1;
             let key = Ledger::tries_key(user, source);
             let mut tries = self.tries.get(&key).copied().unwrap_or_default();
@@ -411,7 +416,11 @@ impl Ledger {
     }
 
     /// The server has ended, and what was committed is all there is.
-    pub fn restarted(&mut self, through: Option<u64>) {
+    pub fn restarted(&mut self, through: Option<u64>, disk: &Disk) {
+        // Log-ins go on without a disk; a device that never got there is new again.
+        for device in self.devices.values_mut().filter(|device| !disk.fold.has_device(&device.user, device.id)) {
+            device.known_since = None;
+        }
         self.persisted(through.unwrap_or(0));
         self.tries_in_flight.clear();
         self.tries = self.tries_kept.clone();

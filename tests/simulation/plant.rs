@@ -14,7 +14,7 @@ pub enum Plant {
     OneIsLeftOut,
     OneIsSkipped,
     HeartbeatJudgedByNow,
-    QueuesHaveNoBound,
+    StrangersMaySayAnything,
     ClosedIsForgotten,
     /// The client shows what it has shown already.
     CopiesAreShown,
@@ -42,7 +42,7 @@ impl Plant {
         Plant::OneIsLeftOut,
         Plant::OneIsSkipped,
         Plant::HeartbeatJudgedByNow,
-        Plant::QueuesHaveNoBound,
+        Plant::StrangersMaySayAnything,
         Plant::ClosedIsForgotten,
         Plant::CopiesAreShown,
         Plant::CountersAreNotKept,

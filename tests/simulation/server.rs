@@ -557,7 +557,9 @@ impl Server {
             let Some(connection) = self.connections.get_mut(id) else { return used };
             let Some(protocol) = connection.protocol else { return used };
             let room = match connection.stage {
-                Stage::Strange => STRANGE_BYTES_MAX - connection.said.min(STRANGE_BYTES_MAX),
+                Stage::Strange if self.plant != Plant::StrangersMaySayAnything => {
+                    STRANGE_BYTES_MAX - connection.said.min(STRANGE_BYTES_MAX)
+                }
                 _ => usize::MAX,
             };
             let step = protocol.decode(rest);
@@ -897,7 +899,7 @@ impl Server {
             return;
         }
         let max = if connection.stage == Stage::Strange { STRANGE_BYTES_MAX } else { OUT_BYTES_MAX };
-        if connection.queue.bytes() + bytes.len() > max && self.plant != Plant::QueuesHaveNoBound {
+        if connection.queue.bytes() + bytes.len() > max {
             self.overflowed.push(id);
             return;
         }
@@ -993,8 +995,9 @@ impl Server {
             if connection.queue.bytes() > OUT_BYTES_MAX || connection.inbound.len() > inbound_max {
                 around.ledger.broken("10: a connection's buffers are over their bounds");
             }
-            if connection.stage == Stage::Strange && connection.inbound.len() > READ_BYTES_A_TURN {
-                around.ledger.broken("10: a stranger's buffer is over its bound");
+            let strange = connection.stage == Stage::Strange;
+            if strange && connection.said.max(connection.queue.bytes()) > STRANGE_BYTES_MAX {
+                around.ledger.broken("10: a stranger has said or was told more than is allowed");
             }
         }
         if sum != self.out_bytes {
