@@ -75,7 +75,7 @@ impl Failure {
         match reason {
             Closing::Displaced => Failure::new(
                 Status::NoServer,
-                "the same user has logged in with this client's device from another chat, which goes on",
+                "displaced: the same user has logged in again from this machine, and that chat goes on",
             ),
             Closing::Account => Failure::new(Status::Refused, text),
             Closing::Lost => Failure::new(Status::NoServer, text),

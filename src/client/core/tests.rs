@@ -119,7 +119,7 @@ fn a_log_in_says_exactly_this() {
     assert_eq!(
         sent(&mut session),
         [
-            r#"{"id":1,"request":"log-in","mechanism":"SCRAM-SHA-256","message":"n,,n=alice,r=AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB","device":"03030303030303030303030303030303"}"#
+            r#"{"id":1,"request":"log-in","mechanism":"SCRAM-SHA-256","message":"n,,n=alice,r=AQEBAQEBAQEBAQEBAQEBAQEB","device":"03030303030303030303030303030303"}"#
         ]
     );
     let mut session = Session::new(login(Some("wonderland"), None));
