@@ -63,6 +63,8 @@ struct Screen {
     look: Look,
     /// `None`: nobody is typing, or the terminal can do no better.
     printer: Option<Box<dyn ExternalPrinter + Send>>,
+    /// What is shown next comes with a sound: one, however much it is.
+    rings: bool,
 }
 
 struct Talk<'a> {
@@ -94,7 +96,7 @@ pub fn run(
 ) -> Result<Status, Ended> {
     let mut talk = Talk {
         connection,
-        screen: Screen { look, printer: None },
+        screen: Screen { look, printer: None, rings: false },
         user: user.clone(),
         receipts,
         names: Names::default(),
@@ -281,8 +283,8 @@ impl Talk<'_> {
                     }
                     _ => line,
                 };
-                let bell = if *to == Party::Everyone { "" } else { "\x07" };
-                lines.push(format!("{bell}{}", self.screen.stamp(*time, &line)));
+                self.screen.rings |= *to != Party::Everyone;
+                lines.push(self.screen.stamp(*time, &line));
             }
             News::Delivered { number, to } => {
                 if self.undelivered.remove(number) {
@@ -390,7 +392,8 @@ impl Screen {
         if lines.is_empty() {
             return;
         }
-        let text = lines.join("\n") + "\n";
+        let bell = if std::mem::take(&mut self.rings) { "\x07" } else { "" };
+        let text = format!("{bell}{}\n", lines.join("\n"));
         let printed = self.printer.as_mut().map(|printer| printer.print(text.clone()));
         if !matches!(printed, Some(Ok(()))) {
             // A terminal that is gone is noticed by whoever reads from it.

@@ -204,11 +204,12 @@ fn password_file(path: &Path) -> Result<String, Failure> {
 }
 
 fn ask_password(user: &UserName) -> Result<String, Failure> {
-    rpassword::prompt_password(format!("password of {user}: ")).map_err(|_| {
-        Failure::new(
+    rpassword::prompt_password(format!("password of {user}: ")).map_err(|error| match error.kind() {
+        io::ErrorKind::Interrupted => Failure::new(Status::Interrupted, "interrupted"),
+        _ => Failure::new(
             Status::Refused,
             "there is no password and no terminal to ask for it: use --password-file FILE or CHAT_PASSWORD",
-        )
+        ),
     })
 }
 
