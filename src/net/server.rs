@@ -286,6 +286,7 @@ impl Server {
         progress |= self.handle_deadlines(now);
         self.submit_changes();
         self.apply_effects(now);
+        self.ask_queries();
         progress |= self.write_dirty(now);
         self.free_gone();
         self.watch_progress(!events.is_empty(), progress);

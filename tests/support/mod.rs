@@ -204,6 +204,11 @@ impl Client {
         id
     }
 
+    /// Sends nothing more, and still reads.
+    pub fn close_our_side(&mut self) {
+        self.stream.shutdown(std::net::Shutdown::Write).expect("shutdown");
+    }
+
     /// The next line, whole.
     pub fn line(&mut self) -> Value {
         self.try_line().expect("the server has closed")

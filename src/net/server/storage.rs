@@ -19,7 +19,6 @@ impl Server {
     }
 
     pub(super) fn take_completions(&mut self, now: Now) -> bool {
-        self.ask_queries();
         let completions: Vec<Completion> = self.store.completions().collect();
         let progress = !completions.is_empty();
         for completion in completions {
@@ -33,7 +32,6 @@ impl Server {
                 }
             }
         }
-        self.ask_queries();
         progress
     }
 
@@ -81,7 +79,8 @@ impl Server {
         self.hub.handle(now, Input::CommitFailed(changes), &mut self.outbox);
     }
 
-    fn ask_queries(&mut self) {
+    /// Asks what no longer has to wait: everything from before the question is in the store.
+    pub(super) fn ask_queries(&mut self) {
         while let Some((batch, _)) = self.queries.front() {
             if *batch > self.persisted {
                 return;
