@@ -256,8 +256,10 @@ impl Server {
                 break ended;
             }
         };
-        // What nobody fetched concerns nobody any more.
-        let _ = self.store.close();
+        if ended == Ended::Orderly {
+            // What nobody fetched concerns nobody any more.
+            let _ = self.store.close();
+        } // Else a disk that stalls must not keep the program from ending.
         Ok(ended)
     }
 

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatd::wire::scram::{ClientExchange, Secret};
+use chatd::wire::scram::{Challenge, ClientExchange, Secret};
 use chatd::wire::{ResumeToken, UserName};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -125,7 +125,10 @@ impl Drop for Chatd {
 
 fn spawn(dir: &Path, arguments: &[String]) -> (Child, SocketAddr, Receiver<String>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chatd"));
-    command.current_dir(dir).args(["--port", "0", "--bind", "127.0.0.1"]);
+    command.current_dir(dir).args(["--port", "0"]);
+    if !arguments.iter().any(|argument| argument == "--bind") {
+        command.args(["--bind", "127.0.0.1"]);
+    }
     if !arguments.iter().any(|argument| argument == "--memory") {
         command.args(["--data-dir", "data"]);
     }
@@ -214,6 +217,26 @@ impl Client {
         self.try_line().expect("the server has closed")
     }
 
+    /// A line that has come already, without waiting for one.
+    pub fn line_if_there(&mut self) -> Option<Value> {
+        self.line_within(Duration::from_millis(1))
+    }
+
+    /// The next line, if it comes within a time.
+    pub fn line_within(&mut self, time: Duration) -> Option<Value> {
+        self.stream.set_read_timeout(Some(time)).expect("a limit");
+        let mut line = String::new();
+        let result = self.reader.read_line(&mut line);
+        self.stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+        match result {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock && line.is_empty() => None,
+            result => {
+                result.expect("a connection");
+                Some(serde_json::from_str(&line).expect("a whole line"))
+            }
+        }
+    }
+
     /// The next line; `None` at the end.
     pub fn try_line(&mut self) -> Option<Value> {
         let mut line = String::new();
@@ -296,21 +319,38 @@ impl Client {
         secret: impl FnOnce(&[u8], u32) -> Secret,
         device: Option<Value>,
     ) -> Value {
-        let name = UserName::parse(user).expect("a name");
-        let exchange = ClientExchange::new(&name, &self.next_id.to_be_bytes());
-        let mut request = json!({"request": "log-in", "mechanism": mechanism, "message": exchange.message()});
-        if let Some(Value::Object(fields)) = device {
-            request.as_object_mut().expect("an object").extend(fields);
-        }
-        let challenge = self.ask(request);
-        assert_eq!(challenge["reply"], "challenge", "{challenge}");
-        let challenge = exchange.challenge(challenge["message"].as_str().expect("a message")).expect("a challenge");
+        let (exchange, challenge) = self.begin_exchange(user, mechanism, device);
         let (proof, signature) = exchange.prove(&challenge, &secret(&challenge.salt, challenge.iterations));
         let answer = self.ask(json!({"request": "authenticate", "message": proof}));
         if let Some(message) = answer["message"].as_str() {
             assert!(signature.matches(message), "the server does not know the account");
         }
         answer
+    }
+
+    /// The first half of a log-in with a password.
+    pub fn begin_log_in(&mut self, user: &str) -> (ClientExchange, Challenge) {
+        self.begin_exchange(user, "SCRAM-SHA-256", None)
+    }
+
+    /// The second half; its answer is not waited for.
+    pub fn finish_log_in(&mut self, (exchange, challenge): (ClientExchange, Challenge), password: &str) -> u64 {
+        let secret = Secret::salted(password, &challenge.salt, challenge.iterations);
+        let (proof, _) = exchange.prove(&challenge, &secret);
+        self.request(json!({"request": "authenticate", "message": proof}))
+    }
+
+    fn begin_exchange(&mut self, user: &str, mechanism: &str, device: Option<Value>) -> (ClientExchange, Challenge) {
+        let name = UserName::parse(user).expect("a name");
+        let exchange = ClientExchange::new(&name, &self.next_id.to_be_bytes());
+        let mut request = json!({"request": "log-in", "mechanism": mechanism, "message": exchange.message()});
+        if let Some(Value::Object(fields)) = device {
+            request.as_object_mut().expect("an object").extend(fields);
+        }
+        let answer = self.ask(request);
+        assert_eq!(answer["reply"], "challenge", "{answer}");
+        let challenge = exchange.challenge(answer["message"].as_str().expect("a message")).expect("a challenge");
+        (exchange, challenge)
     }
 }
 
