@@ -270,6 +270,8 @@ fn may_leave(gate: &Gate, message: &Message, to: UserId) -> bool {
 pub(super) struct Draft {
     from: UserId,
     origin: Option<Origin>,
+    /// It was first sent before this session, if it is a copy.
+    again: bool,
     text: Text,
     receipt: Option<ConnectionId>,
 }
@@ -285,7 +287,8 @@ impl Hub {
     ) -> Option<Draft> {
         let session = self.presence.session(connection)?;
         let origin = session.device.zip(counter).map(|(device, counter)| Origin { device, counter });
-        Some(Draft { from: session.user, origin, text, receipt: receipt.then_some(connection) })
+        let again = counter.is_some_and(|counter| counter <= session.counter);
+        Some(Draft { from: session.user, origin, again, text, receipt: receipt.then_some(connection) })
     }
 
     /// A private message.
@@ -303,14 +306,14 @@ impl Hub {
     /// Answers a copy like the first, and remembers the answer to what is none.
     fn once(&mut self, draft: Draft, digest: Digest, accept: impl FnOnce(&mut Hub, Draft) -> Answer) -> Answered {
         let (from, origin) = (draft.from, draft.origin);
-        let earlier = origin.and_then(|origin| self.delivery.sends.earlier(from, origin, digest));
-        let answer = earlier.unwrap_or_else(|| {
-            let answer = accept(self, draft);
-            if let Some(origin) = origin {
-                self.delivery.sends.record(from, origin, digest, answer.clone());
-            }
-            answer
-        });
+        if let Some(answer) = origin.and_then(|origin| self.delivery.sends.earlier(from, origin, digest)) {
+            // The log-in in between has waited for what came of the first: whatever is lost now, that is not.
+            return Answered::Now(answer, if draft.again { IfLost::Send } else { IfLost::Refuse });
+        }
+        let answer = accept(self, draft);
+        if let Some(origin) = origin {
+            self.delivery.sends.record(from, origin, digest, answer.clone());
+        }
         Answered::Now(answer, IfLost::Refuse)
     }
 

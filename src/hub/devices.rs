@@ -36,11 +36,15 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// `last`: the end of the log. Whatever was connected when the server stopped has been away since.
-    pub(super) fn new(rows: Vec<DeviceRow>, last: Number) -> Devices {
+    /// `last`: the end of the log. Whatever was connected when the server stopped has been away since; that is written at
+    /// once, or after one more stop it would seem to have been there all the time.
+    pub(super) fn new(rows: Vec<DeviceRow>, last: Number, changes: &mut Vec<Change>) -> Devices {
         let mut devices = Devices::default();
         for mut row in rows {
-            leave(&mut row, last);
+            if row.absences.last().is_none_or(|absence| absence.1 != AWAY) {
+                leave(&mut row, last);
+                changes.push(Change::Device(Box::new(row.clone())));
+            }
             devices.of.entry(row.user).or_default().insert(row.device, Device { row, connection: None });
         }
         devices
@@ -268,10 +272,14 @@ mod tests {
         devices.arrive(USER, device(1), HERE, Number(0), Number(5), WallTime::default());
         devices.save(USER, device(1), &mut changes);
         let Some(Change::Device(row)) = changes.pop() else { panic!("a row") };
-        let devices = Devices::new(vec![*row], Number(9));
+        let devices = Devices::new(vec![*row], Number(9), &mut changes);
         assert!(devices.was_there(USER, device(1), Number(9)));
         assert!(!devices.was_there(USER, device(1), Number(10)));
         devices.check_invariants();
+        let Some(Change::Device(row)) = changes.pop() else { panic!("its absence is written") };
+        let devices = Devices::new(vec![*row], Number(12), &mut changes);
+        assert!(!devices.was_there(USER, device(1), Number(10)), "nor after the server has died once more");
+        assert_eq!(changes, []);
     }
 
     #[test]
