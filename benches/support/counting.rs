@@ -34,11 +34,7 @@ pub fn count_this_thread() {
 }
 
 pub fn heap() -> Heap {
-    Heap {
-        asked: ASKED.load(Ordering::SeqCst),
-        held: HELD.load(Ordering::SeqCst),
-        calls: CALLS.load(Ordering::SeqCst),
-    }
+    Heap { asked: ASKED.load(Ordering::SeqCst), held: HELD.load(Ordering::SeqCst), calls: CALLS.load(Ordering::SeqCst) }
 }
 
 fn note(bytes: usize, sign: i64, calls: u64) {

@@ -34,16 +34,15 @@ pub struct Crowd {
     events: Events,
     address: SocketAddr,
     members: Vec<Member>,
-    /// Events beginning with this are messages.
-    message: Vec<u8>,
     /// Broadcasts that all members together have received.
     pub received: u64,
     /// Members that have their resume token: the end of a log-in.
     logged_in: usize,
     /// The last message that came, with its newline.
     pub last_line: Vec<u8>,
-    /// Answers that came to member 0.
+    /// Answers to requests other than a log-in, and the last of them.
     pub answers: u64,
+    pub last_answer: Vec<u8>,
     buffer: Vec<u8>,
 }
 
@@ -69,11 +68,11 @@ impl Crowd {
             events: Events::with_capacity(1024),
             address,
             members: Vec::new(),
-            message: BROADCAST.to_vec(),
             received: 0,
             logged_in: 0,
             last_line: Vec::new(),
             answers: 0,
+            last_answer: Vec::new(),
             buffer: vec![0; 64 * 1024],
         }
     }
@@ -128,7 +127,7 @@ impl Crowd {
         assert_eq!(written, bytes.len(), "the socket takes it whole");
     }
 
-    /// Reads until all together have received `count` messages more than `before`, and member 0 has `answers`.
+    /// Reads until so many messages and answers have come, of all since the beginning.
     pub fn until(&mut self, received: u64, answers: u64) {
         let end = Instant::now() + LIMIT;
         while self.received < received || self.answers < answers {
@@ -187,12 +186,13 @@ impl Crowd {
     }
 
     fn line(&mut self, index: usize, line: &[u8]) {
-        if let Some(after) = line.strip_prefix(self.message.as_slice()) {
+        if let Some(after) = line.strip_prefix(BROADCAST) {
             self.received += 1;
             self.last_line.clear();
             self.last_line.extend_from_slice(line);
             let member = &mut self.members[index];
-            member.number = after.iter().take_while(|b| b.is_ascii_digit()).fold(0, |n, &b| n * 10 + u64::from(b - b'0'));
+            member.number =
+                after.iter().take_while(|b| b.is_ascii_digit()).fold(0, |n, &b| n * 10 + u64::from(b - b'0'));
             member.unacknowledged += 1;
             if member.unacknowledged == ACKNOWLEDGE_EVERY {
                 member.acknowledge();
@@ -206,7 +206,11 @@ impl Crowd {
 
     fn answer(&mut self, index: usize, line: &[u8]) {
         match &self.members[index].step {
-            Step::Receives => self.answers += 1,
+            Step::Receives => {
+                self.answers += 1;
+                self.last_answer.clear();
+                self.last_answer.extend_from_slice(line);
+            }
             Step::First(exchange) => {
                 let Hear::Line { line: FromServer::Answer { answer: Ok(Told::Challenge { message }), .. }, .. } =
                     decode(line)

@@ -2,6 +2,7 @@
 //! results are said.
 #![allow(dead_code)] // Each bench uses its part.
 
+pub mod bare;
 pub mod counting;
 pub mod crowd;
 
