@@ -11,6 +11,7 @@
 //! | [`client`] | what `chat` is made of | net, wire |
 #![forbid(unsafe_code)]
 
+pub mod client;
 pub mod hub;
 pub mod net;
 pub mod store;

@@ -265,90 +265,78 @@ fn may_leave(gate: &Gate, message: &Message, to: UserId) -> bool {
     message.sender().is_none_or(|from| gate.may_deliver(from, to))
 }
 
+/// A message that is not accepted yet.
+#[derive(Debug)]
+pub(super) struct Draft {
+    from: UserId,
+    origin: Option<Origin>,
+    text: Text,
+    receipt: Option<ConnectionId>,
+}
+
 impl Hub {
-    /// A private message.
-    pub(super) fn message(
-        &mut self,
-        now: Now,
+    /// What a session wants to send. `None` if there is no session.
+    pub(super) fn draft(
+        &self,
         connection: ConnectionId,
-        to: UserName,
         text: Text,
         counter: Option<u64>,
         receipt: bool,
-        out: &mut Outbox,
-    ) -> Answered {
-        let Some((from, origin)) = self.sender(connection, counter) else {
-            return Answered::refuse(Refusal::LogInFirst);
-        };
-        let digest = Digest::of(Some(&to), &text);
-        if let Some(answer) = origin.and_then(|origin| self.delivery.sends.earlier(from, origin, digest)) {
-            return Answered::Now(answer, IfLost::Refuse);
-        }
-        let answer = self.accept_private(now, connection, from, origin, to, text, receipt, out);
-        if let Some(origin) = origin {
-            self.delivery.sends.record(from, origin, digest, answer.clone());
-        }
+    ) -> Option<Draft> {
+        let session = self.presence.session(connection)?;
+        let origin = session.device.zip(counter).map(|(device, counter)| Origin { device, counter });
+        Some(Draft { from: session.user, origin, text, receipt: receipt.then_some(connection) })
+    }
+
+    /// A private message.
+    pub(super) fn message(&mut self, now: Now, draft: Draft, to: UserName, out: &mut Outbox) -> Answered {
+        let digest = Digest::of(Some(&to), &draft.text);
+        self.once(draft, digest, |hub, draft| hub.accept_private(now, draft, to, out))
+    }
+
+    /// A message to everyone who is online.
+    pub(super) fn broadcast(&mut self, now: Now, draft: Draft, out: &mut Outbox) -> Answered {
+        let digest = Digest::of(None, &draft.text);
+        self.once(draft, digest, |hub, draft| Ok(hub.accept_broadcast(now, draft, out)))
+    }
+
+    /// Answers a copy like the first, and remembers the answer to what is none.
+    fn once(&mut self, draft: Draft, digest: Digest, accept: impl FnOnce(&mut Hub, Draft) -> Answer) -> Answered {
+        let (from, origin) = (draft.from, draft.origin);
+        let earlier = origin.and_then(|origin| self.delivery.sends.earlier(from, origin, digest));
+        let answer = earlier.unwrap_or_else(|| {
+            let answer = accept(self, draft);
+            if let Some(origin) = origin {
+                self.delivery.sends.record(from, origin, digest, answer.clone());
+            }
+            answer
+        });
         Answered::Now(answer, IfLost::Refuse)
     }
 
-    #[allow(clippy::too_many_arguments)] // A message is what it is.
-    fn accept_private(
-        &mut self,
-        now: Now,
-        connection: ConnectionId,
-        from: UserId,
-        origin: Option<Origin>,
-        to: UserName,
-        text: Text,
-        receipt: bool,
-        out: &mut Outbox,
-    ) -> Answer {
+    fn accept_private(&mut self, now: Now, draft: Draft, to: UserName, out: &mut Outbox) -> Answer {
         let Some(recipient) = self.accounts.find(&to) else { return Err(Refusal::NoSuchUser(to)) };
         let to = self.accounts.name(recipient).clone();
-        if self.accept(from, [recipient]) != Reach::Online {
+        if self.accept(draft.from, [recipient]) != Reach::Online {
             return Err(Refusal::BlockedBy(to));
         }
-        let mailbox = self.delivery.mailbox(recipient, &self.devices);
-        if mailbox.is_full_for(&text) {
+        if self.delivery.mailbox(recipient, &self.devices).is_full_for(&draft.text) {
             return Err(Refusal::QueueFull(to));
         }
-        let message = self.log(now, from, Recipient::User(recipient, to), text, origin, out);
-        self.wait_for(&message, recipient, receipt.then_some(connection), out);
+        let receipt = draft.receipt;
+        let message = self.log(now, draft, Recipient::User(recipient, to), out);
+        self.wait_for(&message, recipient, receipt, out);
         let reach = if self.presence.is_online(recipient) { Reach::Online } else { Reach::Queued };
         Ok(Reply::Accepted { number: message.number, reach })
     }
 
-    /// A message to everyone who is online.
-    pub(super) fn broadcast(
-        &mut self,
-        now: Now,
-        connection: ConnectionId,
-        text: Text,
-        counter: Option<u64>,
-        out: &mut Outbox,
-    ) -> Answered {
-        let Some((from, origin)) = self.sender(connection, counter) else {
-            return Answered::refuse(Refusal::LogInFirst);
-        };
-        let digest = Digest::of(None, &text);
-        if let Some(answer) = origin.and_then(|origin| self.delivery.sends.earlier(from, origin, digest)) {
-            return Answered::Now(answer, IfLost::Refuse);
-        }
+    fn accept_broadcast(&mut self, now: Now, draft: Draft, out: &mut Outbox) -> Reply {
+        let from = draft.from;
         let reach = self.accept(from, self.presence.online().filter(|&user| user != from));
-        let message = self.log(now, from, Recipient::Everyone, text, origin, out);
+        let message = self.log(now, draft, Recipient::Everyone, out);
         self.delivery.keep_broadcast(Arc::clone(&message));
         self.send_broadcast(&message, from, out);
-        let answer = Ok(Reply::Accepted { number: message.number, reach });
-        if let Some(origin) = origin {
-            self.delivery.sends.record(from, origin, digest, answer.clone());
-        }
-        Answered::Now(answer, IfLost::Refuse)
-    }
-
-    fn sender(&self, connection: ConnectionId, counter: Option<u64>) -> Option<(UserId, Option<Origin>)> {
-        let session = self.presence.session(connection)?;
-        let origin = session.device.zip(counter).map(|(device, counter)| Origin { device, counter });
-        Some((session.user, origin))
+        Reply::Accepted { number: message.number, reach }
     }
 
     /// The gate on accept. `Online`: all of them may be reached; `Partial`: not all.
@@ -360,16 +348,9 @@ impl Hub {
     }
 
     /// Writes a message into the log.
-    fn log(
-        &mut self,
-        now: Now,
-        from: UserId,
-        to: Recipient,
-        text: Text,
-        origin: Option<Origin>,
-        out: &mut Outbox,
-    ) -> Arc<Message> {
-        let from = Sender::User(from, self.accounts.name(from).clone());
+    fn log(&mut self, now: Now, draft: Draft, to: Recipient, out: &mut Outbox) -> Arc<Message> {
+        let from = Sender::User(draft.from, self.accounts.name(draft.from).clone());
+        let Draft { text, origin, .. } = draft;
         self.append(Message { number: self.delivery.last.next(), time: now.wall, from, to, text, origin }, out)
     }
 

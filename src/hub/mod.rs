@@ -225,10 +225,14 @@ impl Hub {
             Request::LogIn { mechanism, first, device } => self.log_in(connection, id, mechanism, first, device, out),
             Request::Authenticate(last) => self.authenticate(now, connection, id, &last, out),
             Request::LogOut => self.log_out(now, connection, id, out),
-            Request::Message { to, text, counter, receipt } => {
-                self.message(now, connection, to, text, counter, receipt, out)
-            }
-            Request::Broadcast { text, counter } => self.broadcast(now, connection, text, counter, out),
+            Request::Message { to, text, counter, receipt } => match self.draft(connection, text, counter, receipt) {
+                Some(draft) => self.message(now, draft, to, out),
+                None => Answered::refuse(Refusal::LogInFirst),
+            },
+            Request::Broadcast { text, counter } => match self.draft(connection, text, counter, false) {
+                Some(draft) => self.broadcast(now, draft, out),
+                None => Answered::refuse(Refusal::LogInFirst),
+            },
             Request::Acknowledge(number) => self.acknowledge(now, connection, number, out),
             Request::Alive => Answered::reply(Reply::Alive),
             Request::Online => self.asking(connection, |hub, user| hub.who_is_online(user)),

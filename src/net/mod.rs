@@ -2,6 +2,7 @@
 
 mod clock;
 mod connection;
+pub mod link;
 mod listener;
 pub mod queue;
 pub mod scope;

@@ -106,6 +106,8 @@ pub struct Server {
     outbox: Outbox,
     store: Store,
     worker: Worker,
+    /// Answers that net gives by itself, each with its place among the turn's effects.
+    answers: VecDeque<(usize, ConnectionId, Vec<u8>)>,
     /// Who has something to be read or handled.
     ready: VecDeque<ConnectionId>,
     /// Who has something to be written.
@@ -208,6 +210,7 @@ impl Server {
             outbox,
             store,
             worker,
+            answers: VecDeque::new(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
             dirty_again: Vec::new(),
@@ -291,21 +294,17 @@ impl Server {
 
     /// Until the nearest deadline; not at all while somebody has work to do.
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        if (!self.ready.is_empty() && !self.is_congested()) || !self.dirty.is_empty() || !self.outbox.is_empty() {
+        let congested = self.is_congested();
+        let unread = !self.ready.is_empty() && !congested;
+        if unread || !self.dirty.is_empty() || !self.outbox.is_empty() || !self.answers.is_empty() {
             return Some(Duration::ZERO);
         }
-        let nearest = [
-            self.hub.poll_timeout(),
-            self.deadlines.first().map(|&(at, _)| at),
-            self.accept_again_at,
-            self.stopping.map(|began| began + DRAIN_WITHIN),
-        ];
-        // While the store is behind, deadlines that depend on having served everybody have to wait for it.
-        let nearest = nearest.into_iter().flatten().min()?;
-        match nearest.since(now) {
-            Duration::ZERO if self.is_congested() => None,
-            wait => Some(wait),
-        }
+        // While nobody is read, nobody can be late.
+        let judged = [self.hub.poll_timeout(), self.deadlines.first().map(|&(at, _)| at)];
+        let judged = judged.into_iter().flatten().filter(|_| !congested);
+        let own = [self.accept_again_at, self.stopping.map(|began| began + DRAIN_WITHIN)];
+        let nearest = judged.chain(own.into_iter().flatten()).min()?;
+        Some(nearest.since(now))
     }
 
     /// The store is so far behind that nobody is read until it has caught up.

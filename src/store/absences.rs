@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn neighbours_take_few_bytes() {
-        assert_eq!(encode(&[]), []);
+        assert!(encode(&[]).is_empty());
         assert_eq!(encode(&[(Number(1000), Number(1005)), (Number(1010), Number(1011))]), [0xe8, 0x07, 5, 5, 1]);
         assert_eq!(encode(&[(Number(1000), AWAY)]).len(), 11);
     }

@@ -14,7 +14,6 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::hub::change::{AWAY, DeviceRow, PastSend, TriesRow};
-use crate::hub::effect::ResumeToken;
 use crate::hub::id::{DeviceId, Number, Source, UserId};
 use crate::hub::message::{Message, Origin, Recipient, Sender as From};
 use crate::hub::name::UserName;
@@ -209,7 +208,7 @@ fn devices_come_back_as_last_told_until_they_are_forgotten() {
         cursor: Number(8),
         absences: vec![(Number(3), Number(5)), (Number(6), AWAY)],
         seen: time(77),
-        token: Some(StoredKeys::of_token(&ResumeToken([4; 32]))),
+        token: Some(StoredKeys { stored_key: [4; 32], server_key: [5; 32] }),
         ..old.clone()
     };
     let gone = Change::DeviceForgotten { user: BOB, device: device_id(2) };

@@ -12,9 +12,11 @@ impl Server {
     pub(super) fn apply_effects(&mut self, now: Now) {
         let mut outbox = std::mem::take(&mut self.outbox);
         let batch = if outbox.changes.is_empty() { 0 } else { self.last_batch };
-        for effect in outbox.effects.iter() {
+        for (index, effect) in outbox.effects.iter().enumerate() {
+            self.push_answers(index);
             self.apply(now, effect, &outbox, batch);
         }
+        self.push_answers(usize::MAX);
         outbox.clear();
         self.outbox = outbox;
     }
@@ -46,16 +48,8 @@ impl Server {
                     self.push(id, bytes, batch, fate(*if_lost, None));
                 }
             }
-            Effect::Authenticated { connection } => {
-                if let Some(found) = self.connections.get_mut(*connection)
-                    && found.stage == Stage::Strange
-                {
-                    found.stage = Stage::LoggedIn;
-                    self.set_deadline(*connection, None);
-                }
-            }
-            // Held since the request was handled; said again here only for the order of things.
-            Effect::Suspend { .. } => {}
+            // These have held since the request was handled.
+            Effect::Authenticated { .. } | Effect::Suspend { .. } => {}
             Effect::Unsuspend { connection } => {
                 if let Some(found) = self.connections.get_mut(*connection) {
                     found.suspended = false;
@@ -84,19 +78,47 @@ impl Server {
         }
     }
 
-    /// A suspension holds at once, not only at the end of the turn.
-    pub(super) fn note_suspensions(&mut self) {
-        if let Some(Effect::Suspend { connection }) = self.outbox.effects.last()
-            && let Some(found) = self.connections.get_mut(*connection)
-        {
-            found.suspended = true;
+    /// An answer that needs no hub. It takes its place behind the effects that the turn has had so far.
+    pub(super) fn answer(&mut self, id: ConnectionId, bytes: Vec<u8>) {
+        self.answers.push_back((self.outbox.effects.len(), id, bytes));
+    }
+
+    fn push_answers(&mut self, index: usize) {
+        while let Some((place, ..)) = self.answers.front() {
+            if *place > index {
+                return;
+            }
+            let Some((_, id, bytes)) = self.answers.pop_front() else { return };
+            self.push(id, bytes.into(), 0, IfLost::Send);
+        }
+    }
+
+    /// Some effects hold at once, before the next request of the connection is looked at.
+    pub(super) fn heed(&mut self, first: usize) {
+        for index in first..self.outbox.effects.len() {
+            match self.outbox.effects[index] {
+                Effect::Suspend { connection } => {
+                    if let Some(found) = self.connections.get_mut(connection) {
+                        found.suspended = true;
+                    }
+                }
+                Effect::Authenticated { connection } => {
+                    if let Some(found) = self.connections.get_mut(connection)
+                        && found.stage == Stage::Strange
+                    {
+                        found.stage = Stage::LoggedIn;
+                        self.set_deadline(connection, None);
+                    }
+                }
+                _ => {}
+            }
         }
     }
 
     /// Appends to a connection's queue. Who does not read what they asked for is ended here.
     pub(super) fn push(&mut self, id: ConnectionId, bytes: Arc<[u8]>, batch: BatchNumber, if_lost: IfLost) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        if !connection.is_served() || bytes.is_empty() {
+        if matches!(connection.stage, Stage::Lingering | Stage::Gone) || bytes.is_empty() {
             return;
         }
         let max = if connection.stage == Stage::Strange { STRANGE_BYTES_MAX } else { OUT_BYTES_MAX };

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::hub::id::Source;
-use crate::net::queue::IfLost;
 use crate::wire::recognise::{NOT_UNDERSTOOD, Openings, Recognition, recognise};
 use crate::wire::{Farewell, Protocol, Step};
 
@@ -67,7 +66,8 @@ impl Server {
         }
         let mut buffer = std::mem::take(&mut self.read_buffer);
         match connection.read(&mut buffer) {
-            Ok(0) if connection.read_closed => self.vanished(now, id),
+            // What was asked before the end is still answered: a script may have closed its side already.
+            Ok(0) if connection.read_closed => self.end(now, id),
             Ok(0) => {}
             Ok(bytes) if connection.inbound.is_empty() => {
                 let used = self.decode(now, id, &buffer[..bytes], &mut budget);
@@ -111,41 +111,49 @@ impl Server {
             }
             let Some(connection) = self.connections.get_mut(id) else { return used };
             let Some(protocol) = connection.protocol else { return used };
-            let strange = connection.stage == Stage::Strange;
-            if strange && connection.said + rest.len().min(STRANGE_BYTES_MAX) > STRANGE_BYTES_MAX {
+            let room = match connection.stage {
+                Stage::Strange => STRANGE_BYTES_MAX - connection.said.min(STRANGE_BYTES_MAX),
+                _ => usize::MAX,
+            };
+            let step = protocol.decode(rest);
+            let taken = match &step {
+                Step::Wait => rest.len(),
+                Step::Request { used, .. } | Step::Refused { used, .. } => *used,
+                Step::Violation { .. } => 0,
+            };
+            if taken > room {
                 self.farewell(now, id, protocol, Farewell::TooMuch);
                 return used;
             }
-            let taken = match protocol.decode(rest) {
+            match step {
                 Step::Wait => return used,
-                Step::Request { used, id: request_id, request } => {
+                Step::Request { id: request_id, request, .. } => {
+                    self.said(now, id, taken);
+                    let before = self.outbox.effects.len();
                     self.hub.handle(now, Input::Request { connection: id, id: request_id, request }, &mut self.outbox);
-                    // A suspension has to hold before the next request is looked at.
-                    self.note_suspensions();
-                    used
+                    self.heed(before);
                 }
-                Step::Refused { used, reply } => {
-                    self.push(id, reply.into(), 0, IfLost::Send);
-                    used
+                Step::Refused { reply, .. } => {
+                    self.said(now, id, taken);
+                    self.answer(id, reply);
                 }
                 Step::Violation { reply } => {
-                    self.push(id, reply.into(), 0, IfLost::Send);
+                    self.answer(id, reply);
                     self.end(now, id);
                     return used;
                 }
-            };
+            }
             used += taken;
             *budget -= 1;
-            if strange {
-                self.said(now, id, taken);
-            }
         }
         used
     }
 
     /// Somebody who has not logged in has said something: the time for the next step begins.
     fn said(&mut self, now: Now, id: ConnectionId, bytes: usize) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some(connection) = self.connections.get_mut(id).filter(|found| found.stage == Stage::Strange) else {
+            return;
+        };
         connection.said += bytes;
         let at = (now.instant + NEXT_MESSAGE_WITHIN).min(connection.came + LOG_IN_WITHIN);
         self.set_deadline(id, Some(at));
@@ -168,7 +176,7 @@ impl Server {
             }
             Recognition::Wait => false,
             Recognition::None => {
-                self.push(id, NOT_UNDERSTOOD.into(), 0, IfLost::Send);
+                self.answer(id, NOT_UNDERSTOOD.to_vec());
                 self.end(now, id);
                 false
             }
@@ -186,7 +194,7 @@ impl Server {
             }
             (Stage::Strange, Some(protocol)) => self.farewell(now, id, protocol, Farewell::TooSlow),
             (Stage::Strange, None) => {
-                self.push(id, NOT_UNDERSTOOD.into(), 0, IfLost::Send);
+                self.answer(id, NOT_UNDERSTOOD.to_vec());
                 self.end(now, id);
             }
             (Stage::LoggedIn, _) => {}
@@ -197,7 +205,7 @@ impl Server {
     fn farewell(&mut self, now: Now, id: ConnectionId, protocol: Protocol, farewell: Farewell) {
         let mut bytes = Vec::new();
         protocol.encode_farewell(farewell, &mut bytes);
-        self.push(id, bytes.into(), 0, IfLost::Send);
+        self.answer(id, bytes);
         self.end(now, id);
     }
 
@@ -223,7 +231,7 @@ impl Server {
         self.list_if_has_work(id);
     }
 
-    /// The peer has closed, or the connection has failed.
+    /// The connection has failed.
     fn vanished(&mut self, now: Now, id: ConnectionId) {
         if self.connections.get(id).is_some_and(Connection::is_served) {
             self.hub.handle(now, Input::Closed { connection: id }, &mut self.outbox);

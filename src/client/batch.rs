@@ -1,0 +1,422 @@
+//! Commands from standard input, one a line, done in order; what comes in is printed as it comes.
+//!
+//! `Batch` is pure: lines and happenings in, lines out, so that a test can play both sides. `run` joins it with the
+//! connection and the thread that reads.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, Read};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::time::Duration;
+
+use super::command::{self, Command};
+use super::connection::{Connection, Heard};
+use super::core::{Closing, Done, Happening, Now, Request, Session, Tag};
+use super::exit::{Failure, Status};
+use super::interrupt::Interrupt;
+use super::output::{Ended, print};
+use super::render;
+use crate::net::link::Bell;
+use crate::wire::native::client::News;
+use crate::wire::{Number, UserName};
+
+/// How many printed lines `wait` can still find.
+const PRINTED_MAX: usize = 1000;
+/// The longest line of a script, in bytes.
+const LINE_BYTES_MAX: u64 = 64 * 1024;
+/// How many lines are read ahead.
+const LINES_AHEAD: usize = 16;
+/// How long a log-out may take.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a batch is told to do differently.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    pub json: bool,
+    /// A message is done when it was delivered.
+    pub receipts: bool,
+    /// How long a command waits for its answer.
+    pub within: Duration,
+}
+
+/// A script in progress.
+pub struct Batch {
+    manner: Manner,
+    user: UserName,
+    line_number: usize,
+    doing: Option<Doing>,
+    /// What `wait` has not found yet, the oldest first.
+    printed: VecDeque<Printed>,
+    first_failure: Option<Status>,
+    leaving: bool,
+    /// Delivered before their answers came.
+    early: VecDeque<Number>,
+    out: Vec<Line>,
+}
+
+/// A line to print.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// For standard output.
+    Data(String),
+    /// For standard error.
+    Complaint(String),
+}
+
+enum Doing {
+    Answer { tag: Tag, receipt: bool, until: Now },
+    Delivery { number: Number, until: Now },
+    Wait { text: String, until: Now },
+}
+
+struct Printed {
+    kind: &'static str,
+    plain: String,
+    json: Option<String>,
+}
+
+impl Batch {
+    pub fn new(manner: Manner, user: UserName) -> Batch {
+        Batch {
+            manner,
+            user,
+            line_number: 0,
+            doing: None,
+            printed: VecDeque::new(),
+            first_failure: None,
+            leaving: false,
+            early: VecDeque::new(),
+            out: Vec::new(),
+        }
+    }
+
+    /// Whether the next line can come.
+    pub fn is_ready(&self) -> bool {
+        self.doing.is_none() && !self.leaving
+    }
+
+    /// What is to be printed.
+    pub fn take_lines(&mut self) -> Vec<Line> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// What the batch ends with.
+    pub fn status(&self) -> Status {
+        self.first_failure.unwrap_or(Status::Done)
+    }
+
+    /// When `tick` has something to do.
+    pub fn poll_timeout(&self) -> Option<Now> {
+        self.doing.as_ref().map(Doing::until)
+    }
+
+    /// Begins with the next line of the script; `Err`: it could not be read.
+    pub fn line(&mut self, session: &mut Session, now: Now, line: Result<&str, &str>) {
+        self.line_number += 1;
+        let line = line.map_err(Failure::usage);
+        match line.and_then(|line| command::parse_line(line, self.manner.receipts)) {
+            Ok(None) => {}
+            Ok(Some(Command::Ask(request))) => {
+                let receipt = matches!(request, Request::Message { receipt: true, .. });
+                match session.ask(request) {
+                    Ok(tag) => self.doing = Some(Doing::Answer { tag, receipt, until: now + self.manner.within }),
+                    Err(_) => self.fail(Failure::new(Status::TryAgain, "too much is without an answer")),
+                }
+            }
+            Ok(Some(Command::Wait { text, within })) => {
+                self.doing = Some(Doing::Wait { text, until: now + within });
+                self.look();
+            }
+            Ok(Some(Command::LogOut)) => self.leave(session),
+            Ok(Some(Command::Help)) => self.out.extend(command::help().lines().map(|line| Line::Data(line.to_owned()))),
+            Ok(Some(Command::MessageFromInput { .. })) => self.fail(Failure::usage("standard input has the commands")),
+            Err(failure) => self.fail(failure),
+        }
+    }
+
+    /// There are no more lines, and everything is done: logs out.
+    pub fn leave(&mut self, session: &mut Session) {
+        self.leaving = true;
+        session.log_out();
+    }
+
+    /// Something came from the server.
+    pub fn happened(&mut self, happening: Happening) {
+        match happening {
+            Happening::LoggedIn { user, .. } => self.user = user,
+            Happening::Answered { tag, answer } => self.answered(tag, answer.map_err(|why| Failure::problem(&why))),
+            Happening::News(News::Delivered { number, .. }) if self.manner.receipts => self.delivered(number),
+            Happening::News(news) => self.news(&news),
+            Happening::Closing { .. } | Happening::End(_) => {}
+        }
+    }
+
+    /// Gives up what has taken too long.
+    pub fn tick(&mut self, session: &mut Session, now: Now) {
+        if self.doing.as_ref().is_none_or(|doing| doing.until() > now) {
+            return;
+        }
+        match self.doing.take() {
+            Some(Doing::Answer { tag, .. }) => {
+                session.forget(tag);
+                let why = "no answer from the server in time: it may be done or not";
+                self.fail(Failure::new(Status::NoServer, why));
+            }
+            Some(Doing::Delivery { .. }) => {
+                let why = "the message is safe on the server, but was not delivered in time";
+                self.fail(Failure::new(Status::TryAgain, why));
+            }
+            Some(Doing::Wait { text, .. }) => {
+                let why = format!("'{}' did not come in time", render::visible_line(&text));
+                self.fail(Failure::new(Status::TryAgain, why));
+            }
+            None => {}
+        }
+    }
+
+    /// Notes a failure; the script goes on.
+    pub fn fail(&mut self, failure: Failure) {
+        self.first_failure.get_or_insert(failure.status);
+        self.out.push(Line::Complaint(format!("line {}: {}", self.line_number, failure.text)));
+    }
+
+    fn answered(&mut self, tag: Tag, answer: Result<Done, Failure>) {
+        let Some(Doing::Answer { tag: awaited, receipt, until }) = self.doing else { return };
+        if tag != awaited {
+            return;
+        }
+        self.doing = None;
+        let done = match answer {
+            Ok(done) => done,
+            Err(failure) => return self.fail(failure),
+        };
+        if self.manner.json {
+            self.out.push(Line::Data(render::answer_json(&done, &self.user)));
+        } else {
+            let line = match &done {
+                Done::Accepted { number, .. } => Some(format!("ok {}", number.0)),
+                Done::Blocked(_) | Done::Unblocked(_) => Some("ok".to_owned()),
+                Done::Online(_) | Done::BlockList(_) | Done::History(_) => None,
+            };
+            self.out.extend(line.into_iter().chain(render::answer_lines(&done, &self.user)).map(Line::Data));
+        }
+        if let (true, Done::Accepted { number, .. }) = (receipt, done)
+            && !self.early.contains(&number)
+        {
+            self.doing = Some(Doing::Delivery { number, until });
+        }
+    }
+
+    fn delivered(&mut self, number: Number) {
+        if matches!(self.doing, Some(Doing::Delivery { number: awaited, .. }) if awaited == number) {
+            self.doing = None;
+        } else {
+            if self.early.len() == PRINTED_MAX {
+                self.early.pop_front();
+            }
+            self.early.push_back(number);
+        }
+    }
+
+    fn news(&mut self, news: &News) {
+        let (Some(plain), Some(json)) = (render::event_line(news), render::event_json(news, &self.user)) else {
+            return;
+        };
+        let json = self.manner.json.then_some(json);
+        self.out.push(Line::Data(json.as_ref().unwrap_or(&plain).clone()));
+        if self.printed.len() == PRINTED_MAX {
+            self.printed.pop_front();
+        }
+        self.printed.push_back(Printed { kind: render::event_kind(news), plain, json });
+        self.look();
+    }
+
+    /// Looks whether what `wait` waits for has been printed.
+    fn look(&mut self) {
+        let Some(Doing::Wait { text, .. }) = &self.doing else { return };
+        let fits = |printed: &Printed| {
+            printed.kind == text
+                || printed.plain.contains(text)
+                || printed.json.as_ref().is_some_and(|json| json.contains(text))
+        };
+        if let Some(found) = self.printed.iter().position(fits) {
+            self.printed.remove(found);
+            self.doing = None;
+        }
+    }
+}
+
+impl Doing {
+    fn until(&self) -> Now {
+        match self {
+            Doing::Answer { until, .. } | Doing::Delivery { until, .. } | Doing::Wait { until, .. } => *until,
+        }
+    }
+}
+
+/// Does a script from standard input. The result is the status of its first failure.
+pub fn run(
+    connection: &mut Connection,
+    user: &UserName,
+    manner: Manner,
+    interrupt: &Interrupt,
+) -> Result<Status, Ended> {
+    let mut batch = Batch::new(manner, user.clone());
+    connection.dial();
+    let log_in_until = connection.now() + manner.within;
+    let mut lines: Option<Receiver<ScriptLine>> = None;
+    let (mut at_end, mut lost, mut interrupted) = (false, false, false);
+    let mut leave_until: Option<Now> = None;
+    loop {
+        let now = connection.now();
+        let logged_in = lines.is_some();
+        if !logged_in && now >= log_in_until {
+            let why = format!("no answer from the server within {} s", manner.within.as_secs_f64());
+            return Err(Failure::new(Status::NoServer, why).into());
+        }
+        batch.tick(&mut connection.session, now);
+        while let Some(lines) = lines.as_ref().filter(|_| batch.is_ready() && !at_end) {
+            match lines.try_recv() {
+                Ok(line) => batch.line(&mut connection.session, now, line.as_deref().map_err(|why| *why)),
+                Err(TryRecvError::Disconnected) => at_end = true,
+                Err(TryRecvError::Empty) => break,
+            }
+        }
+        interrupted |= interrupt.is_set();
+        if !batch.leaving && (interrupted || at_end && batch.is_ready()) {
+            batch.leave(&mut connection.session);
+        }
+        if batch.leaving {
+            leave_until.get_or_insert(now + LEAVE_WITHIN);
+        }
+        show(&mut batch)?;
+        let status = if interrupted { Status::Interrupted } else { batch.status() };
+        if leave_until.is_some_and(|until| until <= now) {
+            return Ok(status);
+        }
+
+        let deadlines = [batch.poll_timeout(), leave_until, (!logged_in).then_some(log_in_until)];
+        for heard in connection.turn(deadlines.into_iter().flatten().min())? {
+            match heard {
+                Heard::Session(Happening::End(end)) => {
+                    show(&mut batch)?;
+                    if !logged_in && let Some(ended) = Ended::before_log_in(&end) {
+                        return Err(ended);
+                    }
+                    match Failure::end(&end) {
+                        None => return Ok(status),
+                        Some(failure) if failure.status == Status::NoServer => {
+                            come_back(connection, &mut lost, &failure.text);
+                        }
+                        Some(failure) => return Err(failure.into()),
+                    }
+                }
+                Heard::Session(Happening::Closing { reason, text }) => {
+                    show(&mut batch)?;
+                    let failure = Failure::closing(reason, &text);
+                    if reason != Closing::Lost || !logged_in {
+                        return Err(failure.into());
+                    }
+                    if batch.leaving {
+                        return Ok(status);
+                    }
+                    come_back(connection, &mut lost, &failure.text);
+                }
+                Heard::Lost(why) => {
+                    show(&mut batch)?;
+                    if !logged_in {
+                        return Err(Failure::new(Status::NoServer, why).into());
+                    }
+                    if batch.leaving {
+                        return Ok(status);
+                    }
+                    come_back(connection, &mut lost, &why);
+                }
+                Heard::Session(happening) => {
+                    if matches!(happening, Happening::LoggedIn { .. }) {
+                        interrupt.leave_to_the_program(connection.bell());
+                        lines.get_or_insert_with(|| read_lines(connection.bell()));
+                        if std::mem::take(&mut lost) {
+                            super::warn("connected again");
+                        }
+                    }
+                    batch.happened(happening);
+                }
+                Heard::Woken => {}
+            }
+        }
+        show(&mut batch)?;
+    }
+}
+
+fn come_back(connection: &mut Connection, lost: &mut bool, why: &str) {
+    if !std::mem::replace(lost, true) {
+        super::warn(&format!("{why}; trying to come back"));
+    }
+    connection.dial_later();
+}
+
+fn show(batch: &mut Batch) -> Result<(), Ended> {
+    let mut data = Vec::new();
+    for line in batch.take_lines() {
+        match line {
+            Line::Data(line) => data.push(line),
+            Line::Complaint(text) => {
+                print(&std::mem::take(&mut data))?;
+                super::warn(&text);
+            }
+        }
+    }
+    print(&data)
+}
+
+type ScriptLine = Result<String, &'static str>;
+
+/// Reads standard input on a thread of its own, because a pipe can't be asked whether there is something.
+fn read_lines(bell: Bell) -> Receiver<ScriptLine> {
+    let (sender, receiver) = sync_channel(LINES_AHEAD);
+    std::thread::spawn(move || {
+        // The channel closes, or is closed, when either side is done.
+        let _ = send_lines(&mut io::stdin().lock(), &sender, &bell);
+        drop(sender);
+        bell.ring();
+    });
+    receiver
+}
+
+fn send_lines(input: &mut impl BufRead, sender: &SyncSender<ScriptLine>, bell: &Bell) -> Result<(), ()> {
+    loop {
+        let line = match next_line(input) {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(()),
+            Err(_) => Err("standard input can't be read"),
+        };
+        let last = line == Err("standard input can't be read");
+        sender.send(line).map_err(|_| ())?;
+        bell.ring();
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+/// The next line without its newline; `None` at the end.
+fn next_line(input: &mut impl BufRead) -> io::Result<Option<ScriptLine>> {
+    let mut bytes = Vec::new();
+    input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes)?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+    } else if bytes.len() as u64 == LINE_BYTES_MAX {
+        input.skip_until(b'\n')?;
+        return Ok(Some(Err("the line is too long")));
+    }
+    if bytes.last() == Some(&b'\r') {
+        bytes.pop();
+    }
+    Ok(Some(String::from_utf8(bytes).map_err(|_| "the line is not UTF-8")))
+}
+
+#[cfg(test)]
+mod tests;

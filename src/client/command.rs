@@ -1,0 +1,317 @@
+//! The commands: one table for parsing, for help and for completion.
+
+use std::time::Duration;
+
+use super::core::{HISTORY_COUNT_MAX, Request};
+use super::exit::Failure;
+use crate::wire::{Text, UserName};
+
+/// How many messages `history` shows unless told otherwise.
+const HISTORY_COUNT_DEFAULT: usize = 100;
+/// How long `wait` waits unless told otherwise.
+pub const WAIT_DEFAULT: Duration = Duration::from_secs(10);
+/// The longest time that an option or `wait` takes: a year.
+const SECONDS_MAX: f64 = 366.0 * 86_400.0;
+
+/// What somebody wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    Ask(Request),
+    /// The text of this message is on standard input.
+    MessageFromInput {
+        to: UserName,
+    },
+    /// Until a line comes that contains `text`, or an event of that kind.
+    Wait {
+        text: String,
+        within: Duration,
+    },
+    LogOut,
+    Help,
+}
+
+/// A command in the table.
+pub struct Entry {
+    pub name: &'static str,
+    /// What follows it.
+    pub arguments: &'static str,
+    pub help: &'static str,
+    pub kind: Kind,
+}
+
+/// How a command's arguments are read, and where it makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Message,
+    Broadcast,
+    Online,
+    Block,
+    Unblock,
+    Blocked,
+    History,
+    Wait,
+    LogOut,
+    Help,
+}
+
+/// All commands, in the order in which help shows them.
+pub const TABLE: [Entry; 10] = [
+    entry("message", "USER TEXT", "send a private message; it waits if USER is offline", Kind::Message),
+    entry("broadcast", "TEXT", "send a message to everyone who is online", Kind::Broadcast),
+    entry("online", "", "show who is online", Kind::Online),
+    entry("block", "USER", "receive nothing more from USER, and be invisible to them", Kind::Block),
+    entry("unblock", "USER", "undo that", Kind::Unblock),
+    entry("blocked", "", "show whom you block", Kind::Blocked),
+    entry("history", "[USER] [COUNT]", "show the last messages (100), only those with USER", Kind::History),
+    entry("wait", "TEXT|EVENT [SECONDS]", "wait for a line with TEXT, or for an event, 10 seconds", Kind::Wait),
+    entry("logout", "", "log out and end", Kind::LogOut),
+    entry("help", "", "show this", Kind::Help),
+];
+
+const fn entry(name: &'static str, arguments: &'static str, help: &'static str, kind: Kind) -> Entry {
+    Entry { name, arguments, help, kind }
+}
+
+impl Entry {
+    /// Whether the argument that comes first is a user.
+    pub fn takes_user(&self) -> bool {
+        matches!(self.kind, Kind::Message | Kind::Block | Kind::Unblock | Kind::History)
+    }
+
+    /// Whether the command makes sense without a session.
+    fn is_one_shot(&self) -> bool {
+        !matches!(self.kind, Kind::Wait | Kind::LogOut)
+    }
+
+    fn usage(&self) -> Failure {
+        let usage = format!("{} {}", self.name, self.arguments);
+        Failure::usage(format_args!("'{}' is used like this: {}", self.name, usage.trim_end()))
+    }
+}
+
+/// The command of that name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    TABLE.iter().find(|entry| entry.name == name)
+}
+
+/// What `help` shows.
+pub fn help() -> String {
+    let width = TABLE.iter().map(|entry| entry.name.len() + 1 + entry.arguments.len()).max().unwrap_or(0);
+    let line = |entry: &Entry| format!("{:width$}  {}", format!("{} {}", entry.name, entry.arguments), entry.help);
+    TABLE.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The command of a line; `None` if there is none on it. A text is the rest of its line.
+pub fn parse_line(line: &str, receipts: bool) -> Result<Option<Command>, Failure> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    let (name, rest) = first_word(line);
+    let entry = find(name).ok_or_else(|| unknown(name))?;
+    let (first, text) = first_word(rest);
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let arguments = match entry.kind {
+        Kind::Message if text.is_empty() => words,
+        Kind::Message => vec![first, text],
+        Kind::Broadcast if rest.is_empty() => Vec::new(),
+        Kind::Broadcast => vec![rest],
+        // The last word is the time if it is a number and there is something before it.
+        Kind::Wait => match rest.rsplit_once(char::is_whitespace) {
+            Some((text, seconds)) if parse_seconds(seconds).is_ok() => vec![text.trim_end(), seconds],
+            _ if rest.is_empty() => Vec::new(),
+            _ => vec![rest],
+        },
+        _ => words,
+    };
+    parse(entry, &arguments, receipts).map(Some)
+}
+
+/// The command of a command line: each argument is one.
+pub fn parse_arguments(name: &str, arguments: &[&str], receipts: bool) -> Result<Command, Failure> {
+    let entry = find(name).ok_or_else(|| unknown(name))?;
+    if !entry.is_one_shot() {
+        return Err(Failure::usage(format_args!(
+            "'{name}' needs a session: give commands on standard input, or start chat without a command"
+        )));
+    }
+    if let (Kind::Message, [to, "-"]) = (entry.kind, arguments) {
+        return Ok(Command::MessageFromInput { to: user(to)? });
+    }
+    parse(entry, arguments, receipts)
+}
+
+/// A message whose text came from standard input; the newline at its end is not part of it.
+pub fn message(to: UserName, text: &str, receipt: bool) -> Result<Request, Failure> {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    Ok(Request::Message { to, text: parse_text(text)?, receipt })
+}
+
+/// A time in seconds, fractions allowed.
+pub fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let digits = text.starts_with(|c: char| c.is_ascii_digit());
+    match text.parse::<f64>() {
+        Ok(seconds) if digits && (0.0..=SECONDS_MAX).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("a time is a number of seconds, such as 10 or 0.5".to_owned()),
+    }
+}
+
+fn parse(entry: &Entry, arguments: &[&str], receipts: bool) -> Result<Command, Failure> {
+    Ok(match (entry.kind, arguments) {
+        (Kind::Message, [to, text]) => {
+            Command::Ask(Request::Message { to: user(to)?, text: parse_text(text)?, receipt: receipts })
+        }
+        (Kind::Broadcast, _) if receipts && !arguments.is_empty() => {
+            return Err(Failure::usage("a broadcast has no receipts: leave out '--wait delivered'"));
+        }
+        (Kind::Broadcast, [text]) => Command::Ask(Request::Broadcast { text: parse_text(text)? }),
+        (Kind::Online, []) => Command::Ask(Request::Online),
+        (Kind::Block, [name]) => Command::Ask(Request::Block { user: user(name)? }),
+        (Kind::Unblock, [name]) => Command::Ask(Request::Unblock { user: user(name)? }),
+        (Kind::Blocked, []) => Command::Ask(Request::Blocked),
+        (Kind::History, []) => history(None, HISTORY_COUNT_DEFAULT),
+        (Kind::History, [count]) if count.bytes().all(|b| b.is_ascii_digit()) => history(None, parse_count(count)?),
+        (Kind::History, [name]) => history(Some(user(name)?), HISTORY_COUNT_DEFAULT),
+        (Kind::History, [name, count]) => history(Some(user(name)?), parse_count(count)?),
+        (Kind::Wait, [text]) if !text.is_empty() => Command::Wait { text: (*text).to_owned(), within: WAIT_DEFAULT },
+        (Kind::Wait, [text, seconds]) if !text.is_empty() => {
+            Command::Wait { text: (*text).to_owned(), within: parse_seconds(seconds).map_err(Failure::usage)? }
+        }
+        (Kind::LogOut, []) => Command::LogOut,
+        (Kind::Help, _) => Command::Help,
+        _ => return Err(entry.usage()),
+    })
+}
+
+fn history(with: Option<UserName>, count: usize) -> Command {
+    Command::Ask(Request::History { with, count })
+}
+
+fn user(name: &str) -> Result<UserName, Failure> {
+    UserName::parse(name).map_err(|why| {
+        Failure::usage(format_args!("'{}' is not a user's name: {why}", super::render::visible_line(name)))
+    })
+}
+
+fn parse_text(text: &str) -> Result<Text, Failure> {
+    Text::parse(text).map_err(Failure::usage)
+}
+
+fn parse_count(text: &str) -> Result<usize, Failure> {
+    match text.parse() {
+        Ok(count @ 1..=HISTORY_COUNT_MAX) => Ok(count),
+        _ => Err(Failure::usage(format_args!("'history' shows 1 to {HISTORY_COUNT_MAX} messages"))),
+    }
+}
+
+fn unknown(name: &str) -> Failure {
+    let name = super::render::visible_line(name);
+    Failure::usage(format_args!("there is no command '{name}'; 'help' lists them"))
+}
+
+/// The first word and what follows the white space behind it.
+fn first_word(line: &str) -> (&str, &str) {
+    match line.split_once(char::is_whitespace) {
+        Some((word, rest)) => (word, rest.trim_start()),
+        None => (line, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(line: &str) -> Result<Option<Command>, String> {
+        parse_line(line, false).map_err(|failure| failure.text)
+    }
+
+    fn ask(request: Request) -> Result<Option<Command>, String> {
+        Ok(Some(Command::Ask(request)))
+    }
+
+    fn name(text: &str) -> UserName {
+        UserName::parse(text).unwrap()
+    }
+
+    fn message_to(to: &str, text: &str) -> Request {
+        Request::Message { to: name(to), text: Text::parse(text).unwrap(), receipt: false }
+    }
+
+    #[test]
+    fn a_text_is_the_rest_of_its_line() {
+        assert_eq!(line("message bob hi  there, \"you\" "), ask(message_to("bob", "hi  there, \"you\"")));
+        assert_eq!(line("  message   bob   -5 degrees"), ask(message_to("bob", "-5 degrees")));
+        assert_eq!(line("message bob -"), ask(message_to("bob", "-")));
+        assert_eq!(line("broadcast a b"), ask(Request::Broadcast { text: Text::parse("a b").unwrap() }));
+        assert_eq!(line(""), Ok(None));
+        assert_eq!(line(" # a remark"), Ok(None));
+    }
+
+    #[test]
+    fn every_command_is_found_with_its_arguments() {
+        let user = name("bob");
+        assert_eq!(line("online"), ask(Request::Online));
+        assert_eq!(line("block bob"), ask(Request::Block { user: user.clone() }));
+        assert_eq!(line("unblock bob"), ask(Request::Unblock { user: user.clone() }));
+        assert_eq!(line("blocked"), ask(Request::Blocked));
+        assert_eq!(line("history"), ask(Request::History { with: None, count: 100 }));
+        assert_eq!(line("history 5"), ask(Request::History { with: None, count: 5 }));
+        assert_eq!(line("history bob"), ask(Request::History { with: Some(user.clone()), count: 100 }));
+        assert_eq!(line("history bob 5"), ask(Request::History { with: Some(user), count: 5 }));
+        assert_eq!(line("logout"), Ok(Some(Command::LogOut)));
+        assert_eq!(line("help"), Ok(Some(Command::Help)));
+        for entry in &TABLE {
+            assert!(help().contains(entry.help));
+            assert!(
+                parse_line(entry.name, false).is_ok() != entry.arguments.starts_with(|c| c != '['),
+                "{}",
+                entry.name
+            );
+        }
+    }
+
+    #[test]
+    fn wait_takes_a_number_at_the_end_for_its_time() {
+        let wait = |text: &str, seconds: f64| {
+            Ok(Some(Command::Wait { text: text.into(), within: Duration::from_secs_f64(seconds) }))
+        };
+        assert_eq!(line("wait bob: hi"), wait("bob: hi", 10.0));
+        assert_eq!(line("wait bob: hi  0.5"), wait("bob: hi", 0.5));
+        assert_eq!(line("wait 5"), wait("5", 10.0));
+        assert_eq!(line("wait online 3"), wait("online", 3.0));
+        assert_eq!(line("wait the inf"), wait("the inf", 10.0));
+        assert!(line("wait").is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        assert_eq!(line("hello bob"), Err("there is no command 'hello'; 'help' lists them".into()));
+        assert_eq!(line("message bob"), Err("'message' is used like this: message USER TEXT".into()));
+        assert_eq!(line("online now"), Err("'online' is used like this: online".into()));
+        assert!(line("message b,b hi").unwrap_err().contains("'b,b' is not a user's name"));
+        assert!(line("history bob 0").unwrap_err().contains("1 to 10000"));
+        assert!(line(&format!("message bob {}", "x".repeat(4097))).unwrap_err().contains("4096"));
+        assert!(line("message bob \u{1b}[2J").unwrap_err().contains("U+001B"));
+        assert!(parse_line("broadcast hi", true).unwrap_err().text.contains("receipts"));
+    }
+
+    #[test]
+    fn arguments_of_a_command_line_are_taken_as_they_are() {
+        let parse = |name, arguments: &[&str]| parse_arguments(name, arguments, false);
+        assert_eq!(parse("message", &["bob", " -5 "]).unwrap(), Command::Ask(message_to("bob", " -5 ")));
+        assert_eq!(parse("message", &["bob", "--help"]).unwrap(), Command::Ask(message_to("bob", "--help")));
+        assert_eq!(parse("message", &["bob", "-"]).unwrap(), Command::MessageFromInput { to: name("bob") });
+        assert_eq!(message(name("bob"), "a\nb\n", false).unwrap(), message_to("bob", "a\nb"));
+        assert!(parse("message", &["bob", "a", "b"]).is_err());
+        assert!(parse("wait", &["a"]).unwrap_err().text.contains("session"));
+    }
+
+    #[test]
+    fn seconds_are_plain_numbers() {
+        assert_eq!(parse_seconds("1.5"), Ok(Duration::from_millis(1500)));
+        for bad in ["", "-1", "+1", "inf", "nan", "1e30", "x", "1 "] {
+            assert!(parse_seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The session's way to the server: joins the pure core with a link, the clock, the device's file and chance.
+//!
+//! It does what the core asks of its driver, in the order that the core asks for. Whether to come back after a loss is
+//! for the caller to decide.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt};
+
+use super::core::{Device, Happening, Login, Now, Session};
+use super::state::DeviceFile;
+use crate::net::link::{self, Bell, Gone, Link};
+
+/// The pause before the first try to come back; each further one is twice as long,
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+/// up to this.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Where the server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub host: String,
+    pub port: u16,
+}
+
+/// What a turn brought.
+#[derive(Debug)]
+pub enum Heard {
+    Session(Happening),
+    /// There is no connection (any more), and why, for people.
+    Lost(String),
+    /// Somebody rang the bell.
+    Woken,
+}
+
+/// A session and the connection that it has, or will have.
+pub struct Connection {
+    pub session: Session,
+    target: Target,
+    link: Link,
+    epoch: Instant,
+    rng: StdRng,
+    file: Option<DeviceFile>,
+    tries: u32,
+    dial_at: Option<Instant>,
+}
+
+impl Connection {
+    /// `file`: where the device is kept.
+    pub fn new(target: Target, login: Login, file: Option<DeviceFile>, rng: StdRng) -> io::Result<Connection> {
+        Ok(Connection {
+            session: Session::new(login),
+            target,
+            link: Link::new()?,
+            epoch: Instant::now(),
+            rng,
+            file,
+            tries: 0,
+            dial_at: None,
+        })
+    }
+
+    pub fn bell(&self) -> Bell {
+        self.link.bell()
+    }
+
+    pub fn now(&self) -> Now {
+        self.epoch.elapsed()
+    }
+
+    /// Dials in the next turn.
+    pub fn dial(&mut self) {
+        self.dial_at = Some(Instant::now());
+    }
+
+    /// Dials after a pause, which grows with each try that does not end in a log-in.
+    pub fn dial_later(&mut self) {
+        let longest = PAUSE_MIN.saturating_mul(2u32.saturating_pow(self.tries)).min(PAUSE_MAX);
+        self.tries = self.tries.saturating_add(1);
+        // Not all clients of a server that restarts are to come at once.
+        let pause = longest.mul_f64(self.rng.random_range(0.5..1.0));
+        self.dial_at = Some(Instant::now() + pause);
+    }
+
+    /// Keeps what is to be kept, sends what is to be sent, and waits for something to happen, at most until `until`. What
+    /// earlier turns brought must have been shown.
+    pub fn turn(&mut self, until: Option<Now>) -> io::Result<Vec<Heard>> {
+        self.keep();
+        self.link.send(&self.session.take_output());
+        let mut heard = Vec::new();
+        self.tell(&mut heard);
+        if !heard.is_empty() {
+            return Ok(heard);
+        }
+        if self.dial_at.is_some_and(|at| at <= Instant::now()) {
+            self.dial_at = None;
+            match self.resolve() {
+                Ok(addresses) => self.link.connect(addresses),
+                Err(error) => {
+                    heard.push(Heard::Lost(format!("can't find the host '{}': {error}", self.target.host)));
+                    return Ok(heard);
+                }
+            }
+        }
+        let core = [until, self.session.poll_timeout()].into_iter().flatten().map(|at| self.epoch + at);
+        let deadline = core.chain(self.dial_at).min();
+        let happenings = self.link.turn(deadline)?;
+        let now = self.now();
+        for happening in happenings {
+            match happening {
+                link::Happening::Connected => {
+                    let mut nonces = [[0; 18]; 2];
+                    nonces.iter_mut().for_each(|nonce| self.rng.fill_bytes(nonce));
+                    self.session.connected(now, nonces);
+                }
+                link::Happening::Bytes(bytes) => self.session.received(now, &bytes),
+                link::Happening::Closed(gone) => {
+                    self.tell(&mut heard);
+                    self.session.disconnected();
+                    heard.push(Heard::Lost(self.explain(gone)));
+                }
+                link::Happening::Woken => heard.push(Heard::Woken),
+            }
+            self.tell(&mut heard);
+        }
+        self.session.tick(now);
+        self.tell(&mut heard);
+        Ok(heard)
+    }
+
+    /// Keeps the device, if there is something new to keep.
+    pub fn keep(&mut self) {
+        let Some(device) = self.session.take_memory() else { return };
+        if let Some(file) = &self.file
+            && let Err(error) = file.keep(&device)
+        {
+            super::warn(&format!("can't write {}: {error}; going on without it", file.path().display()));
+            self.file = None;
+        }
+    }
+
+    /// Takes the core's happenings; those that end the connection end it.
+    fn tell(&mut self, heard: &mut Vec<Heard>) {
+        while let Some(happening) = self.session.next_happening() {
+            match happening {
+                Happening::LoggedIn { .. } => self.tries = 0,
+                Happening::End(_) | Happening::Closing { .. } => self.link.close(),
+                _ => {}
+            }
+            heard.push(Heard::Session(happening));
+        }
+    }
+
+    fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        Ok((self.target.host.as_str(), self.target.port).to_socket_addrs()?.collect())
+    }
+
+    fn explain(&self, gone: Gone) -> String {
+        let Target { host, port } = &self.target;
+        match gone {
+            Gone::Unreachable(error) => format!("can't reach {host} port {port}: {error}; is chatd running there?"),
+            Gone::Ended => "the server closed the connection".to_owned(),
+            Gone::Broken(error) => format!("the connection broke: {error}"),
+        }
+    }
+}
+
+/// The device that is kept in `file`, or a new one.
+pub fn device(file: Option<&DeviceFile>, rng: &mut StdRng) -> Device {
+    let kept = file.and_then(|file| match file.load() {
+        Ok(device) => device,
+        Err(error) => {
+            super::warn(&format!("can't read {}: {error}; beginning anew", file.path().display()));
+            None
+        }
+    });
+    kept.unwrap_or_else(|| {
+        let mut id = [0; 16];
+        rng.fill_bytes(&mut id);
+        Device { id: crate::wire::DeviceId::from_bytes(id), shown: None, token: None }
+    })
+}

@@ -1,0 +1,737 @@
+//! One user's session with a server: log-in, sends that survive a reconnect, what has been shown, signs of life.
+//!
+//! Pure: no socket, no clock, no terminal. Whoever drives it tells it what happened and when, sends what `take_output`
+//! gives, and takes the happenings. What always holds: a message is told once, in the order of the numbers; a send keeps
+//! its counter until it is answered; nothing that a server says panics or makes it keep more than the bounds below.
+//!
+//! The promise about what was shown asks one thing of the driver: show the happenings, then keep `take_memory`, then
+//! send `take_output`. A crash in between repeats a message, and never loses one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::mem;
+use std::time::Duration;
+
+use crate::wire::native::client::{self as wire, Ask, FromServer, Hear, Heard, News, Problem, ReachTold, Told};
+use crate::wire::native::{HISTORY_LIMIT_MAX, SERVER_LINE_BYTES_MAX};
+use crate::wire::scram::{ClientExchange, Secret, ServerSignature};
+use crate::wire::{DeviceClaim, DeviceId, LogId, Number, RequestId, ResumeToken, Text, UserName};
+
+/// A point in time: how long after some fixed moment.
+pub type Now = Duration;
+
+/// How many requests may be without an answer. The server remembers the outcome of a device's last 256 sends, and a
+/// send that is repeated must be among them.
+pub const PENDING_MAX: usize = 200;
+/// The most messages that one `Request::History` brings.
+pub const HISTORY_COUNT_MAX: usize = 10_000;
+/// The most names that a list may have.
+const LIST_NAMES_MAX: usize = 100_000;
+/// After so many messages an acknowledgement goes out at once,
+const ACKNOWLEDGE_EVERY: usize = 32;
+/// and after this time at the latest.
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(200);
+/// How long a log-in may take.
+const LOG_IN_WITHIN: Duration = Duration::from_secs(30);
+/// A sign of life is sent so long before the server would miss it.
+const HEARTBEAT_MARGIN: Duration = Duration::from_secs(5);
+/// Signs of life are never closer together.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(250);
+/// The highest number that every JSON library keeps exact (RFC 8259, section 6).
+const INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// Random bytes for one connection: two exchanges, in case the token is refused.
+pub type Nonces = [[u8; 18]; 2];
+
+/// Who logs in, and how.
+pub struct Login {
+    pub user: UserName,
+    /// Without it only the resume token is left.
+    pub password: Option<String>,
+    /// Without it nothing is received, and nobody notices the log-in.
+    pub device: Option<Device>,
+    /// How often to send a sign of life; more often if the server wants it.
+    pub heartbeat: Duration,
+}
+
+/// What an installation of the client keeps from one run to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    pub id: DeviceId,
+    /// Up to which number of which log messages have been shown.
+    pub shown: Option<(LogId, Number)>,
+    pub token: Option<ResumeToken>,
+}
+
+/// What a request is called until its answer comes. Later ones are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tag(pub u64);
+
+/// What can be asked of the server once logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `receipt`: tell when it was delivered.
+    Message {
+        to: UserName,
+        text: Text,
+        receipt: bool,
+    },
+    Broadcast {
+        text: Text,
+    },
+    Online,
+    Block {
+        user: UserName,
+    },
+    Unblock {
+        user: UserName,
+    },
+    Blocked,
+    /// The newest `count` messages, with one user or of all.
+    History {
+        with: Option<UserName>,
+        count: usize,
+    },
+}
+
+/// A request that was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// Safe on the server's disk.
+    Accepted {
+        number: Number,
+        reach: ReachTold,
+    },
+    Online(Vec<UserName>),
+    Blocked(UserName),
+    Unblocked(UserName),
+    BlockList(Vec<UserName>),
+    /// Oldest first.
+    History(Vec<Heard>),
+}
+
+/// What the driver is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// Each time that the session is (again) logged in. `waiting` messages come next.
+    LoggedIn { user: UserName, waiting: u64 },
+    /// The one answer to a request.
+    Answered { tag: Tag, answer: Result<Done, Problem> },
+    /// Something that nobody asked for: never `Token`, `Closing` or `Unknown`.
+    News(News),
+    /// The server ends the connection. Nothing comes from it after this.
+    Closing { reason: Closing, text: String },
+    /// This connection is of no use any more: close it.
+    End(End),
+}
+
+/// Why the server ends the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// The same device has logged in elsewhere: don't come back.
+    Displaced,
+    /// The account or its password was changed: don't come back without a new password.
+    Account,
+    /// The server stops, has heard nothing for too long, or something else: come back.
+    Lost,
+}
+
+/// Why a connection is of no use any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// As asked.
+    LoggedOut,
+    /// The name or the password is wrong, or there were too many wrong tries.
+    NotAuthenticated(Problem),
+    /// The resume token is not valid any more, and there is no password.
+    PasswordNeeded,
+    /// The server does not know the password, or wants it weakened: it is not the one it claims to be.
+    Impostor(&'static str),
+    /// The server refuses this client, or complains of it.
+    Refused(Problem),
+    /// Nothing that this client understands: no chatd, or one gone mad.
+    NotUnderstood,
+    /// The log-in took too long.
+    TooSlow,
+}
+
+/// More requests are without an answer than the client keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;
+
+/// The session. It outlives its connections.
+pub struct Session {
+    login: Login,
+    /// Whether a log-in has succeeded: from then on the token comes before the password.
+    proven: bool,
+    memory_changed: bool,
+    /// The password as the server wants it: making it is slow.
+    salted: Option<Salted>,
+    phase: Phase,
+    /// Ids of requests; never used twice.
+    last_id: u64,
+    /// The highest counter of this device.
+    counter: u64,
+    pending: BTreeMap<Tag, Pending>,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    happenings: VecDeque<Happening>,
+    heartbeat: Duration,
+    alive_at: Option<Now>,
+    unacknowledged: usize,
+    acknowledge_at: Option<Now>,
+}
+
+struct Salted {
+    salt: Vec<u8>,
+    iterations: u32,
+    secret: Secret,
+}
+
+enum Phase {
+    /// There is no connection, or none that counts any more.
+    Apart,
+    LoggingIn {
+        id: RequestId,
+        step: Step,
+        by: By,
+        /// For the second exchange, if there has to be one.
+        nonce: Option<[u8; 18]>,
+        until: Now,
+    },
+    In,
+    /// Logged in, until the answer to this.
+    Leaving {
+        id: RequestId,
+    },
+}
+
+enum Step {
+    Challenge(ClientExchange),
+    Proof(ServerSignature),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Password,
+    Token,
+}
+
+/// A request without its (whole) answer.
+struct Pending {
+    request: Request,
+    /// Given when it is first sent, and kept.
+    counter: Option<u64>,
+    /// It was sent on an earlier connection: it may be done already.
+    again: bool,
+    sent: bool,
+    users: Vec<UserName>,
+    /// Of a history: the page that is coming in, and the newer ones.
+    page: Vec<Heard>,
+    newer: Vec<Heard>,
+}
+
+impl Session {
+    pub fn new(login: Login) -> Session {
+        Session {
+            login,
+            proven: false,
+            memory_changed: false,
+            salted: None,
+            phase: Phase::Apart,
+            last_id: 0,
+            counter: 0,
+            pending: BTreeMap::new(),
+            input: Vec::new(),
+            output: Vec::new(),
+            happenings: VecDeque::new(),
+            heartbeat: Duration::ZERO,
+            alive_at: None,
+            unacknowledged: 0,
+            acknowledge_at: None,
+        }
+    }
+
+    /// A new connection is there: logs in on it.
+    pub fn connected(&mut self, now: Now, nonces: Nonces) {
+        self.disconnected();
+        let has_token = self.login.device.as_ref().is_some_and(|device| device.token.is_some());
+        let by = if has_token && (self.proven || self.login.password.is_none()) { By::Token } else { By::Password };
+        if by == By::Password && self.login.password.is_none() {
+            self.end(End::PasswordNeeded);
+            return;
+        }
+        self.log_in(by, nonces[0], Some(nonces[1]), now + LOG_IN_WITHIN);
+    }
+
+    /// The connection is gone. Requests without an answer wait for the next one; without a device, where a repeated send
+    /// would be a second message, they are forgotten.
+    pub fn disconnected(&mut self) {
+        self.phase = Phase::Apart;
+        self.input.clear();
+        self.output.clear();
+        self.alive_at = None;
+        self.unacknowledged = 0;
+        self.acknowledge_at = None;
+        if self.login.device.is_none() {
+            self.pending.clear();
+        }
+        for pending in self.pending.values_mut() {
+            pending.again |= mem::take(&mut pending.sent);
+            pending.users.clear();
+            pending.page.clear();
+            pending.newer.clear();
+        }
+    }
+
+    /// The server sent something, split anyhow.
+    pub fn received(&mut self, now: Now, bytes: &[u8]) {
+        if matches!(self.phase, Phase::Apart) {
+            return;
+        }
+        self.input.extend_from_slice(bytes);
+        let may_be_whole = bytes.contains(&b'\n') || self.input.len() >= SERVER_LINE_BYTES_MAX;
+        if !may_be_whole && self.input.first() == Some(&b'{') {
+            return;
+        }
+        let input = mem::take(&mut self.input);
+        let mut used = 0;
+        while !matches!(self.phase, Phase::Apart) {
+            match wire::decode(&input[used..]) {
+                Hear::Wait => {
+                    self.input = input[used..].to_vec();
+                    return;
+                }
+                Hear::NotUnderstood => self.end(End::NotUnderstood),
+                Hear::Line { used: length, line } => {
+                    used += length;
+                    match line {
+                        FromServer::News(news) => self.news(now, news),
+                        FromServer::Answer { id, answer } => self.answer(now, id, answer),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does what is due. Call it when `poll_timeout` has come; at other times it does nothing.
+    pub fn tick(&mut self, now: Now) {
+        if let Phase::LoggingIn { until, .. } = self.phase
+            && until <= now
+        {
+            self.end(End::TooSlow);
+        }
+        if self.acknowledge_at.is_some_and(|at| at <= now) {
+            self.acknowledge();
+        }
+        if self.alive_at.is_some_and(|at| at <= now) {
+            wire::encode(None, &Ask::Alive, &mut self.output);
+            self.alive_at = Some(now + self.heartbeat);
+        }
+    }
+
+    /// When `tick` has something to do next.
+    pub fn poll_timeout(&self) -> Option<Now> {
+        let log_in = match self.phase {
+            Phase::LoggingIn { until, .. } => Some(until),
+            _ => None,
+        };
+        [log_in, self.acknowledge_at, self.alive_at].into_iter().flatten().min()
+    }
+
+    /// Asks for something. It is sent as soon as the session is logged in.
+    pub fn ask(&mut self, request: Request) -> Result<Tag, TooMany> {
+        if self.pending.len() >= PENDING_MAX {
+            return Err(TooMany);
+        }
+        let tag = Tag(self.next_id().0);
+        let (users, page, newer) = (Vec::new(), Vec::new(), Vec::new());
+        let pending = Pending { request, counter: None, again: false, sent: false, users, page, newer };
+        self.pending.insert(tag, pending);
+        if matches!(self.phase, Phase::In) {
+            self.transmit(tag);
+        }
+        Ok(tag)
+    }
+
+    /// Nobody waits for this answer any more. What was sent may be done all the same.
+    pub fn forget(&mut self, tag: Tag) {
+        self.pending.remove(&tag);
+    }
+
+    /// How many requests are without an answer.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Ends the session properly; `End::LoggedOut` follows. The resume token is worth nothing then.
+    pub fn log_out(&mut self) {
+        if let Some(device) = &mut self.login.device
+            && device.token.take().is_some()
+        {
+            self.memory_changed = true;
+        }
+        match self.phase {
+            Phase::In => {
+                self.acknowledge();
+                let id = self.next_id();
+                wire::encode(Some(id), &Ask::LogOut, &mut self.output);
+                self.phase = Phase::Leaving { id };
+            }
+            Phase::Leaving { .. } => {}
+            Phase::Apart | Phase::LoggingIn { .. } => self.end(End::LoggedOut),
+        }
+    }
+
+    /// Another password for the next connection.
+    pub fn set_password(&mut self, password: String) {
+        self.login.password = Some(password);
+        self.salted = None;
+    }
+
+    pub fn is_logged_in(&self) -> bool {
+        matches!(self.phase, Phase::In | Phase::Leaving { .. })
+    }
+
+    /// The bytes to send, which may be none.
+    pub fn take_output(&mut self) -> Vec<u8> {
+        mem::take(&mut self.output)
+    }
+
+    pub fn next_happening(&mut self) -> Option<Happening> {
+        self.happenings.pop_front()
+    }
+
+    /// What is to be kept for the next run, if it has changed since the last call.
+    pub fn take_memory(&mut self) -> Option<Device> {
+        if !mem::take(&mut self.memory_changed) {
+            return None;
+        }
+        self.login.device.clone()
+    }
+
+    fn next_id(&mut self) -> RequestId {
+        self.last_id += 1;
+        RequestId(self.last_id)
+    }
+
+    fn end(&mut self, end: End) {
+        self.phase = Phase::Apart;
+        self.alive_at = None;
+        self.acknowledge_at = None;
+        self.happenings.push_back(Happening::End(end));
+    }
+
+    fn log_in(&mut self, by: By, nonce: [u8; 18], second: Option<[u8; 18]>, until: Now) {
+        let exchange = ClientExchange::new(&self.login.user, &nonce);
+        let device = self.login.device.as_ref().map(|device| DeviceClaim { id: device.id, shown: device.shown });
+        let id = self.next_id();
+        let ask = Ask::LogIn { resume: by == By::Token, message: exchange.message(), device };
+        wire::encode(Some(id), &ask, &mut self.output);
+        self.phase = Phase::LoggingIn { id, step: Step::Challenge(exchange), by, nonce: second, until };
+    }
+
+    fn answer(&mut self, now: Now, id: Option<RequestId>, answer: Result<Told, Problem>) {
+        let Some(id) = id else {
+            // Only a violation of ours, or the server's own trouble, is told without an id.
+            return match answer {
+                Err(problem) => self.end(End::Refused(problem)),
+                Ok(_) => self.end(End::NotUnderstood),
+            };
+        };
+        match &self.phase {
+            Phase::LoggingIn { id: awaited, .. } if *awaited == id => self.log_in_answer(now, answer),
+            Phase::Leaving { id: awaited } if *awaited == id => match answer {
+                Ok(Told::LoggedOut) => self.end(End::LoggedOut),
+                Ok(_) => self.end(End::NotUnderstood),
+                Err(problem) => self.end(End::Refused(problem)),
+            },
+            Phase::In | Phase::Leaving { .. } => self.request_answer(Tag(id.0), answer),
+            Phase::Apart | Phase::LoggingIn { .. } => {}
+        }
+    }
+
+    fn log_in_answer(&mut self, now: Now, answer: Result<Told, Problem>) {
+        let Phase::LoggingIn { step, by, nonce, until, .. } = mem::replace(&mut self.phase, Phase::Apart) else {
+            return;
+        };
+        match (step, answer) {
+            (_, Err(problem)) => self.log_in_refused(by, nonce, until, problem),
+            (Step::Challenge(exchange), Ok(Told::Challenge { message })) => {
+                match self.prove(by, &exchange, &message) {
+                    Ok((message, signature)) => {
+                        let id = self.next_id();
+                        wire::encode(Some(id), &Ask::Authenticate { message }, &mut self.output);
+                        self.phase = Phase::LoggingIn { id, step: Step::Proof(signature), by, nonce, until };
+                    }
+                    Err(why) => self.end(End::Impostor(why)),
+                };
+            }
+            (
+                Step::Proof(signature),
+                Ok(Told::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting }),
+            ) => {
+                if !signature.matches(&message) {
+                    return self.end(End::Impostor("the server can't prove that it knows the account"));
+                }
+                if user != self.login.user || counter >= INTEGER_MAX {
+                    return self.end(End::NotUnderstood);
+                }
+                self.logged_in(now, heartbeat_timeout, log, counter);
+                self.happenings.push_back(Happening::LoggedIn { user, waiting });
+            }
+            (_, Ok(_)) => self.end(End::NotUnderstood),
+        }
+    }
+
+    fn log_in_refused(&mut self, by: By, nonce: Option<[u8; 18]>, until: Now, problem: Problem) {
+        if by == By::Token && problem.code == "token-refused" {
+            self.set_token(None);
+            return match nonce {
+                Some(nonce) if self.login.password.is_some() => self.log_in(By::Password, nonce, None, until),
+                _ => self.end(End::PasswordNeeded),
+            };
+        }
+        match &*problem.code {
+            "not-authenticated" => self.end(End::NotAuthenticated(problem)),
+            _ => self.end(End::Refused(problem)),
+        }
+    }
+
+    fn prove(
+        &mut self,
+        by: By,
+        exchange: &ClientExchange,
+        message: &str,
+    ) -> Result<(String, ServerSignature), &'static str> {
+        let challenge = exchange.challenge(message)?;
+        if by == By::Token {
+            let token = self.login.device.as_ref().and_then(|device| device.token.as_ref());
+            return Ok(exchange.prove(&challenge, &Secret::token(token.ok_or("there is no token")?)));
+        }
+        if !challenge.iterations_are_sane() {
+            return Err("the server asks for a password check that is too weak or too expensive");
+        }
+        let fits = |salted: &&Salted| salted.salt == challenge.salt && salted.iterations == challenge.iterations;
+        let secret = match self.salted.as_ref().filter(fits) {
+            Some(salted) => salted.secret.clone(),
+            None => {
+                let password = self.login.password.as_deref().unwrap_or_default();
+                let secret = Secret::salted(password, &challenge.salt, challenge.iterations);
+                let (salt, iterations) = (challenge.salt.clone(), challenge.iterations);
+                self.salted = Some(Salted { salt, iterations, secret: secret.clone() });
+                secret
+            }
+        };
+        Ok(exchange.prove(&challenge, &secret))
+    }
+
+    fn logged_in(&mut self, now: Now, heartbeat_timeout: Duration, log: LogId, counter: u64) {
+        self.phase = Phase::In;
+        self.proven = true;
+        self.counter = self.counter.max(counter);
+        let latest = match heartbeat_timeout.checked_sub(2 * HEARTBEAT_MARGIN) {
+            Some(spare) => spare + HEARTBEAT_MARGIN,
+            None => heartbeat_timeout / 2,
+        };
+        self.heartbeat = self.login.heartbeat.min(latest).max(HEARTBEAT_MIN);
+        self.alive_at = Some(now + self.heartbeat);
+        if let Some(device) = &mut self.login.device
+            && device.shown.is_none_or(|(known, _)| known != log)
+        {
+            device.shown = Some((log, Number(0)));
+            self.memory_changed = true;
+        }
+        for tag in self.pending.keys().copied().collect::<Vec<_>>() {
+            self.transmit(tag);
+        }
+    }
+
+    fn transmit(&mut self, tag: Tag) {
+        let Some(pending) = self.pending.get_mut(&tag) else { return };
+        if self.login.device.is_some()
+            && matches!(pending.request, Request::Message { .. } | Request::Broadcast { .. })
+            && pending.counter.is_none()
+        {
+            self.counter += 1;
+            pending.counter = Some(self.counter);
+        }
+        pending.sent = true;
+        wire::encode(Some(RequestId(tag.0)), &pending.ask(), &mut self.output);
+    }
+
+    fn request_answer(&mut self, tag: Tag, answer: Result<Told, Problem>) {
+        let Some(pending) = self.pending.get_mut(&tag).filter(|pending| pending.sent) else { return };
+        let answer = match answer {
+            Err(problem) => match &pending.request {
+                // The first copy of the request has done it.
+                Request::Unblock { user } if pending.again && problem.code == "not-blocked" => {
+                    Ok(Done::Unblocked(user.clone()))
+                }
+                _ => Err(problem),
+            },
+            Ok(told) => match pending.take_in(told) {
+                Progress::Done(done) => Ok(done),
+                Progress::Continues => return,
+                Progress::NextPage => return self.transmit(tag),
+                Progress::Nonsense => return self.end(End::NotUnderstood),
+            },
+        };
+        self.pending.remove(&tag);
+        self.happenings.push_back(Happening::Answered { tag, answer });
+    }
+
+    fn news(&mut self, now: Now, news: News) {
+        if let News::Closing { reason, text } = news {
+            let reason = match &*reason {
+                "displaced" => Closing::Displaced,
+                "account" => Closing::Account,
+                _ => Closing::Lost,
+            };
+            self.phase = Phase::Apart;
+            self.alive_at = None;
+            self.acknowledge_at = None;
+            self.happenings.push_back(Happening::Closing { reason, text });
+            return;
+        }
+        // Before the server has proved itself it has nothing to tell.
+        if !self.is_logged_in() {
+            return;
+        }
+        match news {
+            News::Token(token) => self.set_token(Some(token)),
+            News::Unknown => {}
+            News::Message(heard) if heard.number.0 > INTEGER_MAX => self.end(End::NotUnderstood),
+            News::Message(heard) => {
+                if self.shown(now, heard.number) {
+                    self.happenings.push_back(Happening::News(News::Message(heard)));
+                }
+            }
+            news => self.happenings.push_back(Happening::News(news)),
+        }
+    }
+
+    /// Notes that a message is shown. `false`: it was shown before.
+    fn shown(&mut self, now: Now, number: Number) -> bool {
+        let Some(device) = &mut self.login.device else { return true };
+        let Some((_, shown)) = &mut device.shown else { return true };
+        let new = *shown < number;
+        if new {
+            *shown = number;
+            self.memory_changed = true;
+        }
+        // A copy is acknowledged too: the first acknowledgement may have been lost.
+        self.unacknowledged += 1;
+        self.acknowledge_at.get_or_insert(now + ACKNOWLEDGE_WITHIN);
+        if self.unacknowledged >= ACKNOWLEDGE_EVERY {
+            self.acknowledge();
+        }
+        new
+    }
+
+    fn acknowledge(&mut self) {
+        self.acknowledge_at = None;
+        if mem::take(&mut self.unacknowledged) == 0 {
+            return;
+        }
+        if let Some((_, number)) = self.login.device.as_ref().and_then(|device| device.shown) {
+            wire::encode(None, &Ask::Acknowledge { number }, &mut self.output);
+        }
+    }
+
+    fn set_token(&mut self, token: Option<ResumeToken>) {
+        if let Some(device) = &mut self.login.device {
+            device.token = token;
+            self.memory_changed = true;
+        }
+    }
+}
+
+/// What an answer line was good for.
+enum Progress {
+    Done(Done),
+    /// The rest of it comes in another line.
+    Continues,
+    /// Older messages are to be asked for.
+    NextPage,
+    /// It does not fit the request.
+    Nonsense,
+}
+
+impl Pending {
+    fn ask(&self) -> Ask {
+        match self.request.clone() {
+            Request::Message { to, text, receipt } => Ask::Message { to, text, counter: self.counter, receipt },
+            Request::Broadcast { text } => Ask::Broadcast { text, counter: self.counter },
+            Request::Online => Ask::Online,
+            Request::Block { user } => Ask::Block { user },
+            Request::Unblock { user } => Ask::Unblock { user },
+            Request::Blocked => Ask::Blocked,
+            Request::History { with, count } => {
+                let before = self.newer.first().map(|message| message.number);
+                let left = count.min(HISTORY_COUNT_MAX).saturating_sub(self.newer.len());
+                Ask::History { with, before, limit: left.clamp(1, HISTORY_LIMIT_MAX) }
+            }
+        }
+    }
+
+    fn take_in(&mut self, told: Told) -> Progress {
+        match (&self.request, told) {
+            (Request::Message { .. } | Request::Broadcast { .. }, Told::Accepted { number, reach }) => {
+                Progress::Done(Done::Accepted { number, reach })
+            }
+            (Request::Online, Told::Online { users, continues }) => self.take_names(users, continues, Done::Online),
+            (Request::Blocked, Told::BlockList { users, continues }) => {
+                self.take_names(users, continues, Done::BlockList)
+            }
+            (Request::Block { .. }, Told::Blocked { user }) => Progress::Done(Done::Blocked(user)),
+            (Request::Unblock { .. }, Told::Unblocked { user }) => Progress::Done(Done::Unblocked(user)),
+            (Request::History { count, .. }, Told::History { messages, more, continues }) => {
+                let count = (*count).clamp(1, HISTORY_COUNT_MAX);
+                self.take_page(count, messages, more, continues)
+            }
+            _ => Progress::Nonsense,
+        }
+    }
+
+    fn take_names(&mut self, users: Vec<UserName>, continues: bool, done: fn(Vec<UserName>) -> Done) -> Progress {
+        self.users.extend(users);
+        match continues {
+            true if self.users.len() > LIST_NAMES_MAX => Progress::Nonsense,
+            true => Progress::Continues,
+            false => Progress::Done(done(mem::take(&mut self.users))),
+        }
+    }
+
+    fn take_page(&mut self, count: usize, messages: Vec<Heard>, more: bool, continues: bool) -> Progress {
+        // A line that brings nothing must not go on: it would go on for ever.
+        if messages.is_empty() && continues {
+            return Progress::Nonsense;
+        }
+        self.page.extend(messages);
+        if self.page.len() + self.newer.len() > count {
+            return Progress::Nonsense;
+        }
+        if continues {
+            return Progress::Continues;
+        }
+        let mut page = mem::take(&mut self.page);
+        let rising = page.is_sorted_by(|a, b| a.number < b.number);
+        let older = match (page.last(), self.newer.first()) {
+            (Some(last), Some(first)) => last.number < first.number,
+            _ => true,
+        };
+        if !rising || !older {
+            return Progress::Nonsense;
+        }
+        let more = more && !page.is_empty();
+        page.append(&mut self.newer);
+        self.newer = page;
+        match more && self.newer.len() < count {
+            true => Progress::NextPage,
+            false => Progress::Done(Done::History(mem::take(&mut self.newer))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,575 @@
+//! A person at a terminal. What comes in is printed above the line being typed, which it never breaks.
+//!
+//! Two threads: the editor has one, because it blocks; the other does everything else. They share a channel with the
+//! typed lines and the names for completion.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustyline::completion::Completer;
+use rustyline::config::Configurer;
+use rustyline::error::ReadlineError;
+use rustyline::highlight::Highlighter;
+use rustyline::hint::Hinter;
+use rustyline::history::DefaultHistory;
+use rustyline::validate::Validator;
+use rustyline::{
+    Cmd, ConditionalEventHandler, Context, Editor, Event, EventContext, EventHandler, ExternalPrinter, Helper,
+    KeyEvent, Movement, RepeatCount,
+};
+
+use super::command::{self, Command, TABLE};
+use super::connection::{Connection, Heard};
+use super::core::{Closing, Done, Happening, Now, Request, Tag};
+use super::exit::{Failure, Status};
+use super::interrupt::Interrupt;
+use super::output::Ended;
+use super::render;
+use crate::net::link::Bell;
+use crate::wire::native::client::{Heard as Message, News, Party, ReachTold};
+use crate::wire::{Number, UserName};
+
+/// How many names completion knows.
+const NAMES_MAX: usize = 1000;
+/// How many typed lines are remembered.
+const LINES_MAX: usize = 1000;
+/// How long a log-out may take.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+
+/// How things are shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    pub colours: bool,
+    pub utf8: bool,
+}
+
+/// What the editor's thread says.
+enum Typed {
+    Line(String),
+    /// Ctrl-D, or the terminal is gone.
+    End,
+    /// Ctrl-C on an empty line.
+    Interrupt,
+}
+
+type Names = Arc<Mutex<BTreeSet<UserName>>>;
+
+struct Screen {
+    look: Look,
+    /// `None`: nobody is typing, or the terminal can do no better.
+    printer: Option<Box<dyn ExternalPrinter + Send>>,
+}
+
+struct Talk<'a> {
+    connection: &'a mut Connection,
+    screen: Screen,
+    user: UserName,
+    receipts: bool,
+    names: Names,
+    /// What waits for its answer, to be confirmed when it comes.
+    asked: BTreeMap<Tag, Request>,
+    /// Asked for the greeting, not by the person.
+    greeting: Option<Tag>,
+    /// Whose delivery is to be told.
+    undelivered: BTreeSet<Number>,
+    /// The first log-in has succeeded.
+    was_in: bool,
+    lost: bool,
+    leaving: Option<(Now, Status)>,
+}
+
+/// Talks until the person or the server ends it.
+pub fn run(
+    connection: &mut Connection,
+    user: &UserName,
+    lines: Option<PathBuf>,
+    receipts: bool,
+    look: Look,
+    interrupt: &Interrupt,
+) -> Result<Status, Ended> {
+    let mut talk = Talk {
+        connection,
+        screen: Screen { look, printer: None },
+        user: user.clone(),
+        receipts,
+        names: Names::default(),
+        asked: BTreeMap::new(),
+        greeting: None,
+        undelivered: BTreeSet::new(),
+        was_in: false,
+        lost: false,
+        leaving: None,
+    };
+    talk.connection.dial();
+    let mut typed: Option<Receiver<Typed>> = None;
+    let result = loop {
+        if let Some((until, status)) = talk.leaving
+            && until <= talk.connection.now()
+        {
+            break Ok(status);
+        }
+        let until = talk.leaving.map(|(until, _)| until);
+        let heard = match talk.connection.turn(until) {
+            Ok(heard) => heard,
+            Err(error) => break Err(error.into()),
+        };
+        match talk.hear(heard) {
+            Ok(Some(status)) => break Ok(status),
+            Ok(None) => {}
+            Err(ended) => break Err(ended),
+        }
+        if typed.is_none() && talk.connection.session.is_logged_in() {
+            let bell = talk.connection.bell();
+            interrupt.leave_to_the_program(bell.clone());
+            let (receiver, printer) = match read_lines(&talk.user, lines.clone(), talk.names.clone(), bell) {
+                Ok(editor) => editor,
+                Err(error) => break Err(Failure::new(Status::NoServer, format!("the terminal: {error}")).into()),
+            };
+            talk.screen.printer = printer;
+            typed = Some(receiver);
+        }
+        if interrupt.is_set() {
+            talk.leave(Status::Interrupted);
+        }
+        while let Some(next) = typed.as_ref().map(Receiver::try_recv) {
+            match next {
+                Ok(Typed::Line(line)) => talk.line(&line),
+                Ok(Typed::End) | Err(TryRecvError::Disconnected) => {
+                    talk.screen.printer = None;
+                    talk.leave(Status::Done);
+                    typed = None;
+                    break;
+                }
+                Ok(Typed::Interrupt) => {
+                    talk.screen.printer = None;
+                    talk.leave(Status::Interrupted);
+                    typed = None;
+                    break;
+                }
+                Err(TryRecvError::Empty) => break,
+            }
+        }
+    };
+    talk.connection.keep();
+    if typed.is_some() {
+        // The editor still waits for a line: leave the terminal as it was found, below what was being typed.
+        interrupt.restore_terminal();
+        let _ = io::stdout().write_all(b"\x1b[?2004l\r\n");
+    }
+    result
+}
+
+impl Talk<'_> {
+    /// Shows what a turn brought. `Some`: it is over.
+    fn hear(&mut self, heard: Vec<Heard>) -> Result<Option<Status>, Ended> {
+        let mut lines = Vec::new();
+        let mut over = Ok(None);
+        for heard in heard {
+            over = self.hear_one(heard, &mut lines);
+            if !matches!(over, Ok(None)) {
+                break;
+            }
+        }
+        self.screen.show(lines);
+        over
+    }
+
+    fn hear_one(&mut self, heard: Heard, lines: &mut Vec<String>) -> Result<Option<Status>, Ended> {
+        let was_in = self.was_in;
+        match heard {
+            Heard::Session(Happening::LoggedIn { user, waiting }) => {
+                self.user = user;
+                self.was_in = true;
+                if std::mem::take(&mut self.lost) {
+                    lines.push(self.screen.note("connected again"));
+                } else {
+                    self.greeting = self.connection.session.ask(Request::Online).ok();
+                }
+                if waiting > 0 {
+                    let messages = if waiting == 1 { "message has" } else { "messages have" };
+                    lines.push(self.screen.note(&format!("{waiting} {messages} waited for you")));
+                }
+            }
+            Heard::Session(Happening::Answered { tag, answer }) => {
+                let request = self.asked.remove(&tag);
+                match (request, answer) {
+                    (None, Ok(Done::Online(users))) if self.greeting == Some(tag) => {
+                        self.know(&users);
+                        let others = users.iter().filter(|&user| *user != self.user).map(UserName::as_str);
+                        let others = others.collect::<Vec<_>>().join(", ");
+                        let others = if others.is_empty() { "nobody else is".to_owned() } else { others + " too" };
+                        lines.push(
+                            self.screen
+                                .note(&format!("you are online as {}, {others}; 'help' lists the commands", self.user)),
+                        );
+                    }
+                    (Some(request), Ok(done)) => {
+                        self.learn(&done);
+                        if let (Request::Message { receipt: true, .. }, Done::Accepted { number, .. }) =
+                            (&request, &done)
+                            && self.undelivered.len() < NAMES_MAX
+                        {
+                            self.undelivered.insert(*number);
+                        }
+                        lines.extend(confirm(&request, &done, &self.user, self.screen.look));
+                    }
+                    (Some(_), Err(problem)) => lines.push(self.screen.error(&Failure::problem(&problem).text)),
+                    (None, _) => {}
+                }
+            }
+            Heard::Session(Happening::News(news)) => self.news(&news, lines),
+            Heard::Session(Happening::End(end)) => match (Failure::end(&end), self.leaving) {
+                (None, leaving) => return Ok(Some(leaving.map_or(Status::Done, |(_, status)| status))),
+                (Some(_), Some((_, status))) => return Ok(Some(status)),
+                (Some(_), None) if !was_in => {
+                    return Err(Ended::before_log_in(&end).unwrap_or(Ended::Quietly));
+                }
+                (Some(failure), None) if failure.status == Status::NoServer => {
+                    self.come_back(&failure.text, lines);
+                }
+                (Some(failure), None) => return Err(failure.into()),
+            },
+            Heard::Session(Happening::Closing { reason, text }) => {
+                let failure = Failure::closing(reason, &text);
+                if let Some((_, status)) = self.leaving {
+                    return Ok(Some(status));
+                }
+                if reason != Closing::Lost || !was_in {
+                    return Err(failure.into());
+                }
+                self.come_back(&failure.text, lines);
+            }
+            Heard::Lost(why) => {
+                if let Some((_, status)) = self.leaving {
+                    return Ok(Some(status));
+                }
+                if !was_in {
+                    return Err(Failure::new(Status::NoServer, why).into());
+                }
+                self.come_back(&why, lines);
+            }
+            Heard::Woken => {}
+        }
+        Ok(None)
+    }
+
+    fn come_back(&mut self, why: &str, lines: &mut Vec<String>) {
+        if !std::mem::replace(&mut self.lost, true) {
+            lines.push(self.screen.error(&format!("{why}; trying to come back")));
+        }
+        self.connection.dial_later();
+    }
+
+    fn news(&mut self, news: &News, lines: &mut Vec<String>) {
+        let Some(line) = render::event_line(news) else { return };
+        match news {
+            News::Online { user } | News::Offline { user } => {
+                self.know(std::slice::from_ref(user));
+                lines.push(self.screen.stamp(now_ms(), &self.screen.dim(&line)));
+            }
+            News::Message(Message { time, from, to, text, .. }) => {
+                let line = match from {
+                    Party::User(user) => {
+                        self.know(std::slice::from_ref(user));
+                        let to = if *to == Party::Everyone { " (to everyone)" } else { "" };
+                        format!("{}{to}: {}", self.screen.bold(user.as_str()), render::visible(text))
+                    }
+                    _ => line,
+                };
+                let bell = if *to == Party::Everyone { "" } else { "\x07" };
+                lines.push(format!("{bell}{}", self.screen.stamp(*time, &line)));
+            }
+            News::Delivered { number, to } => {
+                if self.undelivered.remove(number) {
+                    lines.push(self.screen.dim(&format!("{to} has it")));
+                }
+            }
+            _ => lines.push(self.screen.stamp(now_ms(), &line)),
+        }
+    }
+
+    /// A line was typed.
+    fn line(&mut self, line: &str) {
+        // A broadcast has no receipts, and that is no fault of the person's.
+        let receipts = self.receipts && line.trim_start().starts_with("message");
+        match command::parse_line(line, receipts) {
+            Ok(None) => {}
+            Ok(Some(Command::Ask(request))) => match self.connection.session.ask(request.clone()) {
+                Ok(tag) => {
+                    self.asked.insert(tag, request);
+                    if !self.connection.session.is_logged_in() {
+                        let line = self.screen.note("not connected now: it is done after coming back");
+                        self.screen.show(vec![line]);
+                    }
+                }
+                Err(_) => self.complain("too much is without an answer already: wait until the server is back"),
+            },
+            Ok(Some(Command::LogOut)) => self.leave(Status::Done),
+            Ok(Some(Command::Help)) => self.screen.show(vec![command::help()]),
+            Ok(Some(Command::Wait { .. })) => {
+                self.complain("'wait' is for scripts: what comes in is shown here anyway")
+            }
+            Ok(Some(Command::MessageFromInput { .. })) => {}
+            Err(failure) => self.complain(&failure.text),
+        }
+    }
+
+    fn complain(&mut self, text: &str) {
+        let line = self.screen.error(text);
+        self.screen.show(vec![line]);
+    }
+
+    fn leave(&mut self, status: Status) {
+        if self.leaving.is_none() {
+            self.leaving = Some((self.connection.now() + LEAVE_WITHIN, status));
+            self.connection.session.log_out();
+        }
+    }
+
+    fn learn(&self, done: &Done) {
+        match done {
+            Done::Online(users) | Done::BlockList(users) => self.know(users),
+            Done::History(messages) => {
+                for message in messages {
+                    for party in [&message.from, &message.to] {
+                        if let Party::User(user) = party {
+                            self.know(std::slice::from_ref(user));
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn know(&self, users: &[UserName]) {
+        let mut names = locked(&self.names);
+        for user in users {
+            if names.len() < NAMES_MAX {
+                names.insert(user.clone());
+            }
+        }
+    }
+}
+
+/// What is said of a request that was done.
+fn confirm(request: &Request, done: &Done, you: &UserName, look: Look) -> Vec<String> {
+    let tick = if look.utf8 { "✓" } else { "ok" };
+    match (request, done) {
+        (Request::Message { to, .. }, Done::Accepted { reach: ReachTold::Queued, .. }) => {
+            vec![format!("{tick} to {to} ({to} is offline: it waits)")]
+        }
+        (Request::Message { to, .. }, _) => vec![format!("{tick} to {to}")],
+        (Request::Broadcast { .. }, Done::Accepted { reach: ReachTold::Partial, .. }) => {
+            vec![format!("{tick} to everyone (but not to some who have blocked you)")]
+        }
+        (Request::Broadcast { .. }, _) => vec![format!("{tick} to everyone")],
+        (_, Done::Blocked(user)) => vec![format!("{tick} {user} is blocked: nothing more comes from them")],
+        (_, Done::Unblocked(user)) => vec![format!("{tick} {user} is not blocked any more")],
+        (_, Done::Online(users)) => vec![list("online", users)],
+        (_, Done::BlockList(users)) if users.is_empty() => vec!["you block nobody".to_owned()],
+        (_, Done::BlockList(users)) => vec![list("you block", users)],
+        (_, Done::History(messages)) if messages.is_empty() => vec!["there is no message".to_owned()],
+        (_, Done::History(_)) => render::answer_lines(done, you),
+        (_, Done::Accepted { .. }) => vec![tick.to_owned()],
+    }
+}
+
+fn list(what: &str, users: &[UserName]) -> String {
+    format!("{what}: {}", users.iter().map(UserName::as_str).collect::<Vec<_>>().join(", "))
+}
+
+impl Screen {
+    /// Prints lines above the one being typed.
+    fn show(&mut self, lines: Vec<String>) {
+        if lines.is_empty() {
+            return;
+        }
+        let text = lines.join("\n") + "\n";
+        let printed = self.printer.as_mut().map(|printer| printer.print(text.clone()));
+        if !matches!(printed, Some(Ok(()))) {
+            // A terminal that is gone is noticed by whoever reads from it.
+            let mut out = io::stdout().lock();
+            let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        }
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.look.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn bold(&self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn dim(&self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    fn error(&self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    fn note(&self, text: &str) -> String {
+        self.stamp(now_ms(), &self.dim(&format!("* {text}")))
+    }
+
+    fn stamp(&self, unix_ms: u64, line: &str) -> String {
+        format!("{} {line}", self.dim(&render::hour_and_minute(unix_ms)))
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+fn locked(names: &Names) -> MutexGuard<'_, BTreeSet<UserName>> {
+    names.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+type Editing = (Receiver<Typed>, Option<Box<dyn ExternalPrinter + Send>>);
+
+/// Starts the editor on its thread.
+fn read_lines(user: &UserName, lines: Option<PathBuf>, names: Names, bell: Bell) -> rustyline::Result<Editing> {
+    let mut editor: Editor<Completion, DefaultHistory> = Editor::new()?;
+    editor.set_max_history_size(LINES_MAX)?;
+    editor.set_helper(Some(Completion { names }));
+    editor.bind_sequence(KeyEvent::ctrl('C'), EventHandler::Conditional(Box::new(CtrlC)));
+    if let Some(path) = &lines {
+        // The first time there is none.
+        let _ = editor.load_history(path);
+    }
+    let printer = match editor.create_external_printer() {
+        Ok(printer) => Some(Box::new(printer) as Box<dyn ExternalPrinter + Send>),
+        Err(_) => None,
+    };
+    let (sender, receiver) = channel();
+    let prompt = format!("{user}> ");
+    thread::spawn(move || {
+        read(&mut editor, &prompt, lines.as_deref(), &sender, &bell);
+        drop(editor);
+        drop(sender);
+        bell.ring();
+    });
+    Ok((receiver, printer))
+}
+
+fn read(
+    editor: &mut Editor<Completion, DefaultHistory>,
+    prompt: &str,
+    lines: Option<&Path>,
+    sender: &Sender<Typed>,
+    bell: &Bell,
+) {
+    loop {
+        let typed = match editor.readline(prompt) {
+            Ok(line) => {
+                if matches!(editor.add_history_entry(line.as_str()), Ok(true))
+                    && let Some(path) = lines
+                {
+                    // A history that can't be kept is not worth a word at every line.
+                    let _ = editor.append_history(path);
+                }
+                Typed::Line(line)
+            }
+            Err(ReadlineError::Interrupted) => Typed::Interrupt,
+            Err(_) => Typed::End,
+        };
+        let last = !matches!(typed, Typed::Line(_));
+        if sender.send(typed).is_err() || last {
+            return;
+        }
+        bell.ring();
+    }
+}
+
+/// Ctrl-C clears a line that has something on it; on an empty one it ends the session.
+struct CtrlC;
+
+impl ConditionalEventHandler for CtrlC {
+    fn handle(&self, _: &Event, _: RepeatCount, _: bool, context: &EventContext) -> Option<Cmd> {
+        Some(if context.line().is_empty() { Cmd::Interrupt } else { Cmd::Kill(Movement::WholeBuffer) })
+    }
+}
+
+/// Completes commands and the names that have been seen.
+struct Completion {
+    names: Names,
+}
+
+impl Helper for Completion {}
+
+impl Highlighter for Completion {}
+
+impl Hinter for Completion {
+    type Hint = String;
+}
+
+impl Validator for Completion {}
+
+impl Completer for Completion {
+    type Candidate = String;
+
+    fn complete(&self, line: &str, position: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
+        Ok(complete(&line[..position], &locked(&self.names)))
+    }
+}
+
+/// Where the word begins that ends the line, and what it can become.
+fn complete(line: &str, names: &BTreeSet<UserName>) -> (usize, Vec<String>) {
+    let start = line.trim_end_matches(|c: char| !c.is_whitespace()).len();
+    let (before, word) = line.split_at(start);
+    let candidates = match command::find(before.trim()) {
+        _ if before.trim().is_empty() => {
+            let fitting = TABLE.iter().filter(|entry| entry.name.starts_with(word));
+            fitting.map(|entry| entry.name.to_owned() + if entry.arguments.is_empty() { "" } else { " " }).collect()
+        }
+        Some(entry) if entry.takes_user() => {
+            let word = word.to_ascii_lowercase();
+            names.iter().filter(|name| name.folded().starts_with(&word)).map(|name| format!("{name} ")).collect()
+        }
+        _ => Vec::new(),
+    };
+    (start, candidates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Text;
+
+    fn name(text: &str) -> UserName {
+        UserName::parse(text).unwrap()
+    }
+
+    #[test]
+    fn commands_and_names_are_completed() {
+        let names = ["Alice", "bob", "bert"].map(name).into_iter().collect();
+        let complete = |line| complete(line, &names);
+        assert_eq!(complete("bl"), (0, vec!["block ".into(), "blocked".into()]));
+        assert_eq!(complete("message b"), (8, vec!["bert ".into(), "bob ".into()]));
+        assert_eq!(complete("message a"), (8, vec!["Alice ".into()]));
+        assert_eq!(complete("message bob b"), (12, vec![]));
+        assert_eq!(complete("broadcast b"), (10, vec![]));
+        assert_eq!(complete("é\u{2003}b"), (5, vec![]));
+        assert_eq!(complete("").1.len(), TABLE.len());
+    }
+
+    #[test]
+    fn a_tick_means_on_the_servers_disk() {
+        let (utf8, ascii) = (Look { colours: false, utf8: true }, Look { colours: false, utf8: false });
+        let request = Request::Message { to: name("bob"), text: Text::parse("hi").unwrap(), receipt: false };
+        let done = |reach| Done::Accepted { number: Number(1), reach };
+        let you = name("alice");
+        assert_eq!(confirm(&request, &done(ReachTold::Online), &you, utf8), ["✓ to bob"]);
+        assert_eq!(confirm(&request, &done(ReachTold::Queued), &you, ascii), ["ok to bob (bob is offline: it waits)"]);
+        let request = Request::Broadcast { text: Text::parse("hi").unwrap() };
+        assert_eq!(confirm(&request, &done(ReachTold::Online), &you, utf8), ["✓ to everyone"]);
+    }
+}

@@ -1,0 +1,270 @@
+//! How things look on the screen and in a script's hands.
+//!
+//! Everything that others wrote goes through `visible` or `json` before it reaches an output, whether that is a terminal
+//! or not: no control character, no bidi control and no invisible trouble gets through raw.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::core::Done;
+use crate::wire::UserName;
+use crate::wire::native::client::{Heard, News, Party, ReachTold};
+
+/// Whether a character could make the output look like something it isn't.
+fn is_trouble(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// A text for the screen: trouble is spelled out, as in `<U+202E>`, and each line after the first is indented, so that it
+/// can't be taken for a line of its own.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|c| c != '\t' && is_trouble(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\n    "),
+            '\t' => out.push('\t'),
+            c if is_trouble(c) => {
+                write!(out, "<U+{:04X}>", c as u32).expect("strings can be written to");
+            }
+            c => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// `visible`, on one line.
+pub fn visible_line(text: &str) -> String {
+    visible(text).replace(['\n', '\t'], " ")
+}
+
+/// One line of JSON, in which trouble is written as `\u` escapes.
+pub fn json(value: &Value) -> String {
+    let plain = value.to_string();
+    if !plain.chars().any(is_trouble) {
+        return plain;
+    }
+    let mut out = String::with_capacity(plain.len() + 16);
+    for c in plain.chars() {
+        if is_trouble(c) {
+            // Outside of strings JSON has none of these.
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(out, "\\u{unit:04x}").expect("strings can be written to");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A point in time in the reader's time zone: `2026-01-31 14:03:05`.
+pub fn date_and_time(unix_ms: u64) -> String {
+    local(unix_ms, "%Y-%m-%d %H:%M:%S")
+}
+
+/// `14:03`.
+pub fn hour_and_minute(unix_ms: u64) -> String {
+    local(unix_ms, "%H:%M")
+}
+
+fn local(unix_ms: u64, format: &str) -> String {
+    let timestamp = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    // A server may say any number.
+    timestamp.map_or("(no time)".to_owned(), |at| at.to_zoned(TimeZone::system()).strftime(format).to_string())
+}
+
+/// A name as the other side wrote it; names are ASCII and need no care.
+fn party<'a>(party: &'a Party, you: &'a UserName) -> &'a str {
+    match party {
+        Party::User(user) => user.as_str(),
+        Party::Everyone => "everyone",
+        Party::Server => "server",
+        Party::You => you.as_str(),
+    }
+}
+
+/// The stable line of an event, for people and for scripts.
+pub fn event_line(news: &News) -> Option<String> {
+    Some(match news {
+        News::Message(heard) => {
+            let text = visible(&heard.text);
+            match (&heard.from, &heard.to) {
+                (Party::User(user), Party::Everyone) => format!("{user} (to everyone): {text}"),
+                (Party::User(user), _) => format!("{user}: {text}"),
+                _ => format!("* note: {text}"),
+            }
+        }
+        News::Online { user } => format!("* {user} is online"),
+        News::Offline { user } => format!("* {user} is offline"),
+        News::Delivered { number, to } => format!("* delivered {} to {to}", number.0),
+        News::Missed { count } => {
+            format!("* missed {count}: too many messages came while you were away; history has them")
+        }
+        News::Token(_) | News::Closing { .. } | News::Unknown => return None,
+    })
+}
+
+/// The word for an event's kind, as `wait` and `--json` know it.
+pub fn event_kind(news: &News) -> &'static str {
+    match news {
+        News::Message(Heard { from: Party::Server, .. }) => "note",
+        News::Message(Heard { to: Party::Everyone, .. }) => "broadcast",
+        News::Message(_) => "message",
+        News::Online { .. } => "online",
+        News::Offline { .. } => "offline",
+        News::Delivered { .. } => "delivered",
+        News::Missed { .. } => "missed",
+        News::Token(_) => "token",
+        News::Closing { .. } => "closing",
+        News::Unknown => "unknown",
+    }
+}
+
+/// An event in JSON.
+pub fn event_json(news: &News, you: &UserName) -> Option<String> {
+    let event = event_kind(news);
+    let value = match news {
+        News::Message(heard) => json!({
+            "event": event,
+            "number": heard.number.0,
+            "time": heard.time,
+            "from": party(&heard.from, you),
+            "to": party(&heard.to, you),
+            "text": heard.text,
+        }),
+        News::Online { user } | News::Offline { user } => json!({"event": event, "user": user.as_str()}),
+        News::Delivered { number, to } => json!({"event": event, "number": number.0, "to": to.as_str()}),
+        News::Missed { count } => json!({"event": event, "count": count}),
+        News::Token(_) | News::Closing { .. } | News::Unknown => return None,
+    };
+    Some(json(&value))
+}
+
+/// A message of the history: `2026-01-31 14:03:05 bob -> alice: hi`.
+pub fn history_line(heard: &Heard, you: &UserName) -> String {
+    let (time, text) = (date_and_time(heard.time), visible(&heard.text));
+    format!("{time} {} -> {}: {text}", party(&heard.from, you), party(&heard.to, you))
+}
+
+/// The lines of an answer that brings something; of others none.
+pub fn answer_lines(done: &Done, you: &UserName) -> Vec<String> {
+    match done {
+        Done::Accepted { .. } | Done::Blocked(_) | Done::Unblocked(_) => Vec::new(),
+        Done::Online(users) | Done::BlockList(users) => users.iter().map(UserName::to_string).collect(),
+        Done::History(messages) => messages.iter().map(|heard| history_line(heard, you)).collect(),
+    }
+}
+
+/// An answer in JSON.
+pub fn answer_json(done: &Done, you: &UserName) -> String {
+    let names = |users: &[UserName]| users.iter().map(|user| user.as_str().to_owned()).collect::<Vec<_>>();
+    let value = match done {
+        Done::Accepted { number, reach } => {
+            let reach = match reach {
+                ReachTold::Online => "online",
+                ReachTold::Queued => "queued",
+                ReachTold::Partial => "partial",
+            };
+            json!({"reply": "accepted", "number": number.0, "reach": reach})
+        }
+        Done::Online(users) => json!({"reply": "online", "users": names(users)}),
+        Done::BlockList(users) => json!({"reply": "block-list", "users": names(users)}),
+        Done::Blocked(user) => json!({"reply": "blocked", "user": user.as_str()}),
+        Done::Unblocked(user) => json!({"reply": "unblocked", "user": user.as_str()}),
+        Done::History(messages) => {
+            let message = |heard: &Heard| {
+                json!({
+                    "number": heard.number.0,
+                    "time": heard.time,
+                    "from": party(&heard.from, you),
+                    "to": party(&heard.to, you),
+                    "text": heard.text,
+                })
+            };
+            json!({"reply": "history", "messages": messages.iter().map(message).collect::<Vec<_>>()})
+        }
+    };
+    json(&value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Number;
+    use proptest::prelude::*;
+
+    fn name(text: &str) -> UserName {
+        UserName::parse(text).unwrap()
+    }
+
+    fn heard(from: Party, to: Party, text: &str) -> News {
+        News::Message(Heard { number: Number(3), time: 0, from, to, text: text.into() })
+    }
+
+    #[test]
+    fn trouble_is_spelled_out_and_lines_are_indented() {
+        assert_eq!(visible("grüß Gott\t👨‍👩‍👧"), "grüß Gott\t👨‍👩‍👧");
+        assert_eq!(visible("a\nb"), "a\n    b");
+        assert_eq!(visible("\u{1b}[2J\r\u{7f}\u{9b}"), "<U+001B>[2J<U+000D><U+007F><U+009B>");
+        assert_eq!(visible("\u{202e}cba\u{2066}\u{200b}\u{feff}"), "<U+202E>cba<U+2066><U+200B><U+FEFF>");
+        assert_eq!(visible("\u{2028}* bob is online"), "<U+2028>* bob is online");
+        assert_eq!(visible_line("a\nb\tc"), "a     b c");
+        assert_eq!(json(&json!("\u{202e}\n\u{9b}\u{e0001}")), "\"\\u202e\\n\\u009b\\udb40\\udc01\"");
+    }
+
+    #[test]
+    fn events_have_stable_lines() {
+        let (bob, everyone) = (Party::User(name("bob")), Party::Everyone);
+        assert_eq!(event_line(&heard(bob.clone(), Party::You, "hi")).unwrap(), "bob: hi");
+        assert_eq!(event_line(&heard(bob, everyone, "hi\nho")).unwrap(), "bob (to everyone): hi\n    ho");
+        assert_eq!(event_line(&heard(Party::Server, Party::You, "hi")).unwrap(), "* note: hi");
+        assert_eq!(event_line(&News::Online { user: name("bob") }).unwrap(), "* bob is online");
+        assert_eq!(event_line(&News::Offline { user: name("bob") }).unwrap(), "* bob is offline");
+        assert_eq!(event_line(&News::Unknown), None);
+    }
+
+    #[test]
+    fn json_has_what_the_server_said() {
+        let news = heard(Party::User(name("bob")), Party::You, "\u{1b}");
+        assert_eq!(
+            event_json(&news, &name("alice")).unwrap(),
+            r#"{"event":"message","from":"bob","number":3,"text":"\u001b","time":0,"to":"alice"}"#
+        );
+        let done = Done::Accepted { number: Number(4), reach: ReachTold::Queued };
+        assert_eq!(answer_json(&done, &name("alice")), r#"{"number":4,"reach":"queued","reply":"accepted"}"#);
+    }
+
+    #[test]
+    fn a_time_out_of_range_is_no_panic() {
+        assert_eq!(date_and_time(u64::MAX), "(no time)");
+        assert_eq!(hour_and_minute(i64::MAX as u64), "(no time)");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_raw_gets_through(text in any::<String>(), spice in "[\u{0}-\u{9f}\u{200b}-\u{206f}\u{61c}\u{feff}]*") {
+            let text = text + &spice;
+            let shown = visible(&text);
+            for line in shown.split('\n').skip(1) {
+                prop_assert!(line.starts_with("    "));
+            }
+            prop_assert!(!shown.chars().any(|c| c != '\n' && c != '\t' && is_trouble(c)));
+            prop_assert!(!visible_line(&text).chars().any(is_trouble));
+            let coded = json(&json!({"text": text}));
+            prop_assert!(!coded.chars().any(is_trouble));
+            let back: Value = serde_json::from_str(&coded).unwrap();
+            prop_assert_eq!(back["text"].as_str().unwrap(), text);
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The rules by their values: exact outputs, and nothing more. No socket, no clock.
+
+mod delivery;
+mod log_in;
+mod presence;
+mod storage;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::change::{Change, Snapshot};
+use super::credentials::Credential;
+use super::effect::{Answer, Effect, Event, IfLost, Outbox, Recipients, Refusal, Reply, ResumeToken};
+use super::id::{ConnectionId, DeviceId, Number, RequestId, Source};
+use super::input::{DeviceClaim, Input, Mechanism, Request};
+use super::message::Message;
+use super::name::UserName;
+use super::scram::{ClientExchange, ClientFinal, ClientFirst, Secret};
+use super::text::Text;
+use super::time::{Instant, Now, WallTime};
+use super::{Config, Hub};
+
+/// A hub, and the time.
+struct World {
+    hub: Hub,
+    now: Now,
+    next_slot: u32,
+    requests: u64,
+}
+
+/// What came of one input.
+#[derive(Debug, Default, PartialEq)]
+struct Outcome {
+    effects: Vec<Effect>,
+    recipients: Vec<ConnectionId>,
+    changes: Vec<Change>,
+}
+
+const NAMES: [&str; 4] = ["alice", "bob", "carol", "dave"];
+
+fn name(text: &str) -> UserName {
+    UserName::parse(text).unwrap()
+}
+
+fn text(text: &str) -> Text {
+    Text::parse(text).unwrap()
+}
+
+fn device(n: u8) -> DeviceId {
+    DeviceId::from_bytes([n; 16])
+}
+
+fn credentials() -> Vec<Credential> {
+    NAMES.iter().map(|user| Credential::new(name(user), format!("{user}'s password"))).collect()
+}
+
+fn config() -> Config {
+    Config { scram_iterations: 1, ..Config::default() }
+}
+
+impl World {
+    /// With accounts for `NAMES`.
+    fn new() -> World {
+        World::with(config(), Snapshot::default())
+    }
+
+    fn with(config: Config, snapshot: Snapshot) -> World {
+        let mut world = World::empty(config, snapshot);
+        world.read_accounts(credentials());
+        world
+    }
+
+    /// Without accounts.
+    fn empty(config: Config, snapshot: Snapshot) -> World {
+        let now = Now { instant: Instant::from_micros(1), wall: WallTime::from_millis(1_700_000_000_000) };
+        let hub = Hub::new(config, [7; 32], snapshot, now, &mut Outbox::new());
+        World { hub, now, next_slot: 0, requests: 0 }
+    }
+
+    fn read_accounts(&mut self, credentials: Vec<Credential>) -> Outcome {
+        let mut outcome = self.input(Input::Accounts(credentials));
+        while let Some(index) = outcome.effects.iter().position(|effect| matches!(effect, Effect::Derive(_))) {
+            let Effect::Derive(jobs) = outcome.effects.remove(index) else { unreachable!() };
+            let next = self.input(Input::Derived(jobs.iter().map(|job| job.run()).collect()));
+            outcome.effects.extend(next.effects);
+            outcome.recipients.extend(next.recipients);
+            outcome.changes.extend(next.changes);
+        }
+        outcome
+    }
+
+    fn input(&mut self, input: Input) -> Outcome {
+        let mut out = Outbox::new();
+        self.hub.handle(self.now, input, &mut out);
+        self.hub.check_invariants();
+        Outcome { effects: out.effects, recipients: out.recipients, changes: out.changes }
+    }
+
+    fn pass(&mut self, time: Duration) -> Outcome {
+        self.now.instant = self.now.instant + time;
+        self.now.wall = self.now.wall + time;
+        let mut out = Outbox::new();
+        self.hub.handle_timeout(self.now, &mut out);
+        self.hub.check_invariants();
+        Outcome { effects: out.effects, recipients: out.recipients, changes: out.changes }
+    }
+
+    fn connect(&mut self) -> ConnectionId {
+        self.connect_from([127, 0, 0, 1])
+    }
+
+    fn connect_from(&mut self, address: [u8; 4]) -> ConnectionId {
+        self.next_slot += 1;
+        let connection = ConnectionId { slot: self.next_slot, generation: 0 };
+        let outcome = self.input(Input::Connected { connection, source: Source::of(address.into()) });
+        assert_eq!(outcome, Outcome::default());
+        connection
+    }
+
+    fn ask(&mut self, connection: ConnectionId, request: Request) -> Outcome {
+        self.requests += 1;
+        self.input(Input::Request { connection, id: Some(self.id()), request })
+    }
+
+    /// The id of the last request.
+    fn id(&self) -> RequestId {
+        RequestId(self.requests)
+    }
+
+    /// The two halves of a log-in; comes back: what came of the second.
+    fn exchange(
+        &mut self,
+        connection: ConnectionId,
+        user: &str,
+        mechanism: Mechanism,
+        device: Option<DeviceClaim>,
+        secret: impl FnOnce(&[u8], u32) -> Secret,
+    ) -> Outcome {
+        let client = ClientExchange::new(&name(user), b"client nonce");
+        let first = ClientFirst::parse(&client.message()).unwrap();
+        let outcome = self.ask(connection, Request::LogIn { mechanism, first, device });
+        let [Effect::Reply { answer: Ok(Reply::Challenge { message }), .. }] = &outcome.effects[..] else {
+            panic!("no challenge: {outcome:?}");
+        };
+        assert_eq!(outcome.changes, []);
+        let challenge = client.challenge(message).unwrap();
+        let (proof, _) = client.prove(&challenge, &secret(&challenge.salt, challenge.iterations));
+        self.ask(connection, Request::Authenticate(ClientFinal::parse(&proof).unwrap()))
+    }
+
+    fn try_password(&mut self, connection: ConnectionId, user: &str, password: &str) -> Outcome {
+        self.exchange(connection, user, Mechanism::Password, None, |salt, i| Secret::salted(password, salt, i))
+    }
+
+    fn claim(&self, id: u8, shown: u64) -> DeviceClaim {
+        DeviceClaim { id: device(id), shown: Some((self.hub.accounts.log(), Number(shown))) }
+    }
+
+    /// Logs in as a device; `None`: without one.
+    fn log_in_as(&mut self, user: &str, claim: Option<DeviceClaim>) -> (ConnectionId, Outcome) {
+        let connection = self.connect();
+        let password = format!("{user}'s password");
+        let outcome =
+            self.exchange(connection, user, Mechanism::Password, claim, |salt, i| Secret::salted(&password, salt, i));
+        assert!(outcome.logged_in(), "{outcome:?}");
+        (connection, outcome)
+    }
+
+    fn log_in(&mut self, user: &str, device: u8) -> ConnectionId {
+        let claim = self.claim(device, 0);
+        self.log_in_as(user, Some(claim)).0
+    }
+
+    fn log_in_once(&mut self, user: &str) -> ConnectionId {
+        self.log_in_as(user, None).0
+    }
+
+    fn message(&mut self, from: ConnectionId, to: &str, body: &str) -> Outcome {
+        self.ask(from, Request::Message { to: name(to), text: text(body), counter: None, receipt: false })
+    }
+
+    fn broadcast(&mut self, from: ConnectionId, body: &str) -> Outcome {
+        self.ask(from, Request::Broadcast { text: text(body), counter: None })
+    }
+
+    fn acknowledge(&mut self, connection: ConnectionId, number: u64) -> Outcome {
+        self.ask(connection, Request::Acknowledge(Number(number)))
+    }
+
+    fn block(&mut self, by: ConnectionId, other: &str) -> Outcome {
+        self.ask(by, Request::Block(name(other)))
+    }
+
+    fn close(&mut self, connection: ConnectionId) -> Outcome {
+        self.input(Input::Closed { connection })
+    }
+
+    /// The reply to the last request.
+    fn reply(&self, connection: ConnectionId, answer: Answer, if_lost: IfLost) -> Effect {
+        Effect::Reply { connection, id: Some(self.id()), answer, if_lost }
+    }
+
+    fn refusal(&self, connection: ConnectionId, refusal: Refusal) -> Outcome {
+        let effects = vec![self.reply(connection, Err(refusal), IfLost::Send)];
+        Outcome { effects, ..Outcome::default() }
+    }
+}
+
+impl Outcome {
+    fn answers(&self) -> Vec<&Answer> {
+        self.effects
+            .iter()
+            .filter_map(|effect| if let Effect::Reply { answer, .. } = effect { Some(answer) } else { None })
+            .collect()
+    }
+
+    fn answer(&self) -> &Answer {
+        match self.answers()[..] {
+            [answer] => answer,
+            _ => panic!("not one answer: {self:?}"),
+        }
+    }
+
+    fn logged_in(&self) -> bool {
+        self.answers().iter().any(|answer| matches!(answer, Ok(Reply::LoggedIn { .. })))
+    }
+
+    /// The events for one connection, in order.
+    fn events_for(&self, connection: ConnectionId) -> Vec<&Event> {
+        let is_for = |to: &Recipients| match to {
+            Recipients::One(one) => *one == connection,
+            Recipients::Many(range) => self.recipients[range.clone()].contains(&connection),
+        };
+        self.effects
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Event { to, event, .. } if is_for(to) => Some(event),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The texts of the messages for one connection, in order.
+    fn texts_for(&self, connection: ConnectionId) -> Vec<&str> {
+        self.events_for(connection)
+            .into_iter()
+            .filter_map(|event| if let Event::Message(message) = event { Some(message.text.as_str()) } else { None })
+            .collect()
+    }
+
+    fn token(&self) -> ResumeToken {
+        let token = self.effects.iter().find_map(|effect| match effect {
+            Effect::Event { event: Event::Token(token), .. } => Some(token.clone()),
+            _ => None,
+        });
+        token.expect("a token")
+    }
+
+    fn message(&self) -> Arc<Message> {
+        let message = self.changes.iter().find_map(|change| match change {
+            Change::Message(message) => Some(Arc::clone(message)),
+            _ => None,
+        });
+        message.expect("a message")
+    }
+}
+
+fn event(to: ConnectionId, event: Event, if_lost: IfLost) -> Effect {
+    Effect::Event { to: Recipients::One(to), event, if_lost }
+}

@@ -1,0 +1,103 @@
+use super::*;
+use crate::hub::effect::Reach;
+
+fn fail(world: &mut World, outcome: Outcome) -> Outcome {
+    world.input(Input::CommitFailed(outcome.changes))
+}
+
+#[test]
+fn a_message_that_was_not_stored_is_nowhere_and_can_be_sent_again() {
+    let mut world = World::new();
+    let (alice, bob) = (world.log_in("alice", 1), world.log_in("bob", 2));
+    let send = || Request::Message { to: name("bob"), text: text("hi"), counter: Some(1), receipt: false };
+    let outcome = world.ask(alice, send());
+    let outcome = fail(&mut world, outcome);
+    assert_eq!(outcome, Outcome::default(), "net refuses it, nobody else hears of it");
+    let outcome = world.ask(alice, send());
+    assert_eq!(outcome.answer(), &Ok(Reply::Accepted { number: Number(2), reach: Reach::Online }));
+    assert_eq!(outcome.texts_for(bob), ["hi"]);
+}
+
+#[test]
+fn what_was_sent_in_a_lost_turn_is_sent_again() {
+    let mut world = World::new();
+    let alice = world.log_in("alice", 1);
+    world.message(alice, "bob", "stored");
+    let claim = world.claim(2, 0);
+    let (bob, outcome) = world.log_in_as("bob", Some(claim));
+    assert_eq!(outcome.texts_for(bob), ["stored"]);
+    let outcome = fail(&mut world, outcome);
+    assert_eq!(outcome.texts_for(bob), ["stored"]);
+    assert_eq!(outcome.effects.len(), 1);
+}
+
+#[test]
+fn a_block_that_was_not_stored_does_not_hold_and_neither_does_an_unblock() {
+    let mut world = World::new();
+    let (alice, bob) = (world.log_in("alice", 1), world.log_in("bob", 2));
+    let outcome = world.block(bob, "alice");
+    fail(&mut world, outcome);
+    assert!(world.message(alice, "bob", "hi").answer().is_ok());
+    world.block(bob, "alice");
+    let outcome = world.ask(bob, Request::Unblock(name("alice")));
+    fail(&mut world, outcome);
+    assert!(world.message(alice, "bob", "hi").answer().is_err());
+}
+
+#[test]
+fn changes_are_undone_the_newest_first() {
+    let mut world = World::new();
+    let (alice, bob) = (world.log_in("alice", 1), world.log_in("bob", 2));
+    let mut both = world.block(bob, "alice");
+    both.changes.extend(world.ask(bob, Request::Unblock(name("alice"))).changes);
+    fail(&mut world, both);
+    assert!(world.message(alice, "bob", "hi").answer().is_ok());
+}
+
+#[test]
+fn counters_of_failures_live_in_memory_when_the_disk_does_not() {
+    let mut world = World::new();
+    let connection = world.connect();
+    for _ in 0..3 {
+        let outcome = world.try_password(connection, "alice", "wrong");
+        fail(&mut world, outcome);
+    }
+    assert!(!world.try_password(connection, "alice", "alice's password").logged_in());
+}
+
+#[test]
+fn a_log_in_goes_on_without_a_disk_but_without_a_token() {
+    let mut world = World::new();
+    let claim = world.claim(1, 0);
+    let (alice, outcome) = world.log_in_as("alice", Some(claim));
+    let token = outcome.token();
+    for effect in &outcome.effects {
+        if let Effect::Reply { if_lost, answer, .. } = effect {
+            assert_eq!((answer.is_ok(), *if_lost), (true, IfLost::Send));
+        }
+    }
+    fail(&mut world, outcome);
+    assert_eq!(world.ask(alice, Request::Alive).answer(), &Ok(Reply::Alive));
+    world.close(alice);
+    let connection = world.connect();
+    let outcome = world.exchange(connection, "alice", Mechanism::Token, Some(claim), |_, _| Secret::token(&token));
+    assert_eq!(outcome.answer(), &Err(Refusal::TokenRefused));
+}
+
+#[test]
+fn cursors_and_names_are_written_later() {
+    let mut world = World::empty(config(), Snapshot::default());
+    let outcome = world.read_accounts(credentials());
+    assert_eq!(outcome.changes.len(), NAMES.len());
+    let users = outcome.changes.clone();
+    fail(&mut world, outcome);
+    assert_eq!(world.pass(Duration::from_millis(4_999)).changes.iter().filter(|c| users.contains(c)).count(), 0);
+    assert_eq!(world.pass(Duration::from_millis(1)).changes, users);
+    let (alice, bob) = (world.log_in("alice", 1), world.log_in("bob", 2));
+    world.message(alice, "bob", "hi");
+    let outcome = world.acknowledge(bob, 1);
+    assert_eq!(outcome.changes, [], "a cursor is not worth a commit of its own");
+    let outcome = world.pass(Duration::from_secs(5));
+    let [Change::Device(row)] = &outcome.changes[..] else { panic!("{outcome:?}") };
+    assert_eq!((row.device, row.cursor), (device(2), Number(1)));
+}
