@@ -4,7 +4,11 @@
 
 mod support;
 
+use std::thread;
+use std::time::Duration;
+
 use chatd::hub::change::Snapshot;
+use chatd::hub::devices::FLUSH_AFTER;
 use chatd::store::Store;
 use support::counting::{Counting, Heap, heap};
 use support::crowd::Crowd;
@@ -40,6 +44,8 @@ fn measure(count: usize) {
     crowd.send(0, b"{\"id\":3,\"request\":\"broadcast\",\"text\":\"to all\",\"counter\":1}\n");
     crowd.until(count as u64, 1);
     crowd.acknowledge();
+    // The hub writes cursors that have moved within five seconds.
+    thread::sleep(FLUSH_AFTER + Duration::from_secs(1));
     server.task.settled_cpu();
     tell("after a broadcast, acknowledged", count, none, heap());
     drop(crowd);
