@@ -127,6 +127,8 @@ impl Lockout {
         if sources.len() == SOURCES_MAX {
             sources.pop_front();
         }
+        // Most accounts are used from one source only.
+        sources.reserve_exact(1);
         sources.push_back(source);
     }
 
