@@ -95,9 +95,14 @@ fn each_event_has_its_bytes_and_the_client_understands_it() {
 
 #[test]
 fn a_client_leaves_out_what_a_newer_server_tells() {
-    let line = "{\"event\":\"weather\",\"text\":5}\n";
-    // A field of a type that this client does not expect is another matter: then the line is not for it.
-    assert_eq!(client::decode(line.as_bytes()), client::Hear::NotUnderstood);
+    for fields in ["\"text\":5", "\"id\":-1,\"users\":\"all\"", "\"messages\":{}"] {
+        assert_eq!(heard(&format!("{{\"event\":\"weather\",{fields}}}\n")), FromServer::News(News::Unknown));
+    }
+    for known in
+        ["{\"event\":\"missed\",\"count\":\"2\"}\n", "{\"event\":\"missed\"}\n", "[null,null,null,\"x\"]\n", "[]\n"]
+    {
+        assert_eq!(client::decode(known.as_bytes()), client::Hear::NotUnderstood, "{known}");
+    }
     assert_eq!(heard("{\"event\":\"weather\",\"wind\":{\"n\":[5]}}\n"), FromServer::News(News::Unknown));
     assert_eq!(
         heard("{\"event\":\"online\",\"user\":\"bob\",\"since\":[]}\n"),

@@ -145,6 +145,13 @@ pub struct ServerLine<'a> {
     pub text: Option<Str<'a>>,
 }
 
+/// Only the event of a line whose other fields can't be read.
+#[derive(Deserialize)]
+pub struct EventOnly<'a> {
+    #[serde(borrow)]
+    pub event: Str<'a>,
+}
+
 /// A message of the history.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct MessageLine<'a> {
