@@ -223,12 +223,12 @@ pub fn violations() -> Vec<(Vec<u8>, &'static str, &'static str)> {
         add(bytes, "not-utf8", "a request is UTF-8");
     }
     for byte in [b'{', b' ', b'\0', 0xff, b'['] {
-        add(&vec![byte; REQUEST_BYTES_MAX], "too-long", "a request has at most 8192 bytes");
-        add(&vec![byte; 10_000], "too-long", "a request has at most 8192 bytes");
+        add(&vec![byte; REQUEST_BYTES_MAX], "too-long", "a request has at most 16384 bytes");
+        add(&vec![byte; 20_000], "too-long", "a request has at most 16384 bytes");
     }
     let mut late = vec![b' '; REQUEST_BYTES_MAX];
     late.push(b'\n');
-    add(&late, "too-long", "a request has at most 8192 bytes");
+    add(&late, "too-long", "a request has at most 16384 bytes");
     inputs
 }
 
@@ -263,7 +263,7 @@ fn deep_nesting_where_nobody_looks_is_only_bytes() {
 }
 
 #[test]
-fn a_request_of_8_kib_with_its_newline_is_just_not_too_long() {
+fn a_request_of_16_kib_with_its_newline_is_just_not_too_long() {
     let mut line = br#"{"id":7,"request":"online"}"#.to_vec();
     line.resize(REQUEST_BYTES_MAX - 1, b' ');
     assert_eq!(NATIVE.decode(&line), Step::Wait);
