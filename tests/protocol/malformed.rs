@@ -127,29 +127,33 @@ pub fn refused() -> Vec<(String, bool, &'static str, &'static str)> {
     add(r#"{"id":7,"request":"history","before":"9"}"#, true, "bad-request", text);
 
     let log_in = |fields: &str| format!(r#"{{"id":7,"request":"log-in",{fields}}}"#);
+    const SCRAM: &str = r#""mechanism":"SCRAM-SHA-256""#;
+    const DEVICE: &str = r#""message":"n,,n=a,r=x","device":"00112233445566778899aabbccddeeff""#;
+    const SHOWN: &str = "'shown' is a whole number from 0 to 9007199254740991";
     for (fields, text) in [
-        (r#""message":"n,,n=a,r=x""#, "the field 'mechanism' is missing"),
-        (r#""mechanism":"PLAIN","message":"n,,n=a,r=x""#, "'mechanism' is SCRAM-SHA-256 or RESUME-SHA-256"),
-        (r#""mechanism":"SCRAM-SHA-256""#, "the field 'message' is missing"),
-        (r#""mechanism":"SCRAM-SHA-256","message":"""#, "the first message is 'n,,n=USER,r=NONCE'"),
-        (r#""mechanism":"SCRAM-SHA-256","message":"n,a=bob,n=a,r=x""#, "the first message is 'n,,n=USER,r=NONCE'"),
-        (r#""mechanism":"SCRAM-SHA-256","message":"y,,n=a,r=x""#, "'y' is refused: it would hide a downgrade"),
-        (r#""mechanism":"SCRAM-SHA-256","message":"p=tls-exporter,,n=a,r=x""#, "channel binding needs TLS"),
-        (r#""mechanism":"SCRAM-SHA-256","message":"n,,r=x,n=a""#, "the user name is missing: 'n=USER'"),
-        (r#""mechanism":"SCRAM-SHA-256","message":"n,,n=a""#, "the nonce is missing: 'r=NONCE'"),
-        (r#""mechanism":"SCRAM-SHA-256","message":"n,,n=a b,r=x""#, "that is not a user name"),
-        (r#""mechanism":"SCRAM-SHA-256","message":"n,,n=a,r=""#, "a nonce has 1 to 256 printable characters"),
-        (r#""mechanism":"SCRAM-SHA-256","message":"n,,n=a,r=x","device":"0011""#, "'device' is 32 hexadecimal digits"),
-        (
-            r#""mechanism":"SCRAM-SHA-256","message":"n,,n=a,r=x","device":"00112233445566778899aabbccddeeff","log":"1","shown":1"#,
-            "'log' is 16 hexadecimal digits",
-        ),
-        (
-            r#""mechanism":"SCRAM-SHA-256","message":"n,,n=a,r=x","device":"00112233445566778899aabbccddeeff","log":"0123456789abcdef","shown":-1"#,
-            "'shown' is a whole number from 0 to 9007199254740991",
-        ),
+        (r#""message":"n,,n=a,r=x""#.to_owned(), "the field 'mechanism' is missing"),
+        (r#""mechanism":"PLAIN","message":"n,,n=a,r=x""#.to_owned(), "'mechanism' is SCRAM-SHA-256 or RESUME-SHA-256"),
+        (SCRAM.to_owned(), "the field 'message' is missing"),
+        (format!(r#"{SCRAM},"message":"n,,n=a,r=x","device":"0011""#), "'device' is 32 hexadecimal digits"),
+        (format!(r#"{SCRAM},{DEVICE},"log":"1","shown":1"#), "'log' is 16 hexadecimal digits"),
+        (format!(r#"{SCRAM},{DEVICE},"log":"0123456789abcdef","shown":-1"#), SHOWN),
     ] {
-        add(&log_in(fields), true, "bad-request", text);
+        add(&log_in(&fields), true, "bad-request", text);
+    }
+    let form = "the first message is 'n,,n=USER,r=NONCE'";
+    for (message, text) in [
+        ("", form),
+        ("n,a=bob,n=a,r=x", form),
+        ("n=a,r=x", form),
+        ("y,,n=a,r=x", "'y' is refused: it would hide a downgrade"),
+        ("p=tls-exporter,,n=a,r=x", "channel binding needs TLS"),
+        ("n,,r=x,n=a", "the user name is missing: 'n=USER'"),
+        ("n,,m=x,n=a,r=x", "the user name is missing: 'n=USER'"),
+        ("n,,n=a", "the nonce is missing: 'r=NONCE'"),
+        ("n,,n=a b,r=x", "that is not a user name"),
+        ("n,,n=a,r=", "a nonce has 1 to 256 printable characters"),
+    ] {
+        add(&log_in(&format!(r#"{SCRAM},"message":"{message}""#)), true, "bad-request", text);
     }
     for (message, text) in [
         ("", "the proof is missing: ',p=PROOF'"),

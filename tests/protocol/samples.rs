@@ -221,7 +221,6 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
             "wrong name or password, or too many wrong tries: wait a minute after three",
         ),
         (Refusal::TokenRefused, "token-refused", "the resume token is not valid any more: log in with the password"),
-        (Refusal::BadExchange("why"), "bad-exchange", "why"),
         (Refusal::NoSuchUser(bob()), "no-such-user", "there is no user bob"),
         (Refusal::BlockedBy(bob()), "blocked", "bob has blocked you"),
         (Refusal::NotBlocked(bob()), "not-blocked", "bob is not blocked"),
@@ -241,7 +240,7 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
     for (refusal, ..) in &samples {
         match refusal {
             Refusal::LogInFirst | Refusal::AlreadyLoggedIn | Refusal::NoChallenge | Refusal::NoDevice => {}
-            Refusal::NotAuthenticated | Refusal::TokenRefused | Refusal::BadExchange(_) => {}
+            Refusal::NotAuthenticated | Refusal::TokenRefused => {}
             Refusal::NoSuchUser(_) | Refusal::BlockedBy(_) | Refusal::NotBlocked(_) | Refusal::TooManyBlocked => {}
             Refusal::CannotBlockYourself | Refusal::QueueFull(_) | Refusal::Conflict | Refusal::CounterTooOld => {}
             Refusal::NotStored | Refusal::HistoryUnavailable | Refusal::ShuttingDown => {}

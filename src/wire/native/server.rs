@@ -372,7 +372,6 @@ fn word(refusal: &Refusal) -> (&'static str, String) {
             ("not-authenticated", "wrong name or password, or too many wrong tries: wait a minute after three")
         }
         Refusal::TokenRefused => ("token-refused", "the resume token is not valid any more: log in with the password"),
-        Refusal::BadExchange(why) => ("bad-exchange", *why),
         Refusal::NoSuchUser(name) => return ("no-such-user", format!("there is no user {name}")),
         Refusal::BlockedBy(name) => return ("blocked", format!("{name} has blocked you")),
         Refusal::NotBlocked(name) => return ("not-blocked", format!("{name} is not blocked")),
