@@ -92,7 +92,6 @@ fn status_of_code(code: &str) -> Status {
         "queue-full" | "not-stored" | "history-unavailable" => Status::TryAgain,
         "not-authenticated"
         | "token-refused"
-        | "bad-exchange"
         | "out-of-scope"
         | "blocked"
         | "not-blocked"

@@ -1,0 +1,1 @@
+//! docs/PROTOCOL.md against the code.
