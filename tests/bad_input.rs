@@ -85,11 +85,11 @@ fn what_is_no_json_ends_the_connection_with_a_reason() {
 #[test]
 fn a_line_without_an_end_is_too_much_before_the_log_in_and_too_long_after_it() {
     let mut scene = Scene::new();
-    let long = vec![b'{'; 9000];
+    let long = vec![b'{'; 17_000];
     assert_eq!(scene.bytes(&long[..5000]), error("too-much", "too much was sent before the log-in"));
     let mut client = scene.chatd.log_in_once("alice");
     client.send_bytes(&long);
-    assert_eq!(client.rest(), error("too-long", "a request has at most 8192 bytes"));
+    assert_eq!(client.rest(), error("too-long", "a request has at most 16384 bytes"));
     drop(client);
     scene.settle();
 }

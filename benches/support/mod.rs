@@ -59,8 +59,8 @@ impl Task {
         loop {
             thread::sleep(Duration::from_millis(2));
             let now = self.sleeps().then(|| self.cpu());
-            if now.is_some() && now == before {
-                return now.expect("just seen");
+            if let Some(cpu) = now.filter(|_| now == before) {
+                return cpu;
             }
             before = now;
             assert!(Instant::now() < end, "the server does not come to rest");

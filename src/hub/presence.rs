@@ -313,6 +313,12 @@ impl Hub {
         out: &mut Outbox,
     ) -> Answered {
         Answered::reply(Reply::LoggedOut).send(connection, id, out);
+        if let Some((user, Some(device))) =
+            self.presence.session(connection).map(|session| (session.user, session.device))
+        {
+            // Whoever logs out means it: the next log-in on this device needs the password.
+            self.devices.set_token(user, device, None);
+        }
         self.end_session(now, connection, None, Close::Orderly, out);
         Answered::Later
     }

@@ -39,7 +39,18 @@ impl Chatd {
 
     pub fn start_in(dir: TempDir, arguments: &[&str]) -> Chatd {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let (child, address, log) = spawn(dir.path(), &arguments);
+        let (child, address, log) = spawn(chatd(), dir.path(), &arguments);
+        Chatd { child, address, log, dir, arguments }
+    }
+
+    /// One without a disk that may have so many descriptors at most.
+    pub fn start_with_descriptors(descriptors: usize) -> Chatd {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("credentials.txt"), CREDENTIALS).expect("credentials");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")]).arg(env!("CARGO_BIN_EXE_chatd"));
+        let arguments = vec!["--memory".to_owned()];
+        let (child, address, log) = spawn(shell, dir.path(), &arguments);
         Chatd { child, address, log, dir, arguments }
     }
 
@@ -62,7 +73,7 @@ impl Chatd {
     /// kill -9, and a new one on the same directory (and another port).
     pub fn kill_and_restart(&mut self) {
         self.kill();
-        (self.child, self.address, self.log) = spawn(self.dir.path(), &self.arguments);
+        (self.child, self.address, self.log) = spawn(chatd(), self.dir.path(), &self.arguments);
     }
 
     pub fn kill(&mut self) {
@@ -123,8 +134,11 @@ impl Drop for Chatd {
     }
 }
 
-fn spawn(dir: &Path, arguments: &[String]) -> (Child, SocketAddr, Receiver<String>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chatd"));
+fn chatd() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_chatd"))
+}
+
+fn spawn(mut command: Command, dir: &Path, arguments: &[String]) -> (Child, SocketAddr, Receiver<String>) {
     command.current_dir(dir).args(["--port", "0"]);
     if !arguments.iter().any(|argument| argument == "--bind") {
         command.args(["--bind", "127.0.0.1"]);
