@@ -124,6 +124,8 @@ pub struct Server {
     round_began: Instant,
     /// Batches without an outcome, oldest first.
     in_flight: VecDeque<Batch>,
+    /// The last commit failed; said once.
+    store_fails: bool,
     last_batch: BatchNumber,
     persisted: BatchNumber,
     /// The first item of their queue waits for this batch.
@@ -219,6 +221,7 @@ impl Server {
             deadlines: BTreeSet::new(),
             round_began: Instant::default(),
             in_flight: VecDeque::new(),
+            store_fails: false,
             last_batch: 0,
             persisted: 0,
             parked: VecDeque::new(),

@@ -23,7 +23,13 @@ impl Server {
         let progress = !completions.is_empty();
         for completion in completions {
             match completion {
-                Completion::Persisted { through } => self.advance_persisted(through),
+                Completion::Persisted { through } => {
+                    if self.store_fails {
+                        self.store_fails = false;
+                        log::warn!("the store can write again");
+                    }
+                    self.advance_persisted(through);
+                }
                 Completion::Failed { first, error } => self.commit_failed(now, first, &error),
                 Completion::Page { ticket, page } => {
                     let Some(index) = self.asked.iter().position(|&(asked, ..)| asked == ticket) else { continue };
