@@ -8,7 +8,8 @@ use crate::net::worker::Job;
 use crate::wire::Protocol;
 
 impl Server {
-    /// Applies the turn's effects, in order. Those of a turn that made changes wait for its batch.
+    /// Applies the turn's effects, in order. Those of a turn that made changes wait for its batch. What would be void if
+    /// something was lost waits for everything that was submitted: it may rest on an earlier turn's changes.
     pub(super) fn apply_effects(&mut self, now: Now) {
         let mut outbox = std::mem::take(&mut self.outbox);
         let batch = if outbox.changes.is_empty() { 0 } else { self.last_batch };
@@ -28,9 +29,10 @@ impl Server {
                 self.encode_buffer.clear();
                 protocol.encode_answer(*id, answer, &mut self.encode_buffer);
                 let bytes = self.encode_buffer.as_slice().into();
-                self.push(*connection, bytes, batch, fate(*if_lost, *id));
+                self.push(*connection, bytes, self.rests_on(*if_lost, batch), fate(*if_lost, *id));
             }
             Effect::Event { to, event, if_lost } => {
+                let batch = self.rests_on(*if_lost, batch);
                 // Encoded once a protocol, and shared.
                 let mut encoded: [Option<Arc<[u8]>>; Protocol::ALL.len()] = [const { None }; Protocol::ALL.len()];
                 if let Recipients::Many(range) = to {
@@ -75,6 +77,14 @@ impl Server {
                     log::warn!("log-in failed from {}: {why}", found.address.to_canonical());
                 }
             }
+        }
+    }
+
+    /// The batch that an effect of a turn waits for, if the turn's own is `batch`.
+    fn rests_on(&self, if_lost: effect::IfLost, batch: BatchNumber) -> BatchNumber {
+        match if_lost {
+            effect::IfLost::Send => batch,
+            effect::IfLost::Drop | effect::IfLost::Refuse => self.last_batch,
         }
     }
 
