@@ -138,15 +138,15 @@ impl Hub {
             out.changes.push(Change::Secret(secret));
             secret
         });
-        let left = snapshot.online.iter().map(|&user| Change::Left { user, last: snapshot.last });
-        out.changes.extend(left);
-        let devices = Devices::new(snapshot.devices, snapshot.last, &mut out.changes);
+        let last = snapshot.last.max(devices::highest_number(&snapshot.devices));
+        out.changes.extend(snapshot.online.iter().map(|&user| Change::Left { user, last }));
+        let devices = Devices::new(snapshot.devices, last, &mut out.changes);
         Hub {
             accounts: Accounts::new(secret, snapshot.users),
             lockout: Lockout::new(config.password_tries, config.lockout, snapshot.tries, snapshot.sources, now),
             gate: Gate::new(snapshot.blocks),
             presence: Presence::default(),
-            delivery: Delivery::new(snapshot.waiting, snapshot.sends, snapshot.last, &devices, now),
+            delivery: Delivery::new(snapshot.waiting, snapshot.sends, last, &devices, now),
             history: History::new(now.instant),
             devices,
             unsaved: Vec::new(),

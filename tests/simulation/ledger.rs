@@ -421,15 +421,14 @@ impl Ledger {
     /// Whether `other` may have been blocked by `user` at some time after `since`.
     fn may_be_blocked(&self, user: &UserName, other: &UserName, since: Time) -> bool {
         let Some(list) = self.blocks.get(&(user.clone(), other.clone())) else { return false };
-        list.iter().enumerate().any(|(place, one)| {
-            if !one.block || one.answered.is_some_and(|(_, yes)| !yes) {
-                return false;
+        list.iter().any(|one| match (one.block, one.answered) {
+            (false, _) | (true, Some((_, false))) => false,
+            (true, None) => true,
+            (true, Some((done, true))) => {
+                // An unblock that was asked for before may have been done before.
+                let ends = list.iter().filter(|later| !later.block && later.asked >= done);
+                ends.filter_map(|later| later.answered).all(|(at, yes)| !yes || at > since)
             }
-            let end = list[place..].iter().find_map(|later| match (later.block, later.answered) {
-                (false, Some((at, true))) => Some(at),
-                _ => None,
-            });
-            end.is_none_or(|end| end > since)
         })
     }
 

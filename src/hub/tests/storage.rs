@@ -1,5 +1,7 @@
 use super::*;
+use crate::hub::change::DeviceRow;
 use crate::hub::effect::Reach;
+use crate::hub::id::UserId;
 
 fn fail(world: &mut World, outcome: Outcome) -> Outcome {
     world.input(Input::CommitFailed(outcome.changes))
@@ -140,4 +142,38 @@ fn what_could_not_be_stored_goes_before_what_comes_next() {
     assert!(matches!(arrived, Change::Arrived { .. }), "{arrived:?}");
     assert!(matches!(row, Change::Device(row) if row.device == device(1)), "{row:?}");
     assert!(matches!(outcome.changes[NAMES.len() + 2..], [Change::Message(_)]), "{outcome:?}");
+}
+
+#[test]
+fn the_number_of_a_lost_message_is_not_given_again_after_a_restart() {
+    let mut world = World::new();
+    let alice = world.log_in("alice", 1);
+    let outcome = world.message(alice, "carol", "lost");
+    fail(&mut world, outcome);
+    let bob = world.log_in("bob", 2);
+    let outcome = world.close(bob);
+    let users: Vec<_> = (1..).map(UserId).zip(NAMES.map(name)).collect();
+    let rows = outcome.changes.iter().filter_map(|change| match change {
+        Change::Device(row) => Some(DeviceRow::clone(row)),
+        _ => None,
+    });
+    let devices: Vec<DeviceRow> = rows.filter(|row| row.user == UserId(2)).collect();
+    assert_eq!(devices.len(), 1);
+    let mut world = World::with(config(), Snapshot { users, devices, ..Snapshot::default() });
+    let alice = world.log_in("alice", 1);
+    world.message(alice, "bob", "hi");
+    let claim = world.claim(2, 0);
+    let (bob, outcome) = world.log_in_as("bob", Some(claim));
+    assert_eq!(outcome.texts_for(bob), ["hi"]);
+}
+
+#[test]
+fn a_cursor_that_has_moved_far_is_written_at_once() {
+    let mut world = World::new();
+    let (alice, bob) = (world.log_in("alice", 1), world.log_in("bob", 2));
+    for number in 1..=1000 {
+        world.message(alice, "bob", "hi");
+        let outcome = world.acknowledge(bob, number);
+        assert_eq!(outcome.changes.len(), usize::from(number == 1000), "a restart finds no more than that unshown");
+    }
 }
