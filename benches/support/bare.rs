@@ -44,7 +44,8 @@ impl Bare {
         let (tell, told) = mpsc::channel();
         let (stop, texts) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Texts::default())));
         let (stopped, to_say) = (Arc::clone(&stop), Arc::clone(&texts));
-        let thread = thread::spawn(move || {
+        let thread = thread::Builder::new().name("bare".into());
+        let thread = thread.spawn(move || {
             let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port");
             let poll = Poll::new().expect("a poll");
             let waker = Arc::new(Waker::new(poll.registry(), WAKER).expect("a waker"));
@@ -52,6 +53,7 @@ impl Bare {
             tell.send((listener.local_addr().expect("an address"), Task::this(), waker)).expect("the bench waits");
             run(poll, &listener, &to_say, &stopped);
         });
+        let thread = thread.expect("a thread");
         let (address, task, waker) = told.recv().expect("a server");
         Bare { address, task, texts, stop, waker, thread }
     }

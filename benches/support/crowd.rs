@@ -22,6 +22,7 @@ pub const ACKNOWLEDGE_EVERY: u64 = 32;
 const LOG_INS_AT_ONCE: usize = 64;
 
 const BROADCAST: &[u8] = b"{\"event\":\"broadcast\",\"number\":";
+const MESSAGE: &[u8] = b"{\"event\":\"message\",\"number\":";
 const TOKEN: &[u8] = b"{\"event\":\"token\"";
 
 pub fn name(n: usize) -> String {
@@ -34,7 +35,7 @@ pub struct Crowd {
     events: Events,
     address: SocketAddr,
     members: Vec<Member>,
-    /// Broadcasts that all members together have received.
+    /// Messages that all members together have received.
     pub received: u64,
     /// Members that have their resume token: the end of a log-in.
     logged_in: usize,
@@ -43,6 +44,8 @@ pub struct Crowd {
     /// Answers to requests other than a log-in, and the last of them.
     pub answers: u64,
     pub last_answer: Vec<u8>,
+    /// How many of them said no.
+    pub refused: u64,
     buffer: Vec<u8>,
 }
 
@@ -73,6 +76,7 @@ impl Crowd {
             last_line: Vec::new(),
             answers: 0,
             last_answer: Vec::new(),
+            refused: 0,
             buffer: vec![0; 64 * 1024],
         }
     }
@@ -186,7 +190,7 @@ impl Crowd {
     }
 
     fn line(&mut self, index: usize, line: &[u8]) {
-        if let Some(after) = line.strip_prefix(BROADCAST) {
+        if let Some(after) = line.strip_prefix(BROADCAST).or_else(|| line.strip_prefix(MESSAGE)) {
             self.received += 1;
             self.last_line.clear();
             self.last_line.extend_from_slice(line);
@@ -208,6 +212,7 @@ impl Crowd {
         match &self.members[index].step {
             Step::Receives => {
                 self.answers += 1;
+                self.refused += u64::from(line.windows(9).any(|part| part == b"\"error\":\""));
                 self.last_answer.clear();
                 self.last_answer.extend_from_slice(line);
             }

@@ -56,15 +56,14 @@ impl Task {
     pub fn settled_cpu(&self) -> Duration {
         let end = Instant::now() + LIMIT;
         let mut before = None;
-        loop {
+        while Instant::now() < end {
             thread::sleep(Duration::from_millis(2));
-            let now = self.sleeps().then(|| self.cpu());
-            if let Some(cpu) = now.filter(|_| now == before) {
-                return cpu;
+            match self.sleeps().then(|| self.cpu()) {
+                Some(now) if before == Some(now) => return now,
+                now => before = now,
             }
-            before = now;
-            assert!(Instant::now() < end, "the server does not come to rest");
         }
+        panic!("the server does not come to rest");
     }
 
     fn sleeps(&self) -> bool {
@@ -90,7 +89,8 @@ impl Running {
     /// With accounts `u0`, `u1`, …; see `crowd::password`.
     pub fn start(accounts: usize, open: impl FnOnce() -> (Opened, Snapshot) + Send + 'static) -> Running {
         let (tell, told) = mpsc::channel();
-        let thread = thread::spawn(move || {
+        let thread = thread::Builder::new().name("chatd".into());
+        let thread = thread.spawn(move || {
             counting::count_this_thread();
             let lines: String = (0..accounts).map(|n| format!("{} {}\n", crowd::name(n), crowd::PASSWORD)).collect();
             let credentials = parse_credentials(lines.as_bytes()).expect("accounts");
@@ -113,6 +113,7 @@ impl Running {
             tell.send((address, Task::this(), server.stopper())).expect("the bench waits");
             server.run().expect("a loop that runs");
         });
+        let thread = thread.expect("a thread");
         let (address, task, stopper) = told.recv().expect("a server");
         Running { address, task, stopper, thread }
     }
