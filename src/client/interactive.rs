@@ -135,8 +135,8 @@ pub fn run(
             talk.screen.printer = printer;
             typed = Some(receiver);
         }
-        if interrupt.is_set() {
-            talk.leave(Status::Interrupted);
+        if let Some(status) = interrupt.asked() {
+            talk.leave(status);
         }
         while let Some(next) = typed.as_ref().map(Receiver::try_recv) {
             match next {
