@@ -2,6 +2,9 @@
 //! hand, a line at a time.
 #![allow(dead_code)] // Each test file uses its part.
 
+pub mod chat;
+pub mod terminal;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -39,7 +42,7 @@ impl Chatd {
 
     pub fn start_in(dir: TempDir, arguments: &[&str]) -> Chatd {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let (child, address, log) = spawn(dir.path(), &arguments);
+        let (child, address, log) = spawn(dir.path(), 0, &arguments);
         Chatd { child, address, log, dir, arguments }
     }
 
@@ -62,7 +65,12 @@ impl Chatd {
     /// kill -9, and a new one on the same directory (and another port).
     pub fn kill_and_restart(&mut self) {
         self.kill();
-        (self.child, self.address, self.log) = spawn(self.dir.path(), &self.arguments);
+        (self.child, self.address, self.log) = spawn(self.dir.path(), 0, &self.arguments);
+    }
+
+    /// A new one on the same directory and the same port, after `kill` or `stop`.
+    pub fn start_again(&mut self) {
+        (self.child, self.address, self.log) = spawn(self.dir.path(), self.port(), &self.arguments);
     }
 
     pub fn kill(&mut self) {
@@ -76,13 +84,27 @@ impl Chatd {
         self.wait()
     }
 
+    /// Waits until a user is online, or is not.
+    pub fn expect_online(&self, user: &str, online: bool) {
+        let mut watcher = self.log_in_once("dave");
+        let end = Instant::now() + LIMIT;
+        loop {
+            let answer = watcher.ask(json!({"request": "online"}));
+            let is_online = answer["users"].as_array().expect("a list").iter().any(|name| name == user);
+            if is_online == online {
+                return;
+            }
+            assert!(Instant::now() < end, "{user} is online: {is_online}");
+            thread::yield_now();
+        }
+    }
+
     pub fn wait(&mut self) -> ExitStatus {
         wait(&mut self.child)
     }
 
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
-        assert!(status.expect("kill").success());
+        signal(&self.child, name);
     }
 
     /// Waits for a line of the log that contains `text`.
@@ -123,9 +145,9 @@ impl Drop for Chatd {
     }
 }
 
-fn spawn(dir: &Path, arguments: &[String]) -> (Child, SocketAddr, Receiver<String>) {
+fn spawn(dir: &Path, port: u16, arguments: &[String]) -> (Child, SocketAddr, Receiver<String>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chatd"));
-    command.current_dir(dir).args(["--port", "0", "--bind", "127.0.0.1"]);
+    command.current_dir(dir).args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
     if !arguments.iter().any(|argument| argument == "--memory") {
         command.args(["--data-dir", "data"]);
     }
@@ -150,6 +172,12 @@ fn spawn(dir: &Path, arguments: &[String]) -> (Child, SocketAddr, Receiver<Strin
         panic!("chatd did not start: {first:?} {log:?}");
     };
     (child, address.parse().expect("an address"), log)
+}
+
+/// Sends a signal to a process.
+pub fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
+    assert!(status.expect("kill").success());
 }
 
 /// Waits for the end of a process, with a limit.
