@@ -341,6 +341,7 @@ pub fn run(
                     }
                     batch.happened(happening);
                 }
+                Heard::NotKept(why) => super::warn(&why),
                 Heard::Woken => {}
             }
         }
