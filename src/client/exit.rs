@@ -28,6 +28,8 @@ pub enum Status {
     Refused = 77,
     /// Ctrl-C.
     Interrupted = 130,
+    /// SIGTERM.
+    Terminated = 143,
 }
 
 /// Why something was not done: the status, and a line for people that says what to do.

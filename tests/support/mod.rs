@@ -2,6 +2,9 @@
 //! hand, a line at a time.
 #![allow(dead_code)] // Each test file uses its part.
 
+pub mod chat;
+pub mod terminal;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -39,7 +42,7 @@ impl Chatd {
 
     pub fn start_in(dir: TempDir, arguments: &[&str]) -> Chatd {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let (child, address, log) = spawn(chatd(), dir.path(), &arguments);
+        let (child, address, log) = spawn(chatd(), 0, dir.path(), &arguments);
         Chatd { child, address, log, dir, arguments }
     }
 
@@ -50,7 +53,7 @@ impl Chatd {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")]).arg(env!("CARGO_BIN_EXE_chatd"));
         let arguments = vec!["--memory".to_owned()];
-        let (child, address, log) = spawn(shell, dir.path(), &arguments);
+        let (child, address, log) = spawn(shell, 0, dir.path(), &arguments);
         Chatd { child, address, log, dir, arguments }
     }
 
@@ -73,7 +76,12 @@ impl Chatd {
     /// kill -9, and a new one on the same directory (and another port).
     pub fn kill_and_restart(&mut self) {
         self.kill();
-        (self.child, self.address, self.log) = spawn(chatd(), self.dir.path(), &self.arguments);
+        (self.child, self.address, self.log) = spawn(chatd(), 0, self.dir.path(), &self.arguments);
+    }
+
+    /// A new one on the same directory and the same port, after `kill` or `stop`.
+    pub fn start_again(&mut self) {
+        (self.child, self.address, self.log) = spawn(chatd(), self.port(), self.dir.path(), &self.arguments);
     }
 
     pub fn kill(&mut self) {
@@ -87,13 +95,27 @@ impl Chatd {
         self.wait()
     }
 
+    /// Waits until a user is online, or is not.
+    pub fn expect_online(&self, user: &str, online: bool) {
+        let mut watcher = self.log_in_once("dave");
+        let end = Instant::now() + LIMIT;
+        loop {
+            let answer = watcher.ask(json!({"request": "online"}));
+            let is_online = answer["users"].as_array().expect("a list").iter().any(|name| name == user);
+            if is_online == online {
+                return;
+            }
+            assert!(Instant::now() < end, "{user} is online: {is_online}");
+            thread::yield_now();
+        }
+    }
+
     pub fn wait(&mut self) -> ExitStatus {
         wait(&mut self.child)
     }
 
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
-        assert!(status.expect("kill").success());
+        signal(&self.child, name);
     }
 
     /// Waits for a line of the log that contains `text`.
@@ -138,8 +160,8 @@ fn chatd() -> Command {
     Command::new(env!("CARGO_BIN_EXE_chatd"))
 }
 
-fn spawn(mut command: Command, dir: &Path, arguments: &[String]) -> (Child, SocketAddr, Receiver<String>) {
-    command.current_dir(dir).args(["--port", "0"]);
+fn spawn(mut command: Command, port: u16, dir: &Path, arguments: &[String]) -> (Child, SocketAddr, Receiver<String>) {
+    command.current_dir(dir).args(["--port", &port.to_string()]);
     if !arguments.iter().any(|argument| argument == "--bind") {
         command.args(["--bind", "127.0.0.1"]);
     }
@@ -167,6 +189,12 @@ fn spawn(mut command: Command, dir: &Path, arguments: &[String]) -> (Child, Sock
         panic!("chatd did not start: {first:?} {log:?}");
     };
     (child, address.parse().expect("an address"), log)
+}
+
+/// Sends a signal to a process.
+pub fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
+    assert!(status.expect("kill").success());
 }
 
 /// Waits for the end of a process, with a limit.
