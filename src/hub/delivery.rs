@@ -371,7 +371,7 @@ impl Hub {
         let mailbox = self.delivery.mailbox(to, &self.devices);
         mailbox.push(Waiting { message: Arc::clone(message), receipt });
         mailbox.drop_surplus();
-        for connection in self.presence.devices_of(to).to_vec() {
+        for connection in self.presence.devices_of(to).collect::<Vec<_>>() {
             let Some(session) = self.presence.session_mut(connection) else { continue };
             if session.flow.behind {
                 continue;

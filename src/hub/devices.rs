@@ -34,7 +34,8 @@ pub struct Device {
 /// All devices.
 #[derive(Debug, Default)]
 pub struct Devices {
-    of: BTreeMap<UserId, BTreeMap<DeviceId, Device>>,
+    /// By rising id; a user has few, and a table of their own for each would be mostly empty.
+    of: BTreeMap<UserId, Vec<Device>>,
     dirty: BTreeSet<(UserId, DeviceId)>,
     flush_at: Option<Instant>,
 }
@@ -49,11 +50,7 @@ impl Devices {
                 leave(&mut row, last);
                 changes.push(Change::Device(Box::new(row.clone())));
             }
-            devices
-                .of
-                .entry(row.user)
-                .or_default()
-                .insert(row.device, Device { written: row.cursor, row, connection: None });
+            devices.insert(Device { written: row.cursor, row, connection: None });
         }
         devices
     }
@@ -78,7 +75,7 @@ impl Devices {
     }
 
     fn cursors(&self, user: UserId) -> impl Iterator<Item = Number> + '_ {
-        self.of.get(&user).into_iter().flat_map(|devices| devices.values().map(|device| device.row.cursor))
+        self.of.get(&user).into_iter().flat_map(|devices| devices.iter().map(|device| device.row.cursor))
     }
 
     /// Where this device is connected.
@@ -93,22 +90,22 @@ impl Devices {
     }
 
     fn get(&self, user: UserId, device: DeviceId) -> Option<&Device> {
-        self.of.get(&user)?.get(&device)
+        self.of.get(&user)?.iter().find(|found| found.row.device == device)
     }
 
     /// The device that has to go before this one can be added, and where it is connected.
     pub(super) fn surplus(&self, user: UserId, device: DeviceId) -> Option<(DeviceId, Option<ConnectionId>)> {
         let devices = self.of.get(&user)?;
-        if devices.len() < DEVICES_MAX || devices.contains_key(&device) {
+        if devices.len() < DEVICES_MAX || self.get(user, device).is_some() {
             return None;
         }
-        let oldest = devices.iter().min_by_key(|(_, device)| (device.connection.is_some(), device.row.seen));
-        oldest.map(|(&id, device)| (id, device.connection))
+        let oldest = devices.iter().min_by_key(|device| (device.connection.is_some(), device.row.seen));
+        oldest.map(|device| (device.row.device, device.connection))
     }
 
     pub(super) fn forget(&mut self, user: UserId, device: DeviceId, changes: &mut Vec<Change>) {
         if let Some(devices) = self.of.get_mut(&user) {
-            devices.remove(&device);
+            devices.retain(|found| found.row.device != device);
             if devices.is_empty() {
                 self.of.remove(&user);
             }
@@ -121,10 +118,10 @@ impl Devices {
     pub(super) fn forget_unseen(&mut self, wall: WallTime, changes: &mut Vec<Change>) -> Vec<(UserId, DeviceId)> {
         let unseen: Vec<_> = self
             .of
-            .iter()
-            .flat_map(|(&user, devices)| devices.iter().map(move |(&id, device)| (user, id, device)))
-            .filter(|(_, _, device)| device.connection.is_none() && wall.since(device.row.seen) >= UNSEEN_MAX)
-            .map(|(user, id, _)| (user, id))
+            .values()
+            .flatten()
+            .filter(|device| device.connection.is_none() && wall.since(device.row.seen) >= UNSEEN_MAX)
+            .map(|device| (device.row.user, device.row.device))
             .collect();
         for &(user, device) in &unseen {
             self.forget(user, device, changes);
@@ -142,13 +139,14 @@ impl Devices {
         last: Number,
         wall: WallTime,
     ) {
-        let start = self.highest_cursor(user);
-        let device = self.of.entry(user).or_default().entry(device).or_insert_with(|| Device {
+        if self.get(user, device).is_none() {
+            let cursor = self.highest_cursor(user);
             // Broadcasts from before the device came were not for it.
-            row: DeviceRow { user, device, cursor: start, absences: vec![(Number(0), AWAY)], seen: wall, token: None },
-            written: start,
-            connection: None,
-        });
+            let absences = vec![(Number(0), AWAY)];
+            let row = DeviceRow { user, device, cursor, absences, seen: wall, token: None };
+            self.insert(Device { row, written: cursor, connection: None });
+        }
+        let Some(device) = self.get_mut(user, device) else { return };
         device.connection = Some(connection);
         device.row.seen = wall;
         device.row.cursor = device.row.cursor.max(shown.min(last));
@@ -222,13 +220,22 @@ impl Devices {
     }
 
     fn get_mut(&mut self, user: UserId, device: DeviceId) -> Option<&mut Device> {
-        self.of.get_mut(&user)?.get_mut(&device)
+        self.of.get_mut(&user)?.iter_mut().find(|found| found.row.device == device)
+    }
+
+    fn insert(&mut self, device: Device) {
+        let devices = self.of.entry(device.row.user).or_default();
+        let index = devices.partition_point(|other| other.row.device < device.row.device);
+        // Most users have one device and never another.
+        devices.reserve_exact(1);
+        devices.insert(index, device);
     }
 
     pub(super) fn check_invariants(&self) {
         for devices in self.of.values() {
             assert!(!devices.is_empty() && devices.len() <= DEVICES_MAX);
-            for device in devices.values() {
+            assert!(devices.is_sorted_by(|one, next| one.row.device < next.row.device));
+            for device in devices {
                 assert!(device.row.absences.len() <= ABSENCES_MAX + 1);
                 assert!(device.row.absences.is_sorted());
                 let away = device.row.absences.last().is_some_and(|absence| absence.1 == AWAY);

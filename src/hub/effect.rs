@@ -176,8 +176,6 @@ pub enum Refusal {
     NotAuthenticated,
     /// The resume token is not valid (any more): log in with the password.
     TokenRefused,
-    /// The exchange itself is malformed or was downgraded.
-    BadExchange(&'static str),
     NoSuchUser(UserName),
     /// The recipient has blocked the sender.
     BlockedBy(UserName),
@@ -241,7 +239,7 @@ impl std::fmt::Debug for ResumeToken {
     }
 }
 
-/// What came out of a turn, in order. Net owns it, and clears it, and never frees it.
+/// What came out of a turn, in order. Net owns it, and clears it; it keeps its room, up to a bound.
 #[derive(Debug, Default)]
 pub struct Outbox {
     pub effects: Vec<Effect>,
@@ -249,7 +247,14 @@ pub struct Outbox {
     pub recipients: Vec<ConnectionId>,
     /// To be committed before any effect of the same turn leaves.
     pub changes: Vec<Change>,
+    /// The part of `recipients` that was used last.
+    last_many: Range<usize>,
 }
+
+/// An empty outbox keeps room for so many effects and changes, and recipients, so that what one storm of log-ins needed
+/// is not held for ever.
+const EFFECTS_KEPT: usize = 128;
+const RECIPIENTS_KEPT: usize = 2048;
 
 impl Outbox {
     pub fn new() -> Outbox {
@@ -264,6 +269,10 @@ impl Outbox {
         self.effects.clear();
         self.recipients.clear();
         self.changes.clear();
+        self.last_many = 0..0;
+        self.effects.shrink_to(EFFECTS_KEPT);
+        self.recipients.shrink_to(RECIPIENTS_KEPT);
+        self.changes.shrink_to(EFFECTS_KEPT);
     }
 
     /// The connections that an event is for.
@@ -279,7 +288,8 @@ impl Outbox {
         self.effects.push(Effect::Event { to: Recipients::One(connection), event, if_lost });
     }
 
-    /// One event for all of `connections`; nothing if there are none.
+    /// One event for all of `connections`; nothing if there are none. Who says several things in a turn says them to the
+    /// same people: an event to the same list as the last one shares it.
     pub(super) fn event_to_many(
         &mut self,
         connections: impl Iterator<Item = ConnectionId>,
@@ -288,9 +298,15 @@ impl Outbox {
     ) {
         let start = self.recipients.len();
         self.recipients.extend(connections);
-        let range = start..self.recipients.len();
-        if !range.is_empty() {
-            self.effects.push(Effect::Event { to: Recipients::Many(range), event: event(), if_lost });
+        let (earlier, list) = self.recipients.split_at(start);
+        if list.is_empty() {
+            return;
         }
+        if earlier[self.last_many.clone()] == *list {
+            self.recipients.truncate(start);
+        } else {
+            self.last_many = start..self.recipients.len();
+        }
+        self.effects.push(Effect::Event { to: Recipients::Many(self.last_many.clone()), event: event(), if_lost });
     }
 }

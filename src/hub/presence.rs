@@ -102,25 +102,28 @@ impl Flow {
 #[derive(Debug, Default)]
 pub struct Presence {
     connections: BTreeMap<ConnectionId, Connection>,
-    /// The sessions with a device, by user: who is here is online.
-    online: BTreeMap<UserId, Vec<ConnectionId>>,
+    /// The sessions with a device, by user: who is here is online. One set, since most users have one session.
+    online: BTreeSet<(UserId, ConnectionId)>,
     /// A heartbeat may have been missed then. At most one entry a session; it is looked at anew when it comes up.
     heartbeats: BTreeSet<(Instant, ConnectionId)>,
 }
 
 impl Presence {
     pub fn is_online(&self, user: UserId) -> bool {
-        self.online.contains_key(&user)
+        self.devices_of(user).next().is_some()
     }
 
     /// Users who are online, by rising id.
     pub fn online(&self) -> impl Iterator<Item = UserId> + '_ {
-        self.online.keys().copied()
+        let mut last = None;
+        self.online.iter().map(|&(user, _)| user).filter(move |&user| last.replace(user) != Some(user))
     }
 
     /// The user's sessions with a device.
-    pub fn devices_of(&self, user: UserId) -> &[ConnectionId] {
-        self.online.get(&user).map_or(&[], Vec::as_slice)
+    pub fn devices_of(&self, user: UserId) -> impl Iterator<Item = ConnectionId> + '_ {
+        const FIRST: ConnectionId = ConnectionId { slot: 0, generation: 0 };
+        const LAST: ConnectionId = ConnectionId { slot: u32::MAX, generation: u32::MAX };
+        self.online.range((user, FIRST)..=(user, LAST)).map(|&(_, connection)| connection)
     }
 
     /// All of the user's sessions, those without a device too.
@@ -208,17 +211,15 @@ impl Presence {
     }
 
     pub(super) fn check_invariants(&self) {
-        let mut online: BTreeMap<UserId, BTreeSet<ConnectionId>> = BTreeMap::new();
+        let mut online = BTreeSet::new();
         let mut sessions = BTreeSet::new();
         for (connection, session) in self.sessions() {
             sessions.insert(connection);
             if session.device.is_some() {
-                online.entry(session.user).or_default().insert(connection);
+                online.insert((session.user, connection));
             }
         }
-        let listed: BTreeMap<UserId, BTreeSet<ConnectionId>> =
-            self.online.iter().map(|(&user, list)| (user, list.iter().copied().collect())).collect();
-        assert_eq!(listed, online, "who is online is who has a session with a device");
+        assert_eq!(self.online, online, "who is online is who has a session with a device");
         let timed: Vec<ConnectionId> = self.heartbeats.iter().map(|&(_, connection)| connection).collect();
         assert_eq!(timed.len(), sessions.len(), "one heartbeat a session");
         assert_eq!(timed.into_iter().collect::<BTreeSet<_>>(), sessions);
@@ -276,7 +277,7 @@ impl Hub {
         };
         Answered::reply(reply).send(connection, id, out);
         if let Some(device) = device {
-            self.presence.online.entry(user).or_default().push(connection);
+            self.presence.online.insert((user, connection));
             self.issue_token(connection, user, device, out);
             self.devices.save(user, device, &mut out.changes);
             if came_online {
@@ -312,6 +313,12 @@ impl Hub {
         out: &mut Outbox,
     ) -> Answered {
         Answered::reply(Reply::LoggedOut).send(connection, id, out);
+        if let Some((user, Some(device))) =
+            self.presence.session(connection).map(|session| (session.user, session.device))
+        {
+            // Whoever logs out means it: the next log-in on this device needs the password.
+            self.devices.set_token(user, device, None);
+        }
         self.end_session(now, connection, None, Close::Orderly, out);
         Answered::Later
     }
@@ -333,12 +340,7 @@ impl Hub {
         let Presence { heartbeats, online, .. } = &mut self.presence;
         heartbeats.remove(&(session.look_at, connection));
         let device = session.device?;
-        if let Some(sessions) = online.get_mut(&session.user) {
-            sessions.retain(|&other| other != connection);
-            if sessions.is_empty() {
-                online.remove(&session.user);
-            }
-        }
+        online.remove(&(session.user, connection));
         if session.flow.last_sent <= self.devices.cursor(session.user, device) {
             // Nothing is under way, so what was not for this device need not be looked at again.
             self.devices.advance(session.user, device, session.flow.next, now.instant);
@@ -351,12 +353,9 @@ impl Hub {
 
     /// A presence note to everybody who may see `subject`.
     fn tell_others(&self, subject: UserId, event: impl FnOnce(UserName) -> Event, out: &mut Outbox) {
-        let others = self
-            .presence
-            .online
-            .iter()
-            .filter(|&(&viewer, _)| viewer != subject && self.gate.may_see(viewer, subject))
-            .flat_map(|(_, connections)| connections.iter().copied());
+        let online = self.presence.online.iter();
+        let others = online.filter(|&&(viewer, _)| viewer != subject && self.gate.may_see(viewer, subject));
+        let others = others.map(|&(_, connection)| connection);
         out.event_to_many(others, || event(self.accounts.name(subject).clone()), IfLost::Send);
     }
 

@@ -125,30 +125,23 @@ impl Connection {
 
     /// Writes once what may leave, as much as fits into one write.
     pub fn write(&mut self, persisted: BatchNumber) -> io::Result<Wrote> {
-        let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
-        let (mut count, mut bytes, mut more) = (0, 0, false);
-        for piece in self.queue.writable(persisted) {
-            if count == PIECES_MAX {
-                more = true;
-                break;
-            }
-            pieces[count] = IoSlice::new(piece);
-            count += 1;
-            bytes += piece.len();
-        }
-        if count == 0 {
-            return Ok(Wrote::All);
-        }
-        let written = loop {
-            let result = match pieces[..count] {
-                [one] => (&self.stream).write(&one),
-                _ => (&self.stream).write_vectored(&pieces[..count]),
-            };
-            match result {
-                Ok(written) => break written,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Wrote::Full),
-                Err(error) => return Err(error),
+        let (written, bytes, more) = {
+            let mut writable = self.queue.writable(persisted);
+            let Some(first) = writable.next() else { return Ok(Wrote::All) };
+            match writable.next() {
+                // Mostly there is one piece, and then no table of pieces needs to be made.
+                None => (write_pieces(&self.stream, &[IoSlice::new(first)])?, first.len(), false),
+                Some(second) => {
+                    let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
+                    let (mut count, mut bytes) = (0, 0);
+                    for piece in [first, second].into_iter().chain(writable.by_ref()).take(PIECES_MAX) {
+                        pieces[count] = IoSlice::new(piece);
+                        count += 1;
+                        bytes += piece.len();
+                    }
+                    let more = writable.next().is_some();
+                    (write_pieces(&self.stream, &pieces[..count])?, bytes, more)
+                }
             }
         };
         self.queue.advance(written);
@@ -163,5 +156,20 @@ impl Connection {
     pub fn close_our_side(&mut self) {
         // An error means that the peer is gone already, which the next read tells.
         let _ = self.stream.shutdown(Shutdown::Write);
+    }
+}
+
+/// One write. Zero bytes: the socket takes none now.
+fn write_pieces(mut stream: &TcpStream, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    loop {
+        let result = match pieces {
+            [one] => stream.write(one),
+            _ => stream.write_vectored(pieces),
+        };
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            result => return result,
+        }
     }
 }

@@ -16,6 +16,9 @@ struct Slot<T> {
     value: Option<T>,
 }
 
+/// The table grows by so many slots at least.
+const SLOTS_ADDED_MIN: usize = 16;
+
 impl<T> Default for Slots<T> {
     fn default() -> Slots<T> {
         Slots { slots: Vec::new(), free: Vec::new(), len: 0 }
@@ -36,6 +39,10 @@ impl<T> Slots<T> {
         let slot = match self.free.last() {
             Some(&slot) => slot,
             None => {
+                if self.slots.len() == self.slots.capacity() {
+                    // An eighth more: doubling would leave up to half of a large table empty.
+                    self.slots.reserve_exact((self.slots.len() / 8).max(SLOTS_ADDED_MIN));
+                }
                 self.slots.push(Slot { generation: 0, value: None });
                 let slot = (self.slots.len() - 1) as u32;
                 self.free.push(slot);

@@ -92,6 +92,8 @@ impl Memory {
         if visits.len() == VISITS_PER_USER_MAX {
             visits.remove(0);
         }
+        // Most users come once.
+        visits.reserve_exact(1);
         visits.push((first, None));
     }
 

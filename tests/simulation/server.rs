@@ -88,6 +88,8 @@ struct Connection {
 pub enum Turned {
     On,
     Stopped,
+    /// Not everything was written in time.
+    Hurried,
     Killed,
 }
 
@@ -115,6 +117,8 @@ pub struct Server {
     persisted: BatchNumber,
     parked: VecDeque<(BatchNumber, ConnectionId)>,
     queries: VecDeque<(BatchNumber, ConnectionId, Option<RequestId>)>,
+    /// The store's answers to these are there.
+    asked: VecDeque<(ConnectionId, Option<RequestId>)>,
     out_bytes: usize,
     stopping: Option<Time>,
     /// The sessions that the hub has, by its own effects.
@@ -165,6 +169,7 @@ impl Server {
             persisted: 0,
             parked: VecDeque::new(),
             queries: VecDeque::new(),
+            asked: VecDeque::new(),
             out_bytes: 0,
             stopping: None,
             here: BTreeMap::new(),
@@ -195,6 +200,7 @@ impl Server {
             || !self.answers.is_empty()
             || !self.backlog.is_empty()
             || !disk.told.is_empty()
+            || !self.asked.is_empty()
         {
             return Some(now);
         }
@@ -271,6 +277,7 @@ impl Server {
             return Turned::Killed;
         }
         self.apply_effects(around);
+        self.ask_queries();
         if !self.write_dirty(around) || self.dies() {
             return Turned::Killed;
         }
@@ -280,7 +287,7 @@ impl Server {
             Some(_) if self.connections.is_empty() && self.in_flight.is_empty() && self.outbox.is_empty() => {
                 Turned::Stopped
             }
-            Some(began) if around.now - began >= DRAIN_WITHIN => Turned::Stopped,
+            Some(began) if around.now - began >= DRAIN_WITHIN => Turned::Hurried,
             _ => Turned::On,
         }
     }
@@ -753,9 +760,15 @@ impl Server {
                 Told::Failed { first } => self.commit_failed(around, first),
             }
         }
+        while let Some((connection, id)) = self.asked.pop_front() {
+            self.handle(around, Input::History { connection, id, page: Some(HistoryPage::default()) });
+        }
+    }
+
+    fn ask_queries(&mut self) {
         while self.queries.front().is_some_and(|(batch, ..)| *batch <= self.persisted) {
             let Some((_, connection, id)) = self.queries.pop_front() else { return };
-            self.handle(around, Input::History { connection, id, page: Some(HistoryPage::default()) });
+            self.asked.push_back((connection, id));
         }
     }
 
@@ -808,17 +821,62 @@ impl Server {
     fn apply_effects(&mut self, around: &mut Around) {
         let mut outbox = std::mem::take(&mut self.outbox);
         let batch = if outbox.changes.is_empty() { 0 } else { self.last_batch };
-        let batch = if self.plant == Plant::NothingWaitsForTheDisk { 0 } else { batch };
+        let mut run: Option<Run> = None;
         for (index, effect) in outbox.effects.iter().enumerate() {
-            self.push_answers(index);
-            self.apply(around, effect, &outbox, batch);
+            if self.answers.front().is_some_and(|&(place, ..)| place <= index) {
+                self.push_run(run.take(), &outbox, batch);
+                self.push_answers(index);
+            }
+            match effect {
+                Effect::Event { to, if_lost, .. } => match &mut run {
+                    Some(run) if run.takes(to, *if_lost) => run.end = index + 1,
+                    _ => {
+                        let next = Run { start: index, end: index + 1, to, if_lost: *if_lost };
+                        self.push_run(run.replace(next), &outbox, batch);
+                    }
+                },
+                Effect::Reply { connection, .. }
+                    if run.as_ref().is_some_and(|run| !outbox.recipients(run.to).any(|id| id == *connection)) =>
+                {
+                    self.apply(around, effect, batch);
+                }
+                _ => {
+                    self.push_run(run.take(), &outbox, batch);
+                    self.apply(around, effect, batch);
+                }
+            }
         }
+        self.push_run(run, &outbox, batch);
         self.push_answers(usize::MAX);
         outbox.clear();
         self.outbox = outbox;
     }
 
-    fn apply(&mut self, around: &mut Around, effect: &Effect, outbox: &Outbox, batch: BatchNumber) {
+    fn push_run(&mut self, run: Option<Run>, outbox: &Outbox, batch: BatchNumber) {
+        let Some(run) = run else { return };
+        let batch = self.rests_on(run.if_lost, batch);
+        let events: Vec<&Event> = run.events(outbox).collect();
+        let many =
+            matches!(run.to, Recipients::Many(_)) && events.iter().any(|event| matches!(event, Event::Message(_)));
+        let everybody: Vec<ConnectionId> = match self.plant {
+            Plant::BroadcastsReachEverybody if many => self.here.keys().copied().collect(),
+            Plant::OneIsLeftOut if many => outbox.recipients(run.to).skip(1).collect(),
+            _ => outbox.recipients(run.to).collect(),
+        };
+        let mut encoded: Option<Arc<[u8]>> = None;
+        for id in everybody {
+            let Some(protocol) = self.connections.get(id).and_then(|found| found.protocol) else { continue };
+            let bytes = encoded.get_or_insert_with(|| {
+                let mut bytes = Vec::new();
+                events.iter().for_each(|event| protocol.encode_event(event, &mut bytes));
+                bytes.into()
+            });
+            let bytes = Arc::clone(bytes);
+            self.push(id, bytes, batch, fate(run.if_lost, None));
+        }
+    }
+
+    fn apply(&mut self, around: &mut Around, effect: &Effect, batch: BatchNumber) {
         match effect {
             Effect::Reply { connection, id, answer, if_lost } => {
                 let Some(protocol) = self.connections.get(*connection).and_then(|found| found.protocol) else { return };
@@ -830,29 +888,7 @@ impl Server {
                 };
                 self.push(*connection, bytes.into(), batch, fate(*if_lost, *id));
             }
-            Effect::Event { to, event, if_lost } => {
-                let batch = self.rests_on(*if_lost, batch);
-                let mut encoded: Option<Arc<[u8]>> = None;
-                let everybody: Vec<ConnectionId> = match (self.plant, event, to) {
-                    (Plant::BroadcastsReachEverybody, Event::Message(_), Recipients::Many(_)) => {
-                        self.here.keys().copied().collect()
-                    }
-                    (Plant::OneIsLeftOut, Event::Message(_), Recipients::Many(_)) => {
-                        outbox.recipients(to).skip(1).collect()
-                    }
-                    _ => outbox.recipients(to).collect(),
-                };
-                for id in everybody {
-                    let Some(protocol) = self.connections.get(id).and_then(|found| found.protocol) else { continue };
-                    let bytes = encoded.get_or_insert_with(|| {
-                        let mut bytes = Vec::new();
-                        protocol.encode_event(event, &mut bytes);
-                        bytes.into()
-                    });
-                    let bytes = Arc::clone(bytes);
-                    self.push(id, bytes, batch, fate(*if_lost, None));
-                }
-            }
+            Effect::Event { .. } => {}
             Effect::Authenticated { .. } | Effect::Suspend { .. } => {}
             Effect::Unsuspend { connection } => {
                 if let Some(found) = self.connections.get_mut(*connection) {
@@ -873,7 +909,8 @@ impl Server {
 
     fn rests_on(&self, if_lost: effect::IfLost, batch: BatchNumber) -> BatchNumber {
         match if_lost {
-            _ if matches!(self.plant, Plant::NothingWaitsForTheDisk | Plant::OnlyTheTurnCounts) => batch,
+            _ if self.plant == Plant::NothingWaitsForTheDisk => 0,
+            _ if self.plant == Plant::OnlyTheTurnCounts => batch,
             effect::IfLost::Send => batch,
             effect::IfLost::Drop | effect::IfLost::Refuse => self.last_batch,
         }
@@ -1057,6 +1094,29 @@ fn has_request(connection: &Connection) -> bool {
     match connection.protocol {
         Some(protocol) => !connection.inbound.is_empty() && protocol.may_decode(&connection.inbound),
         None => false,
+    }
+}
+
+/// Events of a turn for the same recipients, which take one place in each queue.
+struct Run<'a> {
+    start: usize,
+    end: usize,
+    to: &'a Recipients,
+    if_lost: effect::IfLost,
+}
+
+const RUN_MAX: usize = 128;
+
+impl Run<'_> {
+    fn takes(&self, to: &Recipients, if_lost: effect::IfLost) -> bool {
+        self.to == to && self.if_lost == if_lost && self.end - self.start < RUN_MAX
+    }
+
+    fn events<'b>(&self, outbox: &'b Outbox) -> impl Iterator<Item = &'b Event> {
+        outbox.effects[self.start..self.end].iter().filter_map(|effect| match effect {
+            Effect::Event { event, .. } => Some(event),
+            _ => None,
+        })
     }
 }
 

@@ -317,8 +317,8 @@ impl World {
                 let through = self.disk.closed(&mut self.dice, self.now);
                 self.gone(through);
             }
-            Turned::Killed => {
-                self.say(|_| "the server is killed".to_owned());
+            Turned::Killed | Turned::Hurried => {
+                self.say(|_| format!("the server is gone: {turned:?}"));
                 let through = self.disk.killed(&mut self.dice, self.now);
                 self.gone(through);
             }

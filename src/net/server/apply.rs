@@ -13,16 +13,38 @@ impl Server {
     pub(super) fn apply_effects(&mut self, now: Now) {
         let mut outbox = std::mem::take(&mut self.outbox);
         let batch = if outbox.changes.is_empty() { 0 } else { self.last_batch };
+        let mut run = None;
         for (index, effect) in outbox.effects.iter().enumerate() {
-            self.push_answers(index);
-            self.apply(now, effect, &outbox, batch);
+            if self.answers.front().is_some_and(|&(place, ..)| place <= index) {
+                self.push_run(run.take(), &outbox, batch);
+                self.push_answers(index);
+            }
+            match effect {
+                Effect::Event { to, if_lost, .. } => match &mut run {
+                    Some(run) if run.takes(to, *if_lost) => run.end = index + 1,
+                    _ => {
+                        let next = Run { start: index, end: index + 1, to, if_lost: *if_lost, apart: None };
+                        self.push_run(run.replace(next), &outbox, batch);
+                    }
+                },
+                Effect::Reply { connection, .. }
+                    if run.as_mut().is_some_and(|run| run.is_apart(*connection, &outbox)) =>
+                {
+                    self.apply(now, effect, batch);
+                }
+                _ => {
+                    self.push_run(run.take(), &outbox, batch);
+                    self.apply(now, effect, batch);
+                }
+            }
         }
+        self.push_run(run, &outbox, batch);
         self.push_answers(usize::MAX);
         outbox.clear();
         self.outbox = outbox;
     }
 
-    fn apply(&mut self, now: Now, effect: &Effect, outbox: &Outbox, batch: BatchNumber) {
+    fn apply(&mut self, now: Now, effect: &Effect, batch: BatchNumber) {
         match effect {
             Effect::Reply { connection, id, answer, if_lost } => {
                 let Some(protocol) = self.connections.get(*connection).and_then(|found| found.protocol) else { return };
@@ -31,25 +53,8 @@ impl Server {
                 let bytes = self.encode_buffer.as_slice().into();
                 self.push(*connection, bytes, self.rests_on(*if_lost, batch), fate(*if_lost, *id));
             }
-            Effect::Event { to, event, if_lost } => {
-                let batch = self.rests_on(*if_lost, batch);
-                // Encoded once a protocol, and shared.
-                let mut encoded: [Option<Arc<[u8]>>; Protocol::ALL.len()] = [const { None }; Protocol::ALL.len()];
-                if let Recipients::Many(range) = to {
-                    self.dirty.reserve(range.len());
-                }
-                for id in outbox.recipients(to) {
-                    let Some(protocol) = self.connections.get(id).and_then(|found| found.protocol) else { continue };
-                    let buffer = &mut self.encode_buffer;
-                    let bytes = encoded[protocol as usize].get_or_insert_with(|| {
-                        buffer.clear();
-                        protocol.encode_event(event, buffer);
-                        buffer.as_slice().into()
-                    });
-                    let bytes = Arc::clone(bytes);
-                    self.push(id, bytes, batch, fate(*if_lost, None));
-                }
-            }
+            // Part of a run.
+            Effect::Event { .. } => {}
             // These have held since the request was handled.
             Effect::Authenticated { .. } | Effect::Suspend { .. } => {}
             Effect::Unsuspend { connection } => {
@@ -77,6 +82,24 @@ impl Server {
                     log::warn!("log-in failed from {}: {why}", found.address.to_canonical());
                 }
             }
+        }
+    }
+
+    /// Puts a run into the queues of its recipients: encoded once a protocol, and shared.
+    fn push_run(&mut self, run: Option<Run>, outbox: &Outbox, batch: BatchNumber) {
+        let Some(run) = run else { return };
+        let batch = self.rests_on(run.if_lost, batch);
+        let mut encoded: [Option<Arc<[u8]>>; Protocol::ALL.len()] = [const { None }; Protocol::ALL.len()];
+        for id in outbox.recipients(run.to) {
+            let Some(protocol) = self.connections.get(id).and_then(|found| found.protocol) else { continue };
+            let buffer = &mut self.encode_buffer;
+            let bytes = encoded[protocol as usize].get_or_insert_with(|| {
+                buffer.clear();
+                run.events(outbox).for_each(|event| protocol.encode_event(event, buffer));
+                buffer.as_slice().into()
+            });
+            let bytes = Arc::clone(bytes);
+            self.push(id, bytes, batch, fate(run.if_lost, None));
         }
     }
 
@@ -215,6 +238,42 @@ impl Server {
         }
         self.list_if_has_work(id);
         Some(wrote)
+    }
+}
+
+/// Events of a turn for the same recipients, which take one place in each queue: who sends many broadcasts at once, or is
+/// told much at once, costs little more than one message.
+struct Run<'a> {
+    /// Its events stand among these effects, with answers to others.
+    start: usize,
+    end: usize,
+    to: &'a Recipients,
+    if_lost: effect::IfLost,
+    /// This connection is none of the recipients, so what it is told may overtake the run.
+    apart: Option<ConnectionId>,
+}
+
+/// A run spans so many effects at most, so that what a queue holds of it can be let go in pieces.
+const RUN_MAX: usize = 128;
+
+impl<'a> Run<'a> {
+    fn takes(&self, to: &Recipients, if_lost: effect::IfLost) -> bool {
+        self.to == to && self.if_lost == if_lost && self.end - self.start < RUN_MAX
+    }
+
+    /// Looked up for one connection only, mostly the sender: the list may be long.
+    fn is_apart(&mut self, connection: ConnectionId, outbox: &Outbox) -> bool {
+        if self.apart.is_none() && !outbox.recipients(self.to).any(|id| id == connection) {
+            self.apart = Some(connection);
+        }
+        self.apart == Some(connection)
+    }
+
+    fn events<'b>(&self, outbox: &'b Outbox) -> impl Iterator<Item = &'b effect::Event> {
+        outbox.effects[self.start..self.end].iter().filter_map(|effect| match effect {
+            Effect::Event { event, .. } => Some(event),
+            _ => None,
+        })
     }
 }
 

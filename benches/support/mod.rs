@@ -1,0 +1,136 @@
+//! What the benches share: a server on a thread of this process, a crowd of clients that one thread plays, and the way
+//! results are said.
+#![allow(dead_code)] // Each bench uses its part.
+
+pub mod bare;
+pub mod counting;
+pub mod crowd;
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use chatd::hub::change::Snapshot;
+use chatd::hub::credentials::parse_credentials;
+use chatd::hub::input::Input;
+use chatd::hub::{Config, Hub};
+use chatd::net::server::{Options, Server, Stopper};
+use chatd::store::Opened;
+
+/// Nothing in a bench takes longer than this on a working server; a bench that waits longer gives up.
+pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// How much a bench does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Enough to see that it works: `--quick`, or without `cargo bench`.
+    Quick,
+    Usual,
+    /// `--full`.
+    Full,
+}
+
+pub fn effort() -> Effort {
+    let given = |flag: &str| std::env::args().any(|argument| argument == flag);
+    match given("--bench") && !given("--quick") {
+        false => Effort::Quick,
+        true if given("--full") => Effort::Full,
+        true => Effort::Usual,
+    }
+}
+
+/// A thread of this process whose processor time can be read from another.
+pub struct Task(PathBuf);
+
+impl Task {
+    /// The calling thread.
+    pub fn this() -> Task {
+        Task(PathBuf::from("/proc").join(fs::read_link("/proc/thread-self").expect("a Linux with /proc")))
+    }
+
+    /// Waits until the thread sleeps and goes on sleeping, then tells what it has cost so far. The clock is the one
+    /// behind CLOCK_THREAD_CPUTIME_ID; unlike that it can be read by others, but only for a thread that sleeps.
+    pub fn settled_cpu(&self) -> Duration {
+        let end = Instant::now() + LIMIT;
+        let mut before = None;
+        while Instant::now() < end {
+            thread::sleep(Duration::from_millis(2));
+            match self.sleeps().then(|| self.cpu()) {
+                Some(now) if before == Some(now) => return now,
+                now => before = now,
+            }
+        }
+        panic!("the server does not come to rest");
+    }
+
+    fn sleeps(&self) -> bool {
+        let stat = fs::read_to_string(self.0.join("stat")).expect("a thread");
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'))
+    }
+
+    fn cpu(&self) -> Duration {
+        let schedstat = fs::read_to_string(self.0.join("schedstat")).expect("a kernel with schedstat");
+        Duration::from_nanos(schedstat.split(' ').next().and_then(|field| field.parse().ok()).expect("nanoseconds"))
+    }
+}
+
+/// A chatd on a thread of its own, which the counting allocator counts.
+pub struct Running {
+    pub address: SocketAddr,
+    pub task: Task,
+    stopper: Stopper,
+    thread: JoinHandle<()>,
+}
+
+impl Running {
+    /// With accounts `u0`, `u1`, …; see `crowd::password`.
+    pub fn start(accounts: usize, open: impl FnOnce() -> (Opened, Snapshot) + Send + 'static) -> Running {
+        let (tell, told) = mpsc::channel();
+        let thread = thread::Builder::new().name("chatd".into());
+        let thread = thread.spawn(move || {
+            counting::count_this_thread();
+            let lines: String = (0..accounts).map(|n| format!("{} {}\n", crowd::name(n), crowd::PASSWORD)).collect();
+            let credentials = parse_credentials(lines.as_bytes()).expect("accounts");
+            let (store, snapshot) = open();
+            let config = Config {
+                // What verifiers and heartbeats cost is not the question here.
+                scram_iterations: 1,
+                heartbeat_timeout: Duration::from_secs(86_400),
+                ..Config::default()
+            };
+            let options = Options {
+                addresses: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
+                plaintext: "loopback".parse().expect("a scope"),
+                signals: false,
+            };
+            let hub = |now, out: &mut _| Hub::new(config, [7; 32], snapshot, now, out);
+            let mut server = Server::start(options, store, hub).expect("a server");
+            server.input(Input::Accounts(credentials));
+            let address = server.addresses().expect("an address")[0];
+            tell.send((address, Task::this(), server.stopper())).expect("the bench waits");
+            server.run().expect("a loop that runs");
+        });
+        let thread = thread.expect("a thread");
+        let (address, task, stopper) = told.recv().expect("a server");
+        Running { address, task, stopper, thread }
+    }
+
+    pub fn stop(self) {
+        self.stopper.stop().expect("a loop that runs");
+        self.thread.join().expect("a server without a bug");
+    }
+}
+
+/// The middle one.
+pub fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Says whether a target was met, in a form that can be searched for.
+pub fn verdict(met: bool) -> &'static str {
+    if met { "PASS" } else { "FAIL" }
+}
