@@ -348,6 +348,7 @@ impl Server {
         if self.check_always {
             self.hub.check_invariants();
         }
+        let judged = self.round_began;
         for index in first_effect..self.outbox.effects.len() {
             match &self.outbox.effects[index] {
                 Effect::Suspend { connection } => {
@@ -402,6 +403,9 @@ impl Server {
                                     let mut arrived = link.up.arrived.iter();
                                     arrived.any(|(at, bytes)| *at <= until && bytes.contains(&b'\n'))
                                 });
+                                if until > judged {
+                                    around.ledger.broken("8: somebody was heard, and is said to be silent");
+                                }
                                 if in_kernel || found.inbound.contains(&b'\n') {
                                     around.ledger.broken("8: a sign of life was there in time, and was missed");
                                 }

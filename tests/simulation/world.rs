@@ -540,7 +540,9 @@ impl World {
         let user = person.user.clone();
         match happening {
             Happening::LoggedIn { .. } => {
-                self.ledger.logged_in(self.now, uid, person.linked_at);
+                if let Some(link) = person.link {
+                    self.ledger.logged_in(self.now, uid, person.linked_at, link);
+                }
                 if person.kind == Kind::Once && person.asks.is_empty() {
                     person.session.log_out();
                 }
@@ -666,6 +668,9 @@ impl World {
         person.linked_at = self.now;
         if !person.password_right || person.kind == Kind::Stranger {
             self.ledger.wrong.insert(link);
+        }
+        if let Some(token) = person.memory.as_ref().and_then(|memory| memory.token.as_ref()) {
+            self.ledger.tokens.insert(link, token.0);
         }
         if person.kind == Kind::Stranger {
             return self.babble(uid, link);
