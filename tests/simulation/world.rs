@@ -636,6 +636,8 @@ impl World {
         if self.calm {
             weather.reset_after = None;
             weather.delay_max = weather.delay_max.min(SECOND);
+            weather.buffer = 256 * 1024;
+            weather.piece_max = weather.piece_max.max(1000);
         }
         self.links.open(link, source, weather);
         if let Some(person) = self.people.get_mut(&uid) {
@@ -755,7 +757,7 @@ impl World {
             }
             86..88 if self.mix.silence => {
                 let until = self.now + self.mix.heartbeat_timeout + self.dice.range(0, 10 * SECOND);
-                if let Some(person) = self.people.get_mut(&uid) {
+                if let Some(person) = self.people.get_mut(&uid).filter(|person| person.session.is_logged_in()) {
                     person.silent_until = until;
                     self.fault("silence");
                 }
