@@ -22,6 +22,8 @@ pub struct Mix {
     pub check_always: bool,
     /// Somebody sends very much to somebody.
     pub flood: bool,
+    /// And who gets it is not there.
+    pub stays_away: bool,
     /// In percent, of the chances for it.
     pub acks_dropped: u64,
     pub blocks: bool,
@@ -69,6 +71,7 @@ impl Mix {
             expiry: dice.one_in(12).then_some(20 * SECOND),
             check_always: !flood && dice.one_in(3),
             flood,
+            stays_away: dice.one_in(2),
             acks_dropped: *dice.pick(&[0, 0, 50, 100]),
             blocks,
             one_shots,

@@ -607,7 +607,8 @@ impl World {
         let device = core::Device { id, shown: None, token: None };
         let login = login(user, Some(device), Some(password(user)));
         let mut person = Person::new(uid, Kind::Device, user.clone(), login);
-        person.wants_in = self.dice.percent(80);
+        let away = self.mix.flood && self.mix.stays_away && *user == self.users[1];
+        person.wants_in = self.dice.percent(80) && !away;
         self.people.insert(uid, person);
         self.ledger.add_device(uid, user.clone(), id);
         let at = self.now + self.dice.range(0, 3 * SECOND);
@@ -616,7 +617,7 @@ impl World {
     }
 
     fn source(&mut self, user: &UserName, wrong: bool) -> IpAddr {
-        if wrong && self.dice.one_in(2) {
+        if wrong && self.dice.percent(75) {
             return [10, 0, 2, 1].into();
         }
         let home = self.users.iter().position(|known| known == user).unwrap_or(0) as u8;
@@ -726,8 +727,10 @@ impl World {
         let Some(person) = self.people.get(&uid) else { return };
         let (flooding, wants_in) = (person.flooding > 0, person.wants_in);
         self.at(self.now + if flooding { pause / 8 } else { pause }, Happens::Act(uid));
+        let expected = self.mix.stays_away && self.people.values().any(|other| other.flooding > 0);
         if !wants_in {
-            if self.dice.one_in(3) || flooding {
+            let waits = expected && self.people.get(&uid).is_some_and(|person| person.user == self.users[1]);
+            if (self.dice.one_in(3) && !waits) || flooding {
                 self.come_back(uid);
             }
             return;
@@ -929,10 +932,11 @@ impl World {
         if self.calm {
             return;
         }
-        let pause = self.dice.range(200 * MS, 4 * SECOND);
+        let pause_max = if self.mix.wrong_passwords { SECOND } else { 4 * SECOND };
+        let pause = self.dice.range(200 * MS, pause_max);
         self.at(self.now + pause, Happens::Visitor);
-        let wrong = self.mix.wrong_passwords && self.dice.one_in(2);
-        let user = if wrong && self.dice.one_in(2) { &self.users[0] } else { self.dice.pick(&self.users) }.clone();
+        let wrong = self.mix.wrong_passwords && self.dice.percent(70);
+        let user = if wrong && self.dice.percent(75) { &self.users[0] } else { self.dice.pick(&self.users) }.clone();
         let other = self.dice.pick(&self.users).clone();
         let uid = self.next_uid;
         self.next_uid += 1;
