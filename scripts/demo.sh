@@ -239,8 +239,11 @@ sees bob "* carol is offline"
 
 chapter "kill -9: the server dies without a word"
 say "\$ kill -9 $server_pid"
-kill -KILL "$server_pid"
-{ wait "$server_pid" || true; } 2>/dev/null
+# bash would tell of it itself.
+{
+    kill -KILL "$server_pid"
+    wait "$server_pid" || true
+} 2>/dev/null
 server_pid=''
 for user in alice bob; do sees "$user" "chat: the server closed the connection; trying to come back"; done
 types alice "message bob written while there was no server"
