@@ -227,7 +227,7 @@ fn after_help() -> String {
          message USER - takes the text from standard input. wait and logout are for sessions.\n\n\
          Exit status: 0 done; 2 usage; 66 unreadable file; 67 no such recipient; 69 no server, or the connection was\n\
          lost; 75 not yet, try again; 76 not understood; 77 not authenticated, locked out, blocked or refused;\n\
-         130 Ctrl-C.",
+         130 Ctrl-C; 143 SIGTERM.",
         command::help().lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
     )
 }

@@ -264,7 +264,7 @@ pub fn run(
     connection.dial();
     let log_in_until = connection.now() + manner.within;
     let mut lines: Option<Receiver<ScriptLine>> = None;
-    let (mut at_end, mut lost, mut interrupted) = (false, false, false);
+    let (mut at_end, mut lost) = (false, false);
     let mut leave_until: Option<Now> = None;
     loop {
         let now = connection.now();
@@ -281,15 +281,15 @@ pub fn run(
                 Err(TryRecvError::Empty) => break,
             }
         }
-        interrupted |= interrupt.is_set();
-        if !batch.leaving && (interrupted || at_end && batch.is_ready()) {
+        let asked = interrupt.asked();
+        if !batch.leaving && (asked.is_some() || at_end && batch.is_ready()) {
             batch.leave(&mut connection.session);
         }
         if batch.leaving {
             leave_until.get_or_insert(now + LEAVE_WITHIN);
         }
         show(&mut batch)?;
-        let status = if interrupted { Status::Interrupted } else { batch.status() };
+        let status = asked.unwrap_or(batch.status());
         if leave_until.is_some_and(|until| until <= now) {
             return Ok(status);
         }
@@ -341,6 +341,7 @@ pub fn run(
                     }
                     batch.happened(happening);
                 }
+                Heard::NotKept(why) => super::warn(&why),
                 Heard::Woken => {}
             }
         }

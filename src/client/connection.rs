@@ -32,6 +32,8 @@ pub enum Heard {
     Session(Happening),
     /// There is no connection (any more), and why, for people.
     Lost(String),
+    /// The device can't be kept for the next time, and why; told once.
+    NotKept(String),
     /// Somebody rang the bell.
     Woken,
 }
@@ -88,9 +90,8 @@ impl Connection {
     /// Keeps what is to be kept, sends what is to be sent, and waits for something to happen, at most until `until`. What
     /// earlier turns brought must have been shown.
     pub fn turn(&mut self, until: Option<Now>) -> io::Result<Vec<Heard>> {
-        self.keep();
+        let mut heard: Vec<Heard> = self.keep().map(Heard::NotKept).into_iter().collect();
         self.link.send(&self.session.take_output());
-        let mut heard = Vec::new();
         self.tell(&mut heard);
         if !heard.is_empty() {
             return Ok(heard);
@@ -131,14 +132,16 @@ impl Connection {
         Ok(heard)
     }
 
-    /// Keeps the device, if there is something new to keep.
-    pub fn keep(&mut self) {
-        let Some(device) = self.session.take_memory() else { return };
-        if let Some(file) = &self.file
-            && let Err(error) = file.keep(&device)
-        {
-            super::warn(&format!("can't write {}: {error}; going on without it", file.path().display()));
-            self.file = None;
+    /// Keeps the device, if there is something new to keep. Comes back: why it can't be.
+    pub fn keep(&mut self) -> Option<String> {
+        let device = self.session.take_memory()?;
+        let file = self.file.take()?;
+        match file.keep(&device) {
+            Ok(()) => {
+                self.file = Some(file);
+                None
+            }
+            Err(error) => Some(format!("can't write {}: {error}; going on without it", file.path().display())),
         }
     }
 

@@ -263,8 +263,8 @@ impl Session {
         self.log_in(by, nonces[0], Some(nonces[1]), now + LOG_IN_WITHIN);
     }
 
-    /// The connection is gone. Requests without an answer wait for the next one; without a device, where a repeated send
-    /// would be a second message, they are forgotten.
+    /// The connection is gone. Requests without an answer wait for the next one. Without a device, where a repeated send
+    /// would be a second message, those that were sent are forgotten.
     pub fn disconnected(&mut self) {
         self.phase = Phase::Apart;
         self.input.clear();
@@ -273,7 +273,7 @@ impl Session {
         self.unacknowledged = 0;
         self.acknowledge_at = None;
         if self.login.device.is_none() {
-            self.pending.clear();
+            self.pending.retain(|_, pending| !pending.sent);
         }
         for pending in self.pending.values_mut() {
             pending.again |= mem::take(&mut pending.sent);

@@ -28,6 +28,8 @@ pub enum Status {
     Refused = 77,
     /// Ctrl-C.
     Interrupted = 130,
+    /// SIGTERM.
+    Terminated = 143,
 }
 
 /// Why something was not done: the status, and a line for people that says what to do.
@@ -75,7 +77,7 @@ impl Failure {
         match reason {
             Closing::Displaced => Failure::new(
                 Status::NoServer,
-                "the same user has logged in with this client's device from another chat, which goes on",
+                "displaced: the same user has logged in again from this machine, and that chat goes on",
             ),
             Closing::Account => Failure::new(Status::Refused, text),
             Closing::Lost => Failure::new(Status::NoServer, text),
@@ -92,7 +94,6 @@ fn status_of_code(code: &str) -> Status {
         "queue-full" | "not-stored" | "history-unavailable" => Status::TryAgain,
         "not-authenticated"
         | "token-refused"
-        | "bad-exchange"
         | "out-of-scope"
         | "blocked"
         | "not-blocked"

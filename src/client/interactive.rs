@@ -63,6 +63,8 @@ struct Screen {
     look: Look,
     /// `None`: nobody is typing, or the terminal can do no better.
     printer: Option<Box<dyn ExternalPrinter + Send>>,
+    /// What is shown next comes with a sound: one, however much it is.
+    rings: bool,
 }
 
 struct Talk<'a> {
@@ -94,7 +96,7 @@ pub fn run(
 ) -> Result<Status, Ended> {
     let mut talk = Talk {
         connection,
-        screen: Screen { look, printer: None },
+        screen: Screen { look, printer: None, rings: false },
         user: user.clone(),
         receipts,
         names: Names::default(),
@@ -133,8 +135,8 @@ pub fn run(
             talk.screen.printer = printer;
             typed = Some(receiver);
         }
-        if interrupt.is_set() {
-            talk.leave(Status::Interrupted);
+        if let Some(status) = interrupt.asked() {
+            talk.leave(status);
         }
         while let Some(next) = typed.as_ref().map(Receiver::try_recv) {
             match next {
@@ -155,11 +157,11 @@ pub fn run(
             }
         }
     };
-    talk.connection.keep();
     if typed.is_some() {
         // The editor still waits for a line: leave the terminal as it was found, below what was being typed.
         interrupt.restore_terminal();
-        let _ = io::stdout().write_all(b"\x1b[?2004l\r\n");
+        let end_of_line: &[u8] = if talk.screen.printer.is_some() { b"\x1b[?2004l\r\n" } else { b"\n" };
+        let _ = io::stdout().write_all(end_of_line);
     }
     result
 }
@@ -253,6 +255,7 @@ impl Talk<'_> {
                 }
                 self.come_back(&why, lines);
             }
+            Heard::NotKept(why) => lines.push(self.screen.error(&why)),
             Heard::Woken => {}
         }
         Ok(None)
@@ -281,8 +284,8 @@ impl Talk<'_> {
                     }
                     _ => line,
                 };
-                let bell = if *to == Party::Everyone { "" } else { "\x07" };
-                lines.push(format!("{bell}{}", self.screen.stamp(*time, &line)));
+                self.screen.rings |= *to != Party::Everyone;
+                lines.push(self.screen.stamp(*time, &line));
             }
             News::Delivered { number, to } => {
                 if self.undelivered.remove(number) {
@@ -371,6 +374,7 @@ fn confirm(request: &Request, done: &Done, you: &UserName, look: Look) -> Vec<St
         (Request::Broadcast { .. }, _) => vec![format!("{tick} to everyone")],
         (_, Done::Blocked(user)) => vec![format!("{tick} {user} is blocked: nothing more comes from them")],
         (_, Done::Unblocked(user)) => vec![format!("{tick} {user} is not blocked any more")],
+        (_, Done::Online(users)) if users.is_empty() => vec!["nobody else is online".to_owned()],
         (_, Done::Online(users)) => vec![list("online", users)],
         (_, Done::BlockList(users)) if users.is_empty() => vec!["you block nobody".to_owned()],
         (_, Done::BlockList(users)) => vec![list("you block", users)],
@@ -390,7 +394,8 @@ impl Screen {
         if lines.is_empty() {
             return;
         }
-        let text = lines.join("\n") + "\n";
+        let bell = if std::mem::take(&mut self.rings) { "\x07" } else { "" };
+        let text = format!("{bell}{}\n", lines.join("\n"));
         let printed = self.printer.as_mut().map(|printer| printer.print(text.clone()));
         if !matches!(printed, Some(Ok(()))) {
             // A terminal that is gone is noticed by whoever reads from it.
@@ -450,7 +455,8 @@ fn read_lines(user: &UserName, lines: Option<PathBuf>, names: Names, bell: Bell)
         Err(_) => None,
     };
     let (sender, receiver) = channel();
-    let prompt = format!("{user}> ");
+    // Where nothing can be printed above a prompt, what comes in would be printed behind it.
+    let prompt = if printer.is_some() { format!("{user}> ") } else { String::new() };
     thread::spawn(move || {
         read(&mut editor, &prompt, lines.as_deref(), &sender, &bell);
         drop(editor);
@@ -481,7 +487,11 @@ fn read(
             Err(ReadlineError::Interrupted) => Typed::Interrupt,
             Err(_) => Typed::End,
         };
-        let last = !matches!(typed, Typed::Line(_));
+        // After a log-out no further prompt is of use.
+        let last = match &typed {
+            Typed::Line(line) => matches!(command::parse_line(line, false), Ok(Some(Command::LogOut))),
+            Typed::End | Typed::Interrupt => true,
+        };
         if sender.send(typed).is_err() || last {
             return;
         }

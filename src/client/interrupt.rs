@@ -1,22 +1,25 @@
-//! Ctrl-C: at once while there is nothing to finish, else left to the program, which logs out.
+//! Ctrl-C, and SIGTERM: at once while there is nothing to finish, else left to the program, which logs out.
 
 use std::fs::File;
-use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use signal_hook::consts::SIGTERM;
+use signal_hook::iterator::Signals;
 
 use super::exit::Status;
 use crate::net::link::Bell;
 
-/// Whether Ctrl-C was pressed, and what it does.
+/// Whether the program is asked to end, and what that does.
 #[derive(Clone)]
 pub struct Interrupt(Arc<Flags>);
 
 struct Flags {
-    pressed: AtomicBool,
-    /// Rung instead of ending the program: somebody looks at `pressed`.
+    /// The status to end with; 0: nobody asks.
+    asked: AtomicU8,
+    /// Rung instead of ending the program: somebody looks at `asked`.
     bell: OnceLock<Bell>,
     terminal: Option<Terminal>,
 }
@@ -28,34 +31,33 @@ struct Terminal {
 }
 
 impl Interrupt {
-    /// Watches for Ctrl-C from now on, which ends the program; to be called once.
+    /// Watches for the signals from now on, which end the program; to be called once.
     pub fn watch() -> Interrupt {
         let terminal = File::open("/dev/tty").ok().and_then(|file| {
             let at_start = tcgetattr(&file).ok()?;
             Some(Terminal { file, at_start })
         });
-        let interrupt = Interrupt(Arc::new(Flags { pressed: AtomicBool::new(false), bell: OnceLock::new(), terminal }));
-        let watched = interrupt.clone();
-        // Without a handler Ctrl-C still ends the program.
-        let _ = ctrlc::set_handler(move || {
-            let again = watched.0.pressed.swap(true, Ordering::SeqCst);
-            match watched.0.bell.get() {
-                Some(bell) if !again => bell.ring(),
-                _ => {
-                    watched.restore_terminal();
-                    let _ = io::stderr().write_all(b"\n");
-                    std::process::exit(Status::Interrupted as i32);
-                }
-            }
-        });
+        let interrupt = Interrupt(Arc::new(Flags { asked: AtomicU8::new(0), bell: OnceLock::new(), terminal }));
+        // Without a handler the signals still end the program.
+        let on_ctrl_c = interrupt.clone();
+        let _ = ctrlc::set_handler(move || on_ctrl_c.ask(Status::Interrupted));
+        if let Ok(mut signals) = Signals::new([SIGTERM]) {
+            let on_term = interrupt.clone();
+            std::thread::spawn(move || signals.forever().for_each(|_| on_term.ask(Status::Terminated)));
+        }
         interrupt
     }
 
-    pub fn is_set(&self) -> bool {
-        self.0.pressed.load(Ordering::SeqCst)
+    /// The status to end with, if somebody asks for the end.
+    pub fn asked(&self) -> Option<Status> {
+        match self.0.asked.load(Ordering::SeqCst) {
+            0 => None,
+            asked if asked == Status::Terminated as u8 => Some(Status::Terminated),
+            _ => Some(Status::Interrupted),
+        }
     }
 
-    /// From now on the first Ctrl-C rings this bell only, and the program looks at `is_set`.
+    /// From now on the first signal rings this bell only, and the program looks at `asked`.
     pub fn leave_to_the_program(&self, bell: Bell) {
         // The bell of the first time is as good.
         let _ = self.0.bell.set(bell);
@@ -66,6 +68,20 @@ impl Interrupt {
         if let Some(terminal) = &self.0.terminal {
             // A terminal that is gone needs no care.
             let _ = tcsetattr(&terminal.file, OptionalActions::Now, &terminal.at_start);
+        }
+    }
+
+    fn ask(&self, status: Status) {
+        let again = self.0.asked.swap(status as u8, Ordering::SeqCst) != 0;
+        match self.0.bell.get() {
+            Some(bell) if !again => bell.ring(),
+            _ => {
+                self.restore_terminal();
+                if io::stderr().is_terminal() {
+                    let _ = io::stderr().write_all(b"\n");
+                }
+                std::process::exit(status as i32);
+            }
         }
     }
 }

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use self::command::Command;
 use self::connection::Connection;
@@ -82,7 +83,10 @@ pub fn run(options: Options) -> Status {
         Err(Ended::Quietly) => Status::Done,
         Err(Ended::TokenRefused) => Status::Refused,
         Err(Ended::With(failure) | Ended::WrongPassword(failure)) => {
-            warn(&failure.text);
+            // Whoever pressed Ctrl-C knows.
+            if failure.status != Status::Interrupted {
+                warn(&failure.text);
+            }
             failure.status
         }
     }
@@ -163,7 +167,9 @@ fn start(options: Options) -> Result<Status, Ended> {
             let manner = batch::Manner { json: options.json, receipts: options.receipts, within: options.within };
             batch::run(&mut connection, &user, manner, &interrupt)
         };
-        connection.keep();
+        if let Some(why) = connection.keep() {
+            warn(&why);
+        }
         match result {
             Err(Ended::TokenRefused) => {}
             Err(Ended::WrongPassword(failure)) if asks(&options, is_person) && wrong + 1 < TRIES => {
@@ -204,12 +210,39 @@ fn password_file(path: &Path) -> Result<String, Failure> {
 }
 
 fn ask_password(user: &UserName) -> Result<String, Failure> {
-    rpassword::prompt_password(format!("password of {user}: ")).map_err(|_| {
-        Failure::new(
+    let _silence = Silence::begin();
+    rpassword::prompt_password(format!("password of {user}: ")).map_err(|error| match error.kind() {
+        io::ErrorKind::Interrupted => Failure::new(Status::Interrupted, "interrupted"),
+        _ => Failure::new(
             Status::Refused,
             "there is no password and no terminal to ask for it: use --password-file FILE or CHAT_PASSWORD",
-        )
+        ),
     })
+}
+
+/// The terminal does not echo as long as this lives. It begins before the prompt is there: whoever answers a prompt faster
+/// than `rpassword` sets the terminal would see the password.
+struct Silence {
+    terminal: File,
+    before: Termios,
+}
+
+impl Silence {
+    fn begin() -> Option<Silence> {
+        let terminal = File::open("/dev/tty").ok()?;
+        let before = tcgetattr(&terminal).ok()?;
+        let mut silent = before.clone();
+        silent.local_modes -= LocalModes::ECHO;
+        tcsetattr(&terminal, OptionalActions::Now, &silent).ok()?;
+        Some(Silence { terminal, before })
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no care.
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+    }
 }
 
 fn ask_name() -> Result<UserName, Failure> {

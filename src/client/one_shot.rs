@@ -62,7 +62,7 @@ pub fn run(
                     return Err(Failure::closing(reason, &text).into());
                 }
                 Heard::Lost(why) => return Err(Failure::new(Status::NoServer, why).into()),
-                Heard::Session(_) | Heard::Woken => {}
+                Heard::Session(_) | Heard::NotKept(_) | Heard::Woken => {}
             }
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::{Change, PastSend};
-use super::devices::Devices;
+use super::devices::{Devices, UNWRITTEN_MAX};
 use super::effect::{Answer, Event, IfLost, Outbox, Reach, Refusal, Reply};
 use super::gate::Gate;
 use super::id::{ConnectionId, DeviceId, Number, UserId};
@@ -16,7 +16,7 @@ use super::message::{Message, Origin, Recipient, Sender};
 use super::name::UserName;
 use super::presence::Flow;
 use super::sends::{Digest, Sends};
-use super::text::Text;
+use super::text::{TEXT_BYTES_MAX, Text};
 use super::time::{Instant, Now, WallTime};
 use super::{Answered, Hub};
 
@@ -253,7 +253,9 @@ impl Delivery {
             let unshown = mailbox.waiting.range(mailbox.after(mailbox.shown)..);
             assert_eq!(mailbox.unshown, unshown.len());
             assert_eq!(mailbox.unshown_bytes, unshown.map(bytes).sum::<usize>());
-            assert!(mailbox.unshown <= QUEUE_MESSAGES_MAX && mailbox.unshown_bytes <= QUEUE_BYTES_MAX);
+            // A restart may find cursors that are a little behind.
+            assert!(mailbox.unshown <= QUEUE_MESSAGES_MAX + UNWRITTEN_MAX as usize);
+            assert!(mailbox.unshown_bytes <= QUEUE_BYTES_MAX + UNWRITTEN_MAX as usize * TEXT_BYTES_MAX);
         }
         assert_eq!(self.broadcast_bytes, self.broadcasts.iter().map(|message| message.text.bytes()).sum::<usize>());
         assert!(self.broadcasts.len() <= BROADCASTS_MAX);
@@ -270,6 +272,8 @@ fn may_leave(gate: &Gate, message: &Message, to: UserId) -> bool {
 pub(super) struct Draft {
     from: UserId,
     origin: Option<Origin>,
+    /// It was first sent before this session, if it is a copy.
+    again: bool,
     text: Text,
     receipt: Option<ConnectionId>,
 }
@@ -285,7 +289,8 @@ impl Hub {
     ) -> Option<Draft> {
         let session = self.presence.session(connection)?;
         let origin = session.device.zip(counter).map(|(device, counter)| Origin { device, counter });
-        Some(Draft { from: session.user, origin, text, receipt: receipt.then_some(connection) })
+        let again = counter.is_some_and(|counter| counter <= session.counter);
+        Some(Draft { from: session.user, origin, again, text, receipt: receipt.then_some(connection) })
     }
 
     /// A private message.
@@ -303,14 +308,14 @@ impl Hub {
     /// Answers a copy like the first, and remembers the answer to what is none.
     fn once(&mut self, draft: Draft, digest: Digest, accept: impl FnOnce(&mut Hub, Draft) -> Answer) -> Answered {
         let (from, origin) = (draft.from, draft.origin);
-        let earlier = origin.and_then(|origin| self.delivery.sends.earlier(from, origin, digest));
-        let answer = earlier.unwrap_or_else(|| {
-            let answer = accept(self, draft);
-            if let Some(origin) = origin {
-                self.delivery.sends.record(from, origin, digest, answer.clone());
-            }
-            answer
-        });
+        if let Some(answer) = origin.and_then(|origin| self.delivery.sends.earlier(from, origin, digest)) {
+            // The log-in in between has waited for what came of the first: whatever is lost now, that is not.
+            return Answered::Now(answer, if draft.again { IfLost::Send } else { IfLost::Refuse });
+        }
+        let answer = accept(self, draft);
+        if let Some(origin) = origin {
+            self.delivery.sends.record(from, origin, digest, answer.clone());
+        }
         Answered::Now(answer, IfLost::Refuse)
     }
 
@@ -491,6 +496,7 @@ impl Hub {
         let opened = session.flow.acknowledged(number);
         if self.devices.advance(user, device, cursor, now.instant) {
             self.delivery.cursor_moved(user, &self.devices, out);
+            self.devices.save_if_far(user, device, &mut out.changes);
         }
         if behind && opened {
             self.pump(connection, out);

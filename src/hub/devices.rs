@@ -19,11 +19,15 @@ pub const UNSEEN_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const ABSENCES_MAX: usize = 8;
 /// Cursors that moved are written within this time.
 pub const FLUSH_AFTER: Duration = Duration::from_secs(5);
+/// A cursor that has moved over so many numbers is written at once.
+pub const UNWRITTEN_MAX: u64 = 1000;
 
 /// A device and where it is connected, if it is.
 #[derive(Debug)]
 pub struct Device {
     row: DeviceRow,
+    /// The cursor when the row was last written.
+    written: Number,
     connection: Option<ConnectionId>,
 }
 
@@ -37,12 +41,16 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// `last`: the end of the log. Whatever was connected when the server stopped has been away since.
-    pub(super) fn new(rows: Vec<DeviceRow>, last: Number) -> Devices {
+    /// `last`: the end of the log. Whatever was connected when the server stopped has been away since; that is written at
+    /// once, or after one more stop it would seem to have been there all the time.
+    pub(super) fn new(rows: Vec<DeviceRow>, last: Number, changes: &mut Vec<Change>) -> Devices {
         let mut devices = Devices::default();
         for mut row in rows {
-            leave(&mut row, last);
-            devices.insert(Device { row, connection: None });
+            if row.absences.last().is_none_or(|absence| absence.1 != AWAY) {
+                leave(&mut row, last);
+                changes.push(Change::Device(Box::new(row.clone())));
+            }
+            devices.insert(Device { written: row.cursor, row, connection: None });
         }
         devices
     }
@@ -136,7 +144,7 @@ impl Devices {
             // Broadcasts from before the device came were not for it.
             let absences = vec![(Number(0), AWAY)];
             let row = DeviceRow { user, device, cursor, absences, seen: wall, token: None };
-            self.insert(Device { row, connection: None });
+            self.insert(Device { row, written: cursor, connection: None });
         }
         let Some(device) = self.get_mut(user, device) else { return };
         device.connection = Some(connection);
@@ -185,8 +193,17 @@ impl Devices {
     /// Writes the row now.
     pub(super) fn save(&mut self, user: UserId, device: DeviceId, changes: &mut Vec<Change>) {
         self.dirty.remove(&(user, device));
-        if let Some(device) = self.get(user, device) {
+        if let Some(device) = self.get_mut(user, device) {
+            device.written = device.row.cursor;
             changes.push(Change::Device(Box::new(device.row.clone())));
+        }
+    }
+
+    /// Writes the row now if its cursor has moved so far that a restart would find too much unshown.
+    pub(super) fn save_if_far(&mut self, user: UserId, device: DeviceId, changes: &mut Vec<Change>) {
+        let far = |device: &Device| device.row.cursor.0 - device.written.0 >= UNWRITTEN_MAX;
+        if self.get(user, device).is_some_and(far) {
+            self.save(user, device, changes);
         }
     }
 
@@ -227,6 +244,14 @@ impl Devices {
         }
         assert!(self.dirty.is_empty() || self.flush_at.is_some());
     }
+}
+
+/// The highest number that these know of. The message itself may have been lost with its commit; given again, its number
+/// would count as shown.
+pub(super) fn highest_number(rows: &[DeviceRow]) -> Number {
+    let absences = rows.iter().flat_map(|row| row.absences.iter().flat_map(|&(from, to)| [from, to]));
+    let numbers = rows.iter().map(|row| row.cursor).chain(absences);
+    numbers.filter(|&number| number != AWAY).max().unwrap_or_default()
 }
 
 fn leave(row: &mut DeviceRow, last: Number) {
@@ -280,10 +305,14 @@ mod tests {
         devices.arrive(USER, device(1), HERE, Number(0), Number(5), WallTime::default());
         devices.save(USER, device(1), &mut changes);
         let Some(Change::Device(row)) = changes.pop() else { panic!("a row") };
-        let devices = Devices::new(vec![*row], Number(9));
+        let devices = Devices::new(vec![*row], Number(9), &mut changes);
         assert!(devices.was_there(USER, device(1), Number(9)));
         assert!(!devices.was_there(USER, device(1), Number(10)));
         devices.check_invariants();
+        let Some(Change::Device(row)) = changes.pop() else { panic!("its absence is written") };
+        let devices = Devices::new(vec![*row], Number(12), &mut changes);
+        assert!(!devices.was_there(USER, device(1), Number(10)), "nor after the server has died once more");
+        assert_eq!(changes, []);
     }
 
     #[test]

@@ -176,8 +176,6 @@ pub enum Refusal {
     NotAuthenticated,
     /// The resume token is not valid (any more): log in with the password.
     TokenRefused,
-    /// The exchange itself is malformed or was downgraded.
-    BadExchange(&'static str),
     NoSuchUser(UserName),
     /// The recipient has blocked the sender.
     BlockedBy(UserName),

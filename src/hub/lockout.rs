@@ -63,7 +63,10 @@ impl Lockout {
         for row in rows {
             // The wall clock may have jumped while the server was down: no lock lasts longer than a fresh one.
             let left = row.locked_until.map(|until| until.since(now.wall).min(duration));
-            let locked = left.filter(|left| !left.is_zero()).map(|left| (now.instant + left, now.wall + left));
+            if left.is_some_and(|left| left.is_zero()) {
+                continue; // It has ended, and the count begins anew.
+            }
+            let locked = left.map(|left| (now.instant + left, now.wall + left));
             let failures = std::iter::repeat_n(now.instant, (row.failures as usize).min(OVERALL_TRIES)).collect();
             let tries = Tries { failures, last_wall: row.last, locked, touched: now.instant };
             lockout.insert((row.name, row.source), tries);
@@ -271,6 +274,19 @@ mod tests {
         let jumped_back = Now { instant: Instant::from_micros(0), wall: WallTime::from_millis(0) };
         let again = Lockout::new(1, D, vec![row], vec![], jumped_back);
         assert!(!again.is_locked(&alice(), None, source(1), at(D.as_micros() as u64)));
+    }
+
+    #[test]
+    fn after_a_lock_that_ended_during_a_restart_the_count_begins_anew() {
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        let rows = (0..3).map(|_| lockout.failed(&alice(), source(1), at(0))).last().map(Vec::from).unwrap();
+        let end = D.as_micros() as u64;
+        let mut again = Lockout::new(3, D, rows, vec![], at(end));
+        again.failed(&alice(), source(1), at(end));
+        again.failed(&alice(), source(1), at(end));
+        assert!(!again.is_locked(&alice(), None, source(1), at(end)));
+        again.failed(&alice(), source(1), at(end));
+        assert!(again.is_locked(&alice(), None, source(1), at(end)));
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub struct Hub {
     presence: Presence,
     delivery: Delivery,
     history: History,
-    /// Changes that were not stored and can't be told to anybody: tried again with the next flush.
+    /// Changes that were not stored and can't be told to anybody: they go with the next ones, or at `retry_at`.
     unsaved: Vec<Change>,
     retry_at: Option<Instant>,
     stopping: bool,
@@ -139,15 +139,15 @@ impl Hub {
             out.changes.push(Change::Secret(secret));
             secret
         });
-        let left = snapshot.online.iter().map(|&user| Change::Left { user, last: snapshot.last });
-        out.changes.extend(left);
-        let devices = Devices::new(snapshot.devices, snapshot.last);
+        let last = snapshot.last.max(devices::highest_number(&snapshot.devices));
+        out.changes.extend(snapshot.online.iter().map(|&user| Change::Left { user, last }));
+        let devices = Devices::new(snapshot.devices, last, &mut out.changes);
         Hub {
             accounts: Accounts::new(secret, snapshot.users),
             lockout: Lockout::new(config.password_tries, config.lockout, snapshot.tries, snapshot.sources, now),
             gate: Gate::new(snapshot.blocks),
             presence: Presence::default(),
-            delivery: Delivery::new(snapshot.waiting, snapshot.sends, snapshot.last, &devices, now),
+            delivery: Delivery::new(snapshot.waiting, snapshot.sends, last, &devices, now),
             history: History::new(now.instant),
             devices,
             unsaved: Vec::new(),
@@ -174,6 +174,7 @@ impl Hub {
             Input::CommitFailed(changes) => self.undo(now, changes, out),
             Input::Shutdown => self.shut_down(now, out),
         }
+        self.catch_up(false, out);
     }
 
     /// Time has passed. To be called at `poll_timeout`, or at any other time.
@@ -182,16 +183,13 @@ impl Hub {
         if self.devices.flush_at().is_some_and(|at| at <= now.instant) {
             self.devices.flush(&mut out.changes);
         }
-        if self.retry_at.is_some_and(|at| at <= now.instant) {
-            self.retry_at = None;
-            out.changes.append(&mut self.unsaved);
-        }
         if self.delivery.next_sweep() <= now.instant {
             self.sweep(now, out);
         }
         if self.history.next_forget() <= now.instant {
             self.forget_history(now, out);
         }
+        self.catch_up(self.retry_at.is_some_and(|at| at <= now.instant), out);
     }
 
     /// When `handle_timeout` has something to do next.
@@ -289,6 +287,18 @@ impl Hub {
         Answered::reply(Reply::BlockList(names))
     }
 
+    /// What could not be stored goes before the next thing that can: a name before a message that needs it, a device
+    /// before its sends, an arrival before the departure. If nothing comes, it goes when it is `due`.
+    fn catch_up(&mut self, due: bool, out: &mut Outbox) {
+        if self.retry_at.is_none() || (out.changes.is_empty() && !due) {
+            return;
+        }
+        self.retry_at = None;
+        let mut first = std::mem::take(&mut self.unsaved);
+        self.devices.flush(&mut first);
+        out.changes.splice(0..0, first);
+    }
+
     /// These changes are not on disk: the state goes back to what is. Who asked is told by net, since the replies that
     /// promised something are void. Counters of failed log-ins stay in memory; cursors and names are written later.
     fn undo(&mut self, now: Now, changes: Vec<Change>, out: &mut Outbox) {
@@ -301,6 +311,7 @@ impl Hub {
                     // The client never got the token that this row may have brought.
                     self.devices.set_token(row.user, row.device, None);
                     self.devices.mark(row.user, row.device, now.instant);
+                    self.retry_at.get_or_insert(now.instant + RETRY_AFTER);
                 }
                 Change::Secret(_)
                 | Change::User { .. }

@@ -40,6 +40,8 @@ pub enum State {
 pub struct Session {
     pub user: UserId,
     pub device: Option<DeviceId>,
+    /// The highest counter that the device had used when it logged in.
+    pub counter: u64,
     last_heard: Instant,
     /// When its heartbeat is looked at next: its entry in `Presence::heartbeats`.
     look_at: Instant,
@@ -266,7 +268,8 @@ impl Hub {
             flow.rewind(self.devices.cursor(user, device));
         }
         let look_at = now.instant + self.config.heartbeat_timeout;
-        let session = Session { user, device, last_heard: now.instant, look_at, flow };
+        let counter = device.map_or(0, |device| self.delivery.highest_counter(user, device));
+        let session = Session { user, device, counter, last_heard: now.instant, look_at, flow };
         self.presence.set_state(connection, State::LoggedIn(session));
         self.presence.heartbeats.insert((look_at, connection));
         out.effects.push(Effect::Authenticated { connection });
@@ -275,7 +278,7 @@ impl Hub {
             user: self.accounts.name(user).clone(),
             heartbeat_timeout: self.config.heartbeat_timeout,
             log: self.accounts.log(),
-            counter: device.map_or(0, |device| self.delivery.highest_counter(user, device)),
+            counter,
             waiting: device.map_or(0, |device| self.waiting(user, device)),
         };
         Answered::reply(reply).send(connection, id, out);
@@ -316,6 +319,12 @@ impl Hub {
         out: &mut Outbox,
     ) -> Answered {
         Answered::reply(Reply::LoggedOut).send(connection, id, out);
+        if let Some((user, Some(device))) =
+            self.presence.session(connection).map(|session| (session.user, session.device))
+        {
+            // Whoever logs out means it: the next log-in on this device needs the password.
+            self.devices.set_token(user, device, None);
+        }
         self.end_session(now, connection, None, Close::Orderly, out);
         Answered::Later
     }

@@ -8,6 +8,13 @@ pub const TEXT_BYTES_MAX: usize = 4096;
 
 /// The text of a message: 1 to 4096 bytes of UTF-8, newlines and tabs allowed, other control
 /// characters (C0, C1, DEL) not. A clone shares the bytes.
+///
+/// ```
+/// use chatd::hub::text::{Text, TextError};
+///
+/// assert_eq!(Text::parse("two\nlines").unwrap().bytes(), 9);
+/// assert_eq!(Text::parse("a bell: \u{7}"), Err(TextError::Control('\u{7}')));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Text(Arc<str>);
 

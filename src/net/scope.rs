@@ -5,6 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// `off`, `loopback`, `private`, `any`, or a list of CIDRs.
+///
+/// ```
+/// use chatd::net::scope::Scope;
+///
+/// let office: Scope = "192.168.1.0/24,fd00::/8".parse().unwrap();
+/// assert!(office.contains("192.168.1.7".parse().unwrap()));
+/// assert!(!office.contains("192.168.2.7".parse().unwrap()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     Off,

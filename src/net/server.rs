@@ -124,6 +124,8 @@ pub struct Server {
     round_began: Instant,
     /// Batches without an outcome, oldest first.
     in_flight: VecDeque<Batch>,
+    /// The last commit failed; said once.
+    store_fails: bool,
     last_batch: BatchNumber,
     persisted: BatchNumber,
     /// The first item of their queue waits for this batch.
@@ -219,6 +221,7 @@ impl Server {
             deadlines: BTreeSet::new(),
             round_began: Instant::default(),
             in_flight: VecDeque::new(),
+            store_fails: false,
             last_batch: 0,
             persisted: 0,
             parked: VecDeque::new(),
@@ -256,8 +259,10 @@ impl Server {
                 break ended;
             }
         };
-        // What nobody fetched concerns nobody any more.
-        let _ = self.store.close();
+        if ended == Ended::Orderly {
+            // What nobody fetched concerns nobody any more.
+            let _ = self.store.close();
+        } // Else a disk that stalls must not keep the program from ending.
         Ok(ended)
     }
 
@@ -286,6 +291,7 @@ impl Server {
         progress |= self.handle_deadlines(now);
         self.submit_changes();
         self.apply_effects(now);
+        self.ask_queries();
         progress |= self.write_dirty(now);
         self.free_gone();
         self.watch_progress(!events.is_empty(), progress);

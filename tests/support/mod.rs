@@ -2,6 +2,9 @@
 //! hand, a line at a time.
 #![allow(dead_code)] // Each test file uses its part.
 
+pub mod chat;
+pub mod terminal;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -10,7 +13,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chatd::wire::scram::{ClientExchange, Secret};
+use chatd::wire::scram::{Challenge, ClientExchange, Secret};
 use chatd::wire::{ResumeToken, UserName};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -39,7 +42,18 @@ impl Chatd {
 
     pub fn start_in(dir: TempDir, arguments: &[&str]) -> Chatd {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let (child, address, log) = spawn(dir.path(), &arguments);
+        let (child, address, log) = spawn(chatd(), 0, dir.path(), &arguments);
+        Chatd { child, address, log, dir, arguments }
+    }
+
+    /// One without a disk that may have so many descriptors at most.
+    pub fn start_with_descriptors(descriptors: usize) -> Chatd {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("credentials.txt"), CREDENTIALS).expect("credentials");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")]).arg(env!("CARGO_BIN_EXE_chatd"));
+        let arguments = vec!["--memory".to_owned()];
+        let (child, address, log) = spawn(shell, 0, dir.path(), &arguments);
         Chatd { child, address, log, dir, arguments }
     }
 
@@ -62,7 +76,12 @@ impl Chatd {
     /// kill -9, and a new one on the same directory (and another port).
     pub fn kill_and_restart(&mut self) {
         self.kill();
-        (self.child, self.address, self.log) = spawn(self.dir.path(), &self.arguments);
+        (self.child, self.address, self.log) = spawn(chatd(), 0, self.dir.path(), &self.arguments);
+    }
+
+    /// A new one on the same directory and the same port, after `kill` or `stop`.
+    pub fn start_again(&mut self) {
+        (self.child, self.address, self.log) = spawn(chatd(), self.port(), self.dir.path(), &self.arguments);
     }
 
     pub fn kill(&mut self) {
@@ -76,13 +95,27 @@ impl Chatd {
         self.wait()
     }
 
+    /// Waits until a user is online, or is not.
+    pub fn expect_online(&self, user: &str, online: bool) {
+        let mut watcher = self.log_in_once("dave");
+        let end = Instant::now() + LIMIT;
+        loop {
+            let answer = watcher.ask(json!({"request": "online"}));
+            let is_online = answer["users"].as_array().expect("a list").iter().any(|name| name == user);
+            if is_online == online {
+                return;
+            }
+            assert!(Instant::now() < end, "{user} is online: {is_online}");
+            thread::yield_now();
+        }
+    }
+
     pub fn wait(&mut self) -> ExitStatus {
         wait(&mut self.child)
     }
 
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status();
-        assert!(status.expect("kill").success());
+        signal(&self.child, name);
     }
 
     /// Waits for a line of the log that contains `text`.
@@ -123,9 +156,15 @@ impl Drop for Chatd {
     }
 }
 
-fn spawn(dir: &Path, arguments: &[String]) -> (Child, SocketAddr, Receiver<String>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chatd"));
-    command.current_dir(dir).args(["--port", "0", "--bind", "127.0.0.1"]);
+fn chatd() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_chatd"))
+}
+
+fn spawn(mut command: Command, port: u16, dir: &Path, arguments: &[String]) -> (Child, SocketAddr, Receiver<String>) {
+    command.current_dir(dir).args(["--port", &port.to_string()]);
+    if !arguments.iter().any(|argument| argument == "--bind") {
+        command.args(["--bind", "127.0.0.1"]);
+    }
     if !arguments.iter().any(|argument| argument == "--memory") {
         command.args(["--data-dir", "data"]);
     }
@@ -150,6 +189,12 @@ fn spawn(dir: &Path, arguments: &[String]) -> (Child, SocketAddr, Receiver<Strin
         panic!("chatd did not start: {first:?} {log:?}");
     };
     (child, address.parse().expect("an address"), log)
+}
+
+/// Sends a signal to a process.
+pub fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(child.id().to_string()).status();
+    assert!(status.expect("kill").success());
 }
 
 /// Waits for the end of a process, with a limit.
@@ -204,9 +249,34 @@ impl Client {
         id
     }
 
+    /// Sends nothing more, and still reads.
+    pub fn close_our_side(&mut self) {
+        self.stream.shutdown(std::net::Shutdown::Write).expect("shutdown");
+    }
+
     /// The next line, whole.
     pub fn line(&mut self) -> Value {
         self.try_line().expect("the server has closed")
+    }
+
+    /// A line that has come already, without waiting for one.
+    pub fn line_if_there(&mut self) -> Option<Value> {
+        self.line_within(Duration::from_millis(1))
+    }
+
+    /// The next line, if it comes within a time.
+    pub fn line_within(&mut self, time: Duration) -> Option<Value> {
+        self.stream.set_read_timeout(Some(time)).expect("a limit");
+        let mut line = String::new();
+        let result = self.reader.read_line(&mut line);
+        self.stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+        match result {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock && line.is_empty() => None,
+            result => {
+                result.expect("a connection");
+                Some(serde_json::from_str(&line).expect("a whole line"))
+            }
+        }
     }
 
     /// The next line; `None` at the end.
@@ -291,21 +361,38 @@ impl Client {
         secret: impl FnOnce(&[u8], u32) -> Secret,
         device: Option<Value>,
     ) -> Value {
-        let name = UserName::parse(user).expect("a name");
-        let exchange = ClientExchange::new(&name, &self.next_id.to_be_bytes());
-        let mut request = json!({"request": "log-in", "mechanism": mechanism, "message": exchange.message()});
-        if let Some(Value::Object(fields)) = device {
-            request.as_object_mut().expect("an object").extend(fields);
-        }
-        let challenge = self.ask(request);
-        assert_eq!(challenge["reply"], "challenge", "{challenge}");
-        let challenge = exchange.challenge(challenge["message"].as_str().expect("a message")).expect("a challenge");
+        let (exchange, challenge) = self.begin_exchange(user, mechanism, device);
         let (proof, signature) = exchange.prove(&challenge, &secret(&challenge.salt, challenge.iterations));
         let answer = self.ask(json!({"request": "authenticate", "message": proof}));
         if let Some(message) = answer["message"].as_str() {
             assert!(signature.matches(message), "the server does not know the account");
         }
         answer
+    }
+
+    /// The first half of a log-in with a password.
+    pub fn begin_log_in(&mut self, user: &str) -> (ClientExchange, Challenge) {
+        self.begin_exchange(user, "SCRAM-SHA-256", None)
+    }
+
+    /// The second half; its answer is not waited for.
+    pub fn finish_log_in(&mut self, (exchange, challenge): (ClientExchange, Challenge), password: &str) -> u64 {
+        let secret = Secret::salted(password, &challenge.salt, challenge.iterations);
+        let (proof, _) = exchange.prove(&challenge, &secret);
+        self.request(json!({"request": "authenticate", "message": proof}))
+    }
+
+    fn begin_exchange(&mut self, user: &str, mechanism: &str, device: Option<Value>) -> (ClientExchange, Challenge) {
+        let name = UserName::parse(user).expect("a name");
+        let exchange = ClientExchange::new(&name, &self.next_id.to_be_bytes());
+        let mut request = json!({"request": "log-in", "mechanism": mechanism, "message": exchange.message()});
+        if let Some(Value::Object(fields)) = device {
+            request.as_object_mut().expect("an object").extend(fields);
+        }
+        let answer = self.ask(request);
+        assert_eq!(answer["reply"], "challenge", "{answer}");
+        let challenge = exchange.challenge(answer["message"].as_str().expect("a message")).expect("a challenge");
+        (exchange, challenge)
     }
 }
 

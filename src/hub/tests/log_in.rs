@@ -169,6 +169,18 @@ fn a_token_works_once_and_only_for_its_device_and_user() {
 }
 
 #[test]
+fn logging_out_takes_the_token_with_it() {
+    let mut world = World::new();
+    let claim = world.claim(1, 0);
+    let (alice, outcome) = world.log_in_as("alice", Some(claim));
+    let token = outcome.token();
+    world.ask(alice, Request::LogOut);
+    let connection = world.connect();
+    let outcome = world.exchange(connection, "alice", Mechanism::Token, Some(claim), |_, _| Secret::token(&token));
+    assert_eq!(outcome.answer(), &Err(Refusal::TokenRefused));
+}
+
+#[test]
 fn a_recorded_answer_to_a_challenge_is_worth_nothing() {
     let mut world = World::new();
     let connection = world.connect();

@@ -1,5 +1,7 @@
 use super::*;
+use crate::hub::change::DeviceRow;
 use crate::hub::effect::Reach;
+use crate::hub::id::UserId;
 
 fn fail(world: &mut World, outcome: Outcome) -> Outcome {
     world.input(Input::CommitFailed(outcome.changes))
@@ -87,6 +89,7 @@ fn a_log_in_goes_on_without_a_disk_but_without_a_token() {
 #[test]
 fn cursors_and_names_are_written_later() {
     let mut world = World::empty(config(), Snapshot::default());
+    world.pass(Duration::ZERO);
     let outcome = world.read_accounts(credentials());
     assert_eq!(outcome.changes.len(), NAMES.len());
     let users = outcome.changes.clone();
@@ -100,4 +103,77 @@ fn cursors_and_names_are_written_later() {
     let outcome = world.pass(Duration::from_secs(5));
     let [Change::Device(row)] = &outcome.changes[..] else { panic!("{outcome:?}") };
     assert_eq!((row.device, row.cursor), (device(2), Number(1)));
+}
+
+#[test]
+fn a_copy_of_what_is_stored_is_not_refused_with_what_is_lost_beside_it() {
+    let mut world = World::new();
+    let send = |counter| Request::Message {
+        to: name("bob"),
+        text: text(&format!("message {counter}")),
+        counter: Some(counter),
+        receipt: false,
+    };
+    let alice = world.log_in("alice", 1);
+    world.ask(alice, send(1));
+    let alice = world.log_in("alice", 1);
+    let copy = world.ask(alice, send(1));
+    let answer = Ok(Reply::Accepted { number: Number(1), reach: Reach::Queued });
+    assert_eq!(copy.effects, [world.reply(alice, answer, IfLost::Send)]);
+    world.ask(alice, send(2));
+    let copy = world.ask(alice, send(2));
+    let answer = Ok(Reply::Accepted { number: Number(2), reach: Reach::Queued });
+    assert_eq!(copy.effects, [world.reply(alice, answer, IfLost::Refuse)], "the first may still be lost");
+}
+
+#[test]
+fn what_could_not_be_stored_goes_before_what_comes_next() {
+    let mut world = World::empty(config(), Snapshot::default());
+    let outcome = world.read_accounts(credentials());
+    let users = outcome.changes.clone();
+    fail(&mut world, outcome);
+    let claim = world.claim(1, 0);
+    let (alice, outcome) = world.log_in_as("alice", Some(claim));
+    assert_eq!(outcome.changes[..NAMES.len()], users, "a session is of a user that the store knows");
+    fail(&mut world, outcome);
+    let outcome = world.message(alice, "bob", "hi");
+    let (row, arrived) = (&outcome.changes[NAMES.len() + 1], &outcome.changes[NAMES.len()]);
+    assert_eq!(outcome.changes[..NAMES.len()], users);
+    assert!(matches!(arrived, Change::Arrived { .. }), "{arrived:?}");
+    assert!(matches!(row, Change::Device(row) if row.device == device(1)), "{row:?}");
+    assert!(matches!(outcome.changes[NAMES.len() + 2..], [Change::Message(_)]), "{outcome:?}");
+}
+
+#[test]
+fn the_number_of_a_lost_message_is_not_given_again_after_a_restart() {
+    let mut world = World::new();
+    let alice = world.log_in("alice", 1);
+    let outcome = world.message(alice, "carol", "lost");
+    fail(&mut world, outcome);
+    let bob = world.log_in("bob", 2);
+    let outcome = world.close(bob);
+    let users: Vec<_> = (1..).map(UserId).zip(NAMES.map(name)).collect();
+    let rows = outcome.changes.iter().filter_map(|change| match change {
+        Change::Device(row) => Some(DeviceRow::clone(row)),
+        _ => None,
+    });
+    let devices: Vec<DeviceRow> = rows.filter(|row| row.user == UserId(2)).collect();
+    assert_eq!(devices.len(), 1);
+    let mut world = World::with(config(), Snapshot { users, devices, ..Snapshot::default() });
+    let alice = world.log_in("alice", 1);
+    world.message(alice, "bob", "hi");
+    let claim = world.claim(2, 0);
+    let (bob, outcome) = world.log_in_as("bob", Some(claim));
+    assert_eq!(outcome.texts_for(bob), ["hi"]);
+}
+
+#[test]
+fn a_cursor_that_has_moved_far_is_written_at_once() {
+    let mut world = World::new();
+    let (alice, bob) = (world.log_in("alice", 1), world.log_in("bob", 2));
+    for number in 1..=1000 {
+        world.message(alice, "bob", "hi");
+        let outcome = world.acknowledge(bob, number);
+        assert_eq!(outcome.changes.len(), usize::from(number == 1000), "a restart finds no more than that unshown");
+    }
 }

@@ -8,7 +8,8 @@ use crate::net::worker::Job;
 use crate::wire::Protocol;
 
 impl Server {
-    /// Applies the turn's effects, in order. Those of a turn that made changes wait for its batch.
+    /// Applies the turn's effects, in order. Those of a turn that made changes wait for its batch. What would be void if
+    /// something was lost waits for everything that was submitted: it may rest on an earlier turn's changes.
     pub(super) fn apply_effects(&mut self, now: Now) {
         let mut outbox = std::mem::take(&mut self.outbox);
         let batch = if outbox.changes.is_empty() { 0 } else { self.last_batch };
@@ -50,7 +51,7 @@ impl Server {
                 self.encode_buffer.clear();
                 protocol.encode_answer(*id, answer, &mut self.encode_buffer);
                 let bytes = self.encode_buffer.as_slice().into();
-                self.push(*connection, bytes, batch, fate(*if_lost, *id));
+                self.push(*connection, bytes, self.rests_on(*if_lost, batch), fate(*if_lost, *id));
             }
             // Part of a run.
             Effect::Event { .. } => {}
@@ -87,6 +88,7 @@ impl Server {
     /// Puts a run into the queues of its recipients: encoded once a protocol, and shared.
     fn push_run(&mut self, run: Option<Run>, outbox: &Outbox, batch: BatchNumber) {
         let Some(run) = run else { return };
+        let batch = self.rests_on(run.if_lost, batch);
         let mut encoded: [Option<Arc<[u8]>>; Protocol::ALL.len()] = [const { None }; Protocol::ALL.len()];
         for id in outbox.recipients(run.to) {
             let Some(protocol) = self.connections.get(id).and_then(|found| found.protocol) else { continue };
@@ -98,6 +100,14 @@ impl Server {
             });
             let bytes = Arc::clone(bytes);
             self.push(id, bytes, batch, fate(run.if_lost, None));
+        }
+    }
+
+    /// The batch that an effect of a turn waits for, if the turn's own is `batch`.
+    fn rests_on(&self, if_lost: effect::IfLost, batch: BatchNumber) -> BatchNumber {
+        match if_lost {
+            effect::IfLost::Send => batch,
+            effect::IfLost::Drop | effect::IfLost::Refuse => self.last_batch,
         }
     }
 

@@ -19,12 +19,17 @@ impl Server {
     }
 
     pub(super) fn take_completions(&mut self, now: Now) -> bool {
-        self.ask_queries();
         let completions: Vec<Completion> = self.store.completions().collect();
         let progress = !completions.is_empty();
         for completion in completions {
             match completion {
-                Completion::Persisted { through } => self.advance_persisted(through),
+                Completion::Persisted { through } => {
+                    if self.store_fails {
+                        self.store_fails = false;
+                        log::warn!("the store can write again");
+                    }
+                    self.advance_persisted(through);
+                }
                 Completion::Failed { first, error } => self.commit_failed(now, first, &error),
                 Completion::Page { ticket, page } => {
                     let Some(index) = self.asked.iter().position(|&(asked, ..)| asked == ticket) else { continue };
@@ -33,7 +38,6 @@ impl Server {
                 }
             }
         }
-        self.ask_queries();
         progress
     }
 
@@ -81,7 +85,8 @@ impl Server {
         self.hub.handle(now, Input::CommitFailed(changes), &mut self.outbox);
     }
 
-    fn ask_queries(&mut self) {
+    /// Asks what no longer has to wait: everything from before the question is in the store.
+    pub(super) fn ask_queries(&mut self) {
         while let Some((batch, _)) = self.queries.front() {
             if *batch > self.persisted {
                 return;

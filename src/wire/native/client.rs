@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::SERVER_LINE_BYTES_MAX;
-use super::shape::{RequestLine, ServerLine, Str};
+use super::shape::{EventOnly, RequestLine, ServerLine, Str};
 use crate::hub::effect::ResumeToken;
 use crate::hub::id::{LogId, Number, RequestId};
 use crate::hub::input::DeviceClaim;
@@ -211,7 +211,15 @@ pub fn decode(bytes: &[u8]) -> Hear {
         Line::Partial => return Hear::Wait,
         Line::TooLong => return Hear::NotUnderstood,
     };
-    let line = serde_json::from_slice::<ServerLine>(line).ok().and_then(from_server);
+    if line.trim_ascii_start().first() != Some(&b'{') {
+        return Hear::NotUnderstood;
+    }
+    let line = match serde_json::from_slice::<ServerLine>(line) {
+        Ok(line) => from_server(line),
+        // A newer server's event may use a field in another sense.
+        Err(error) if error.is_data() => unknown_event(line),
+        Err(_) => None,
+    };
     line.map_or(Hear::NotUnderstood, |line| Hear::Line { used, line })
 }
 
@@ -226,6 +234,12 @@ fn from_server(mut line: ServerLine<'_>) -> Option<FromServer> {
     }
     let reply = line.reply.take()?;
     told(&reply, line).map(|told| FromServer::Answer { id, answer: Ok(told) })
+}
+
+fn unknown_event(line: &[u8]) -> Option<FromServer> {
+    let event = serde_json::from_slice::<EventOnly>(line).ok()?.event;
+    // An event that is known lacks its fields here.
+    news(&event, ServerLine::default()).map(FromServer::News)
 }
 
 fn told(reply: &str, line: ServerLine<'_>) -> Option<Told> {

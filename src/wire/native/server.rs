@@ -1,8 +1,9 @@
 //! The server's side of the native protocol: requests in, answers and events out.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-use super::shape::{IdOnly, MessageLine, RequestLine, ServerLine, Str};
+use super::shape::{IdOnly, MessageLine, RequestFields, ServerLine, Str};
 use super::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
 use crate::hub::effect::{Answer, CloseReason, Event, Reach, Refusal, Reply};
 use crate::hub::id::{DeviceId, LogId, Number, RequestId};
@@ -36,19 +37,23 @@ pub(in crate::wire) fn decode(bytes: &[u8]) -> Step {
     let Ok(line) = std::str::from_utf8(line) else {
         return violation("not-utf8", "a request is UTF-8".to_owned());
     };
-    let fields = match serde_json::from_str::<RequestLine>(line) {
+    if !line.trim_ascii_start().starts_with('{') {
+        return violation("not-json", "a request is a JSON object on a line".to_owned());
+    }
+    let fields = match serde_json::from_str::<RequestFields>(line) {
         Ok(fields) => fields,
-        Err(error) if error.is_data() && line.trim_start().starts_with('{') => {
-            let id = serde_json::from_str::<IdOnly>(line).ok().and_then(|line| line.id);
+        // All that can be wrong with well-formed JSON here: a field stands there twice.
+        Err(error) if error.is_data() => {
+            let id = serde_json::from_str::<IdOnly>(line).ok().and_then(|line| integer(line.id, "id").ok()?);
             return refused(used, id, Malformed { code: "bad-request", text: plain(&error) });
         }
         Err(error) => return violation("not-json", format!("a request is a JSON object on a line: {}", plain(&error))),
     };
-    let id = fields.id;
-    if id.is_some_and(|id| id > INTEGER_MAX) {
-        return refused(used, None, Malformed { code: "bad-request", text: format!("'id' is at most {INTEGER_MAX}") });
-    }
-    match request(fields) {
+    let id = match integer(fields.id, "id") {
+        Ok(id) => id,
+        Err(malformed) => return refused(used, None, malformed),
+    };
+    match request(&fields) {
         Ok(request) => {
             // These two may go without an id, and then without an answer.
             if id.is_none() && !matches!(request, Request::Acknowledge(_) | Request::Alive) {
@@ -60,60 +65,43 @@ pub(in crate::wire) fn decode(bytes: &[u8]) -> Step {
     }
 }
 
-fn request(fields: RequestLine<'_>) -> Result<Request, Malformed> {
-    let Some(word) = fields.request else { return Err(missing("request")) };
-    Ok(match &*word {
+fn request(fields: &RequestFields<'_>) -> Result<Request, Malformed> {
+    Ok(match &*need(string(fields.request, "request"), "request")? {
         "log-in" => Request::LogIn {
-            mechanism: match need(fields.mechanism, "mechanism")?.as_ref() {
+            mechanism: match &*need(string(fields.mechanism, "mechanism"), "mechanism")? {
                 "SCRAM-SHA-256" => Mechanism::Password,
                 "RESUME-SHA-256" => Mechanism::Token,
                 _ => return Err(bad("'mechanism' is SCRAM-SHA-256 or RESUME-SHA-256")),
             },
-            first: ClientFirst::parse(&need(fields.message, "message")?).map_err(bad)?,
-            device: match fields.device {
-                None => None,
-                Some(id) => Some(DeviceClaim {
-                    id: DeviceId::parse(&id).ok_or_else(|| bad("'device' is 32 hexadecimal digits"))?,
-                    shown: match (fields.log, fields.shown) {
-                        (Some(log), Some(shown)) => {
-                            let log = LogId::parse(&log).ok_or_else(|| bad("'log' is 16 hexadecimal digits"))?;
-                            Some((log, Number(bounded(shown, "shown")?)))
-                        }
-                        _ => None,
-                    },
-                }),
-            },
+            first: ClientFirst::parse(&need(string(fields.message, "message"), "message")?).map_err(bad)?,
+            device: device(fields)?,
         },
-        "authenticate" => Request::Authenticate(ClientFinal::parse(&need(fields.message, "message")?).map_err(bad)?),
+        "authenticate" => Request::Authenticate(
+            ClientFinal::parse(&need(string(fields.message, "message"), "message")?).map_err(bad)?,
+        ),
         "log-out" => Request::LogOut,
         "message" => Request::Message {
-            to: name(need(fields.to, "to")?)?,
-            text: text(need(fields.text, "text")?)?,
-            counter: counter(fields.counter)?,
-            receipt: fields.receipt.unwrap_or(false),
+            to: name(need(string(fields.to, "to"), "to")?)?,
+            text: text(need(string(fields.text, "text"), "text")?)?,
+            counter: counter(fields)?,
+            receipt: boolean(fields.receipt, "receipt")?.unwrap_or(false),
         },
         "broadcast" => {
-            Request::Broadcast { text: text(need(fields.text, "text")?)?, counter: counter(fields.counter)? }
+            Request::Broadcast { text: text(need(string(fields.text, "text"), "text")?)?, counter: counter(fields)? }
         }
-        "acknowledge" => {
-            Request::Acknowledge(Number(bounded(fields.number.ok_or_else(|| missing("number"))?, "number")?))
-        }
+        "acknowledge" => Request::Acknowledge(Number(need(integer(fields.number, "number"), "number")?)),
         "alive" => Request::Alive,
         "online" => Request::Online,
-        "block" => Request::Block(name(need(fields.user, "user")?)?),
-        "unblock" => Request::Unblock(name(need(fields.user, "user")?)?),
+        "block" => Request::Block(name(need(string(fields.user, "user"), "user")?)?),
+        "unblock" => Request::Unblock(name(need(string(fields.user, "user"), "user")?)?),
         "blocked" => Request::Blocked,
         "history" => Request::History {
-            with: fields.with.map(name).transpose()?,
-            before: fields.before.map(|number| bounded(number, "before").map(Number)).transpose()?,
-            limit: match fields.limit.unwrap_or(HISTORY_LIMIT_DEFAULT) {
-                limit @ 1..=HISTORY_LIMIT_MAX => limit,
-                _ => {
-                    return Err(Malformed {
-                        code: "bad-request",
-                        text: format!("'limit' is 1 to {HISTORY_LIMIT_MAX}"),
-                    });
-                }
+            with: string(fields.with, "with")?.map(name).transpose()?,
+            before: integer(fields.before, "before")?.map(Number),
+            limit: match integer(fields.limit, "limit")?.map(|limit| limit as usize) {
+                None => HISTORY_LIMIT_DEFAULT,
+                Some(limit @ 1..=HISTORY_LIMIT_MAX) => limit,
+                Some(_) => return Err(bad(&format!("'limit' is 1 to {HISTORY_LIMIT_MAX}"))),
             },
         },
         _ => {
@@ -123,8 +111,49 @@ fn request(fields: RequestLine<'_>) -> Result<Request, Malformed> {
     })
 }
 
-fn need<'a>(field: Option<Str<'a>>, called: &'static str) -> Result<Str<'a>, Malformed> {
-    field.ok_or_else(|| missing(called))
+fn device(fields: &RequestFields<'_>) -> Result<Option<DeviceClaim>, Malformed> {
+    let Some(id) = string(fields.device, "device")? else { return Ok(None) };
+    let id = DeviceId::parse(&id).ok_or_else(|| bad("'device' is 32 hexadecimal digits"))?;
+    let log = match string(fields.log, "log")? {
+        Some(log) => Some(LogId::parse(&log).ok_or_else(|| bad("'log' is 16 hexadecimal digits"))?),
+        None => None,
+    };
+    // Each is worth nothing without the other.
+    let shown = log.zip(integer(fields.shown, "shown")?.map(Number));
+    Ok(Some(DeviceClaim { id, shown }))
+}
+
+fn counter(fields: &RequestFields<'_>) -> Result<Option<u64>, Malformed> {
+    match integer(fields.counter, "counter")? {
+        Some(0) => Err(bad("'counter' begins at 1")),
+        counter => Ok(counter),
+    }
+}
+
+/// A field that is absent or null is `None`; one of another type is refused, and what it holds is told to nobody.
+fn string<'a>(field: Option<&'a RawValue>, called: &'static str) -> Result<Option<Str<'a>>, Malformed> {
+    // An escaped half of a surrogate pair is JSON, but no text.
+    field
+        .map(|raw| serde_json::from_str(raw.get()).map_err(|_| bad(&format!("'{called}' is a string of Unicode text"))))
+        .transpose()
+}
+
+fn integer(field: Option<&RawValue>, called: &'static str) -> Result<Option<u64>, Malformed> {
+    let Some(raw) = field else { return Ok(None) };
+    match serde_json::from_str(raw.get()) {
+        Ok(number @ 0..=INTEGER_MAX) => Ok(Some(number)),
+        _ => Err(bad(&format!("'{called}' is a whole number from 0 to {INTEGER_MAX}"))),
+    }
+}
+
+fn boolean(field: Option<&RawValue>, called: &'static str) -> Result<Option<bool>, Malformed> {
+    field
+        .map(|raw| serde_json::from_str(raw.get()).map_err(|_| bad(&format!("'{called}' is true or false"))))
+        .transpose()
+}
+
+fn need<T>(field: Result<Option<T>, Malformed>, called: &'static str) -> Result<T, Malformed> {
+    field?.ok_or_else(|| missing(called))
 }
 
 fn missing(field: &'static str) -> Malformed {
@@ -133,21 +162,6 @@ fn missing(field: &'static str) -> Malformed {
 
 fn bad(text: &str) -> Malformed {
     Malformed { code: "bad-request", text: text.to_owned() }
-}
-
-fn bounded(number: u64, field: &'static str) -> Result<u64, Malformed> {
-    if number > INTEGER_MAX {
-        return Err(Malformed { code: "bad-request", text: format!("'{field}' is at most {INTEGER_MAX}") });
-    }
-    Ok(number)
-}
-
-fn counter(counter: Option<u64>) -> Result<Option<u64>, Malformed> {
-    match counter {
-        Some(0) => Err(bad("'counter' begins at 1")),
-        Some(counter) => bounded(counter, "counter").map(Some),
-        None => Ok(None),
-    }
 }
 
 fn name(text: Str<'_>) -> Result<UserName, Malformed> {
@@ -161,7 +175,7 @@ fn text(text: Str<'_>) -> Result<Text, Malformed> {
     })
 }
 
-/// What is wrong, without the place in the line: the line is not shown to anybody.
+/// What is wrong, without the place in the line: the line is not shown to anybody. Nothing of the line is in it.
 fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or_default().to_owned()
@@ -358,7 +372,6 @@ fn word(refusal: &Refusal) -> (&'static str, String) {
             ("not-authenticated", "wrong name or password, or too many wrong tries: wait a minute after three")
         }
         Refusal::TokenRefused => ("token-refused", "the resume token is not valid any more: log in with the password"),
-        Refusal::BadExchange(why) => ("bad-exchange", *why),
         Refusal::NoSuchUser(name) => return ("no-such-user", format!("there is no user {name}")),
         Refusal::BlockedBy(name) => return ("blocked", format!("{name} has blocked you")),
         Refusal::NotBlocked(name) => return ("not-blocked", format!("{name} is not blocked")),

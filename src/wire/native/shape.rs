@@ -5,31 +5,31 @@ use std::fmt;
 
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 
 /// A string that borrows from the line where it can.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Str<'a>(pub Cow<'a, str>);
 
-/// Every field that a request can have.
-#[derive(Debug, Default, Deserialize, Serialize)]
+/// Every field that a request can have, to be written.
+#[derive(Debug, Default, Serialize)]
 pub struct RequestLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<u64>,
-    #[serde(borrow)]
     pub request: Option<Str<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub mechanism: Option<Str<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<Str<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shown: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<Str<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Str<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counter: Option<u64>,
@@ -37,9 +37,9 @@ pub struct RequestLine<'a> {
     pub receipt: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<Str<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub with: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<u64>,
@@ -47,10 +47,49 @@ pub struct RequestLine<'a> {
     pub limit: Option<usize>,
 }
 
+/// Every field that a request can have, as it was written: what is wrong with one can be told by its name, and JSON that
+/// is well formed is never taken for something else.
+#[derive(Default, Deserialize)]
+pub struct RequestFields<'a> {
+    #[serde(borrow)]
+    pub id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub request: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub mechanism: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub device: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub shown: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub log: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub to: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub counter: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub receipt: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub number: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub user: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub with: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub before: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub limit: Option<&'a RawValue>,
+}
+
 /// Only the id of a line whose other fields can't be read.
 #[derive(Deserialize)]
-pub struct IdOnly {
-    pub id: Option<u64>,
+pub struct IdOnly<'a> {
+    #[serde(borrow)]
+    pub id: Option<&'a RawValue>,
 }
 
 /// Every field that a line of the server's can have.
@@ -104,6 +143,13 @@ pub struct ServerLine<'a> {
     pub continues: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none", borrow)]
     pub text: Option<Str<'a>>,
+}
+
+/// Only the event of a line whose other fields can't be read.
+#[derive(Deserialize)]
+pub struct EventOnly<'a> {
+    #[serde(borrow)]
+    pub event: Str<'a>,
 }
 
 /// A message of the history.

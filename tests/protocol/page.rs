@@ -1,0 +1,455 @@
+//! docs/PROTOCOL.md against the code: each example line is decoded and written anew, each worked log-in computed anew,
+//! each table compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aws_lc_rs::{digest, hmac};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use chatd::hub::effect::{Event, Reach, Reply};
+use chatd::hub::id::UserId;
+use chatd::hub::message::{HistoryPage, Message, Recipient, Sender};
+use chatd::hub::time::WallTime;
+use chatd::hub::{Config, delivery, devices, gate, name, presence, scram, sends};
+use chatd::wire::native::client::{self, Ask, FromServer, Heard, News, Party, ReachTold, Told};
+use chatd::wire::native::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
+use chatd::wire::scram::{ClientExchange, ClientFinal, ClientFirst, Secret, ServerExchange, StoredKeys, Verifier};
+use chatd::wire::{Mechanism, PASSWORD_BYTES_MAX, Request, ResumeToken, Step, TEXT_BYTES_MAX, UserName};
+use serde_json::Value;
+
+use super::malformed;
+use super::samples::{self, *};
+
+const PAGE: &str = include_str!("../../docs/PROTOCOL.md");
+
+/// The fenced blocks: what is said of each, and its lines.
+fn blocks() -> Vec<(&'static str, Vec<&'static str>)> {
+    let (mut blocks, mut open) = (Vec::new(), false);
+    for line in PAGE.lines() {
+        match line.strip_prefix("```") {
+            Some(kind) if !open => {
+                blocks.push((kind, Vec::new()));
+                open = true;
+            }
+            Some(_) => open = false,
+            None if open => blocks.last_mut().expect("a block").1.push(line),
+            None => {}
+        }
+    }
+    assert!(!open, "a block does not end");
+    blocks
+}
+
+/// The example lines of the client and of the server.
+fn examples() -> (Vec<&'static str>, Vec<&'static str>) {
+    let (mut client, mut server) = (Vec::new(), Vec::new());
+    for (kind, lines) in blocks() {
+        match kind {
+            "json client" => client.extend(lines),
+            "json server" => server.extend(lines),
+            "transcript" => {
+                for line in lines {
+                    match line.split_at(3) {
+                        ("C: ", line) => client.push(line),
+                        ("S: ", line) => server.push(line),
+                        (start, _) => assert!(start.starts_with('#'), "{line}"),
+                    }
+                }
+            }
+            "text" | "scram SCRAM-SHA-256" | "scram RESUME-SHA-256" => {}
+            other => panic!("a block of an unknown kind: {other}"),
+        }
+    }
+    assert!(client.len() > 20 && server.len() > 30, "the examples are found");
+    (client, server)
+}
+
+#[test]
+fn each_line_of_the_client_is_a_request_as_a_client_writes_it() {
+    for line in examples().0 {
+        let bytes = format!("{line}\n");
+        let step = NATIVE.decode(bytes.as_bytes());
+        let Step::Request { used, id, request } = step else { panic!("{line}: {step:?}") };
+        assert_eq!(used, bytes.len());
+        let mut again = Vec::new();
+        client::encode(id, &ask_of(&request, line), &mut again);
+        assert_eq!(String::from_utf8_lossy(&again), bytes);
+    }
+}
+
+#[test]
+fn each_line_of_the_server_is_one_that_it_writes_and_a_client_understands() {
+    let mut errors = BTreeMap::new();
+    for (_, code, text) in refusals() {
+        errors.insert((code, text), false);
+    }
+    for (_, _, code, text) in malformed::refused() {
+        errors.insert((code, text), false);
+    }
+    for (_, code, text) in malformed::violations() {
+        errors.insert((code, text), true);
+    }
+    for (_, code, text) in farewells() {
+        errors.insert((code, text), true);
+    }
+    for line in examples().1 {
+        let bytes = format!("{line}\n");
+        match heard(&bytes) {
+            FromServer::News(news) => assert_eq!(event_bytes(&event_of(&news)), bytes),
+            FromServer::Answer { id, answer: Ok(told) } => {
+                let (reply, continues) = reply_of(&told);
+                let mut again = answer_bytes(id.map(|id| id.0), &Ok(reply));
+                if continues {
+                    again = again.replace(",\"more\":false}", "}").replace("}\n", ",\"continues\":true}\n");
+                }
+                assert_eq!(again, bytes);
+            }
+            FromServer::Answer { id, answer: Err(problem) } => {
+                // The samples know no other name.
+                let text = problem.text.replace("erin", "bob");
+                let ends = errors.get(&(problem.code.as_str(), text.as_str()));
+                assert_eq!(ends, Some(&id.is_none()), "{line}");
+            }
+        }
+    }
+}
+
+fn ask_of(request: &Request, line: &str) -> Ask {
+    let fields: Value = serde_json::from_str(line).expect("JSON");
+    let message = || fields["message"].as_str().expect("a message").to_owned();
+    match request.clone() {
+        Request::LogIn { mechanism, device, .. } => {
+            Ask::LogIn { resume: mechanism == Mechanism::Token, message: message(), device }
+        }
+        Request::Authenticate(_) => Ask::Authenticate { message: message() },
+        Request::LogOut => Ask::LogOut,
+        Request::Message { to, text, counter, receipt } => Ask::Message { to, text, counter, receipt },
+        Request::Broadcast { text, counter } => Ask::Broadcast { text, counter },
+        Request::Acknowledge(number) => Ask::Acknowledge { number },
+        Request::Alive => Ask::Alive,
+        Request::Online => Ask::Online,
+        Request::Block(user) => Ask::Block { user },
+        Request::Unblock(user) => Ask::Unblock { user },
+        Request::Blocked => Ask::Blocked,
+        Request::History { with, before, limit } => Ask::History { with, before, limit },
+    }
+}
+
+fn event_of(news: &News) -> Event {
+    match news.clone() {
+        News::Message(heard) => Event::Message(message_of(&heard)),
+        News::Online { user } => Event::Online(user),
+        News::Offline { user } => Event::Offline(user),
+        News::Delivered { number, to } => Event::Delivered { number, to },
+        News::Token(token) => Event::Token(token),
+        News::Missed { count } => Event::Missed { count },
+        News::Closing { .. } => {
+            let closing = samples::events().into_iter().find(|(event, _)| super::golden::news(event) == *news);
+            closing.unwrap_or_else(|| panic!("{news:?}")).0
+        }
+        News::Unknown => panic!("an event that the client does not know"),
+    }
+}
+
+fn message_of(told: &Heard) -> std::sync::Arc<Message> {
+    std::sync::Arc::new(Message {
+        number: told.number,
+        time: WallTime::from_millis(told.time),
+        from: match &told.from {
+            Party::User(name) => Sender::User(UserId(1), name.clone()),
+            Party::Server => Sender::Server,
+            other => panic!("a message from {other:?}"),
+        },
+        to: match &told.to {
+            Party::User(name) => Recipient::User(UserId(2), name.clone()),
+            Party::You => Recipient::User(UserId(2), name("alice")),
+            Party::Everyone => Recipient::Everyone,
+            Party::Server => panic!("a message to the server"),
+        },
+        text: text(&told.text),
+        origin: None,
+    })
+}
+
+/// The reply, and whether more of it follows.
+fn reply_of(told: &Told) -> (Reply, bool) {
+    let whole = |reply| (reply, false);
+    match told.clone() {
+        Told::Challenge { message } => whole(Reply::Challenge { message }),
+        Told::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting } => {
+            whole(Reply::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting: waiting as usize })
+        }
+        Told::LoggedOut => whole(Reply::LoggedOut),
+        Told::Accepted { number, reach } => {
+            let reach = match reach {
+                ReachTold::Online => Reach::Online,
+                ReachTold::Queued => Reach::Queued,
+                ReachTold::Partial => Reach::Partial,
+            };
+            whole(Reply::Accepted { number, reach })
+        }
+        Told::Acknowledged => whole(Reply::Acknowledged),
+        Told::Alive => whole(Reply::Alive),
+        Told::Online { users, continues } => (Reply::Online(users), continues),
+        Told::Blocked { user } => whole(Reply::Blocked(user)),
+        Told::Unblocked { user } => whole(Reply::Unblocked(user)),
+        Told::BlockList { users, continues } => (Reply::BlockList(users), continues),
+        Told::History { messages, more, continues } => {
+            (Reply::History(HistoryPage { messages: messages.iter().map(message_of).collect(), more }), continues)
+        }
+    }
+}
+
+#[test]
+fn the_worked_log_ins_are_right_and_no_other_stands_on_the_page() {
+    let mut worked = BTreeSet::new();
+    let mut mechanisms = Vec::new();
+    for (kind, lines) in blocks() {
+        let Some(mechanism) = kind.strip_prefix("scram ") else { continue };
+        mechanisms.push(mechanism);
+        let values: BTreeMap<&str, &str> = lines
+            .iter()
+            .map(|line| (line[..16].trim(), line[16..].trim()))
+            .filter(|(name, _)| !name.is_empty())
+            .collect();
+        worked.extend(work(mechanism, &values));
+    }
+    assert_eq!(mechanisms, ["SCRAM-SHA-256", "RESUME-SHA-256"]);
+    let (client, server) = examples();
+    let mut used = BTreeSet::new();
+    for line in client.into_iter().chain(server) {
+        let fields: Value = serde_json::from_str(line).expect("JSON");
+        if let Some(message) = fields["message"].as_str() {
+            assert!(worked.contains(message), "{line}");
+            used.insert(message.to_owned());
+        }
+    }
+    assert_eq!(used, worked, "each message of the worked log-ins is shown");
+}
+
+/// Checks every value of an exchange. Comes back: its four messages.
+fn work(mechanism: &str, values: &BTreeMap<&str, &str>) -> [String; 4] {
+    let bytes = |name: &str| unhex(values[name]);
+    let (user, iterations) = (name(values["user"]), values["iterations"].parse().expect("a number"));
+    let salt: [u8; scram::SALT_BYTES] = bytes("salt").try_into().expect("a salt");
+    let account = Verifier::derive("wonderland", salt, iterations);
+    let (secret, keys) = match mechanism {
+        "SCRAM-SHA-256" => {
+            let password = values["password"];
+            (Secret::salted(password, &salt, iterations), Verifier::derive(password, salt, iterations).keys)
+        }
+        _ => {
+            let token = ResumeToken(bytes("token").try_into().expect("a token"));
+            (Secret::token(&token), StoredKeys::of_token(&token, &account).bound_to(&account))
+        }
+    };
+    let client = ClientExchange::new(&user, &bytes("client nonce"));
+    let first = ClientFirst::parse(&client.message()).expect("a first message");
+    let server = ServerExchange::new(&first, &bytes("server nonce"), &salt, iterations);
+    let challenge = client.challenge(server.message()).expect("a challenge");
+    assert!(challenge.iterations_are_sane());
+    let (last, signature) = client.prove(&challenge, &secret);
+    let parsed = ClientFinal::parse(&last).expect("a final message");
+    let verdict = server.check(&parsed, &keys).expect("the right proof");
+    assert!(signature.matches(&verdict));
+
+    // By the formulas of the page, step by step.
+    let hmac =
+        |key: &[u8], text: &str| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes()).as_ref().to_vec();
+    let salted = if mechanism == "SCRAM-SHA-256" { bytes("SaltedPassword") } else { bytes("token") };
+    assert_eq!(hmac(&salted, "Client Key"), bytes("ClientKey"));
+    assert_eq!(digest::digest(&digest::SHA256, &bytes("ClientKey")).as_ref(), bytes("StoredKey"));
+    let (bare, bound) = (client.message().replacen("n,,", "", 1), last.split(",p=").next().expect("a part").to_owned());
+    assert_eq!(format!("{bare},{},{bound}", server.message()), values["AuthMessage"]);
+    assert_eq!(hmac(&bytes("StoredKey"), values["AuthMessage"]), bytes("ClientSignature"));
+    let proof: Vec<u8> = bytes("ClientKey").iter().zip(bytes("ClientSignature")).map(|(a, b)| a ^ b).collect();
+    assert_eq!(BASE64.encode(proof), values["PROOF"]);
+    assert_eq!(hmac(&salted, "Server Key"), bytes("ServerKey"));
+    assert_eq!(BASE64.encode(hmac(&bytes("ServerKey"), values["AuthMessage"])), values["SIGNATURE"]);
+
+    assert_eq!(last, format!("{bound},p={}", values["PROOF"]));
+    assert_eq!(verdict, format!("v={}", values["SIGNATURE"]));
+    [client.message(), server.message().to_owned(), last, verdict]
+}
+
+fn unhex(digits: &str) -> Vec<u8> {
+    let pair = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal digits");
+    (0..digits.len()).step_by(2).map(pair).collect()
+}
+
+/// The tables under a heading, each as its rows of cells, without the header.
+fn tables(heading: &str) -> Vec<Vec<Vec<&'static str>>> {
+    let level = heading.split(' ').next().expect("a level");
+    let section = PAGE.lines().skip_while(|line| *line != heading).skip(1);
+    let section = section.take_while(|line| !(line.starts_with('#') && line.find(' ') <= Some(level.len())));
+    let (mut tables, mut rows): (Vec<Vec<Vec<&str>>>, usize) = (Vec::new(), 0);
+    for line in section {
+        match line.strip_prefix("| ").or(line.strip_prefix("|-")) {
+            Some(_) => {
+                rows += 1;
+                match rows {
+                    1 => tables.push(Vec::new()),
+                    2 => assert!(line.starts_with("|---"), "{line}"),
+                    _ => {
+                        let cells = line.trim_matches('|').split('|').map(str::trim).collect();
+                        tables.last_mut().expect("a table").push(cells);
+                    }
+                }
+            }
+            None => rows = 0,
+        }
+    }
+    assert!(!tables.is_empty(), "no table under {heading}");
+    tables
+}
+
+/// What stands in backticks.
+fn words(cell: &'static str) -> Vec<&'static str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+fn first_words(table: &[Vec<&'static str>]) -> BTreeSet<&'static str> {
+    let firsts: Vec<&str> = table.iter().map(|row| words(row[0])[0]).collect();
+    let set: BTreeSet<&str> = firsts.iter().copied().collect();
+    assert_eq!(firsts.len(), set.len(), "a row stands twice: {firsts:?}");
+    set
+}
+
+/// The value of a field in lines of JSON.
+fn values_of(field: &str, lines: &[String]) -> BTreeSet<String> {
+    let value = |line: &String| serde_json::from_str::<Value>(line).expect("JSON")[field].as_str().map(str::to_owned);
+    lines.iter().filter_map(value).collect()
+}
+
+fn owned(words: BTreeSet<&str>) -> BTreeSet<String> {
+    words.into_iter().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_table_of_errors_is_complete_and_says_which_end_the_connection() {
+    let refused = refusals().into_iter().map(|(_, code, _)| code);
+    let refused: BTreeSet<&str> = refused.chain(malformed::refused().into_iter().map(|(_, _, code, _)| code)).collect();
+    let ends = farewells().into_iter().map(|(_, code, _)| code);
+    let ends: BTreeSet<&str> = ends.chain(malformed::violations().into_iter().map(|(_, code, _)| code)).collect();
+    let table = &tables("## Errors")[0];
+    let said: BTreeSet<&str> = first_words(table);
+    assert_eq!(said, refused.union(&ends).copied().collect());
+    for row in table {
+        assert_eq!(row[1] == "yes", ends.contains(words(row[0])[0]), "{row:?}");
+    }
+    let anywhere = table.iter().filter(|row| row[1] == "yes" || row[2] == "any request").map(|row| words(row[0])[0]);
+    let of_requests = tables("## Requests")[0].iter().flat_map(|row| words(row[3])).collect::<Vec<_>>();
+    assert_eq!(anywhere.chain(of_requests).collect::<BTreeSet<_>>(), said, "each error belongs to some request");
+}
+
+#[test]
+fn the_table_of_requests_is_complete_and_each_has_its_fields() {
+    let lines: Vec<String> = requests().into_iter().map(|(line, ..)| line.to_owned()).collect();
+    let table = &tables("## Requests")[0];
+    assert_eq!(owned(first_words(table)), values_of("request", &lines));
+    let replies: Vec<String> = replies().into_iter().map(|(_, line)| line.to_owned()).collect();
+    assert_eq!(owned(table.iter().map(|row| words(row[2])[0]).collect()), values_of("reply", &replies));
+
+    let fields_of = |word: &str, kind: &str, lines: &[String]| -> BTreeSet<String> {
+        let lines = lines.iter().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let lines = lines.filter(|line| line[kind] == word);
+        let fields = lines.flat_map(|line| line.as_object().expect("an object").keys().cloned().collect::<Vec<_>>());
+        fields.filter(|field| field != "id" && field != kind).collect()
+    };
+    let said = |heading: &str, table: usize| -> BTreeSet<String> {
+        tables(heading)[table].iter().flat_map(|row| words(row[0])).map(str::to_owned).collect()
+    };
+    for word in values_of("request", &lines) {
+        let fields = fields_of(&word, "request", &lines);
+        match word.as_str() {
+            "block" | "unblock" => assert_eq!(said("### block and unblock", 0), fields),
+            _ if fields.is_empty() => {
+                let heading = format!("### {word}\n\nNo fields.");
+                assert!(PAGE.contains(&heading), "{heading}");
+            }
+            _ => assert_eq!(said(&format!("### {word}"), 0), fields),
+        }
+    }
+    assert_eq!(said("### authenticate", 1), fields_of("logged-in", "reply", &replies));
+}
+
+#[test]
+fn the_tables_of_events_and_of_reasons_to_close_are_complete() {
+    let lines: Vec<String> = samples::events().into_iter().map(|(_, line)| line).collect();
+    assert_eq!(owned(first_words(&tables("## Events")[0])), values_of("event", &lines));
+    assert_eq!(owned(first_words(&tables("## How a connection ends")[1])), values_of("reason", &lines));
+}
+
+#[test]
+fn the_reserved_names_are_those_that_are_refused() {
+    let row = PAGE.lines().find(|line| line.starts_with("| name |")).expect("the row on names");
+    let reserved = words(row.split("Never a name:").nth(1).expect("the reserved names"));
+    assert_eq!(reserved.len(), 9);
+    for word in reserved {
+        assert_eq!(UserName::parse(word), Err(chatd::wire::NameError::Reserved), "{word}");
+    }
+}
+
+#[test]
+fn the_limits_are_those_of_the_code() {
+    let config = Config::default();
+    let days = |time: Duration| time.as_secs() / 86_400;
+    let limits: BTreeMap<&str, u64> = BTreeMap::from([
+        ("bytes of a request, with its newline", REQUEST_BYTES_MAX as u64),
+        ("bytes of a line of the server's, with its newline", SERVER_LINE_BYTES_MAX as u64),
+        ("the highest integer", HIGHEST),
+        ("bytes of a text", TEXT_BYTES_MAX as u64),
+        ("bytes of a name", name::NAME_BYTES_MAX as u64),
+        ("bytes of a password", PASSWORD_BYTES_MAX as u64),
+        ("devices of a user", devices::DEVICES_MAX as u64),
+        ("days until an unseen device is forgotten", days(devices::UNSEEN_MAX)),
+        ("results of sends remembered for a device", sends::RESULTS_MAX as u64),
+        ("messages in the window", presence::WINDOW_MESSAGES.into()),
+        ("bytes of text in the window", presence::WINDOW_BYTES.into()),
+        ("private messages that wait for a user", delivery::QUEUE_MESSAGES_MAX as u64),
+        ("bytes of private messages that wait for a user", delivery::QUEUE_BYTES_MAX as u64),
+        ("broadcasts that are kept", delivery::BROADCASTS_MAX as u64),
+        ("bytes of broadcasts that are kept", delivery::BROADCAST_BYTES_MAX as u64),
+        ("users that one user can block", gate::BLOCKS_MAX as u64),
+        ("messages in an answer to `history`", HISTORY_LIMIT_MAX as u64),
+        ("messages in an answer to `history` without `limit`", HISTORY_LIMIT_DEFAULT as u64),
+        ("seconds of the heartbeat time, unless set", config.heartbeat_timeout.as_secs()),
+        ("wrong passwords until a lock-out, unless set", config.password_tries.into()),
+        ("seconds of a lock-out, unless set", config.lockout.as_secs()),
+        ("days that a private message waits, unless set", days(config.queue_expiry)),
+        ("days that history is kept, unless set", days(config.history_kept)),
+        // Not to be seen from here; looked for below.
+        ("bytes before the log-in, each way", 4096),
+        ("seconds until the first request", 20),
+        ("seconds until each further request of the log-in", 60),
+        ("seconds until the log-in is done", 600),
+        ("bytes of a client's nonce", 256),
+    ]);
+    let said: BTreeMap<&str, u64> =
+        tables("## Limits")[0].iter().map(|row| (row[0], row[1].parse().expect("a number"))).collect();
+    assert_eq!(said, limits);
+    let server = include_str!("../../src/net/server.rs");
+    for constant in [
+        "const STRANGE_BYTES_MAX: usize = 4 * 1024;",
+        "const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(20);",
+        "const NEXT_MESSAGE_WITHIN: Duration = Duration::from_secs(60);",
+        "const LOG_IN_WITHIN: Duration = Duration::from_secs(600);",
+        "const OUT_BYTES_MAX: usize = 4 * 1024 * 1024;",
+        "const OUT_BYTES_PAUSE: usize = 256 * 1024;",
+    ] {
+        assert!(server.contains(constant), "{constant}: correct it on the page too");
+    }
+    let nonce = |bytes| ClientFirst::parse(&format!("n,,n=alice,r={}", "x".repeat(bytes)));
+    assert!(nonce(256).is_ok() && nonce(257).is_err());
+    assert!(PAGE.contains(&format!("`chatd` uses {}.", config.scram_iterations)));
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let anchor = |line: &str| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    let anchors: BTreeSet<String> = PAGE.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
+    for link in PAGE.split("](#").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert!(anchors.contains(link), "{link}");
+    }
+}

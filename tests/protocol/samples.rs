@@ -1,0 +1,308 @@
+//! One of everything that the protocol can say, with its bytes. The `match`es without a wildcard make the compiler ask
+//! for a sample of whatever is added.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chatd::hub::effect::{Answer, CloseReason, Event, Reach, Refusal, Reply};
+use chatd::hub::id::UserId;
+use chatd::hub::message::{HistoryPage, Message, Recipient, Sender};
+use chatd::hub::time::WallTime;
+use chatd::wire::native::client::{Ask, Hear, decode};
+use chatd::wire::scram::{ClientFinal, ClientFirst};
+use chatd::wire::{
+    DeviceClaim, DeviceId, Farewell, LogId, Mechanism, Number, Protocol, Request, RequestId, ResumeToken, Text,
+    UserName,
+};
+
+pub const NATIVE: Protocol = Protocol::Native;
+const DEVICE: DeviceId = DeviceId::from_bytes(*b"\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff");
+const LOG: LogId = LogId(0x0123_4567_89ab_cdef);
+const FIRST: &str = "n,,n=Alice,r=abc";
+const FINAL: &str = "c=biws,r=abcdef,p=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+pub fn name(name: &str) -> UserName {
+    UserName::parse(name).expect("a name")
+}
+
+pub fn text(text: &str) -> Text {
+    Text::parse(text).expect("a text")
+}
+
+pub fn message(number: u64, from: &str, to: &str, body: &str) -> Arc<Message> {
+    Arc::new(Message {
+        number: Number(number),
+        time: WallTime::from_millis(1_772_000_000_000),
+        from: if from == "server" { Sender::Server } else { Sender::User(UserId(1), name(from)) },
+        to: if to == "everyone" { Recipient::Everyone } else { Recipient::User(UserId(2), name(to)) },
+        text: text(body),
+        origin: None,
+    })
+}
+
+pub fn answer_bytes(id: Option<u64>, answer: &Answer) -> String {
+    let mut out = Vec::new();
+    NATIVE.encode_answer(id.map(RequestId), answer, &mut out);
+    String::from_utf8(out).expect("UTF-8")
+}
+
+pub fn event_bytes(event: &Event) -> String {
+    let mut out = Vec::new();
+    NATIVE.encode_event(event, &mut out);
+    String::from_utf8(out).expect("UTF-8")
+}
+
+pub fn farewell_bytes(farewell: Farewell) -> String {
+    let mut out = Vec::new();
+    NATIVE.encode_farewell(farewell, &mut out);
+    String::from_utf8(out).expect("UTF-8")
+}
+
+/// What the client makes of one whole line.
+pub fn heard(line: &str) -> chatd::wire::native::client::FromServer {
+    match decode(line.as_bytes()) {
+        Hear::Line { used, line: heard } if used == line.len() => heard,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+/// Each request: its line, what the client asks to write it, what the hub gets.
+pub fn requests() -> Vec<(&'static str, Ask, Request)> {
+    let first = || ClientFirst::parse(FIRST).expect("a first message");
+    let log_in = |resume, device| Ask::LogIn { resume, message: FIRST.to_owned(), device };
+    let shown = DeviceClaim { id: DEVICE, shown: Some((LOG, Number(41))) };
+    let fresh = DeviceClaim { id: DEVICE, shown: None };
+    let samples = vec![
+        (
+            r#"{"id":7,"request":"log-in","mechanism":"SCRAM-SHA-256","message":"n,,n=Alice,r=abc"}"#,
+            log_in(false, None),
+            Request::LogIn { mechanism: Mechanism::Password, first: first(), device: None },
+        ),
+        (
+            r#"{"id":7,"request":"log-in","mechanism":"SCRAM-SHA-256","message":"n,,n=Alice,r=abc","device":"00112233445566778899aabbccddeeff"}"#,
+            log_in(false, Some(fresh)),
+            Request::LogIn { mechanism: Mechanism::Password, first: first(), device: Some(fresh) },
+        ),
+        (
+            r#"{"id":7,"request":"log-in","mechanism":"RESUME-SHA-256","message":"n,,n=Alice,r=abc","device":"00112233445566778899aabbccddeeff","shown":41,"log":"0123456789abcdef"}"#,
+            log_in(true, Some(shown)),
+            Request::LogIn { mechanism: Mechanism::Token, first: first(), device: Some(shown) },
+        ),
+        (
+            r#"{"id":7,"request":"authenticate","message":"c=biws,r=abcdef,p=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}"#,
+            Ask::Authenticate { message: FINAL.to_owned() },
+            Request::Authenticate(ClientFinal::parse(FINAL).expect("a final message")),
+        ),
+        (r#"{"id":7,"request":"log-out"}"#, Ask::LogOut, Request::LogOut),
+        (
+            r#"{"id":7,"request":"message","to":"Bob","text":"hi"}"#,
+            Ask::Message { to: name("Bob"), text: text("hi"), counter: None, receipt: false },
+            Request::Message { to: name("Bob"), text: text("hi"), counter: None, receipt: false },
+        ),
+        (
+            r#"{"id":7,"request":"message","to":"Bob","text":"a \"b\" \\ c\n\td é\u2028 😀","counter":9007199254740991,"receipt":true}"#,
+            Ask::Message { to: name("Bob"), text: text(ODD), counter: Some(HIGHEST), receipt: true },
+            Request::Message { to: name("Bob"), text: text(ODD), counter: Some(HIGHEST), receipt: true },
+        ),
+        (
+            r#"{"id":7,"request":"broadcast","text":"hi","counter":1}"#,
+            Ask::Broadcast { text: text("hi"), counter: Some(1) },
+            Request::Broadcast { text: text("hi"), counter: Some(1) },
+        ),
+        (
+            r#"{"id":7,"request":"acknowledge","number":0}"#,
+            Ask::Acknowledge { number: Number(0) },
+            Request::Acknowledge(Number(0)),
+        ),
+        (r#"{"id":7,"request":"alive"}"#, Ask::Alive, Request::Alive),
+        (r#"{"id":7,"request":"online"}"#, Ask::Online, Request::Online),
+        (r#"{"id":7,"request":"block","user":"Bob"}"#, Ask::Block { user: name("Bob") }, Request::Block(name("Bob"))),
+        (
+            r#"{"id":7,"request":"unblock","user":"Bob"}"#,
+            Ask::Unblock { user: name("Bob") },
+            Request::Unblock(name("Bob")),
+        ),
+        (r#"{"id":7,"request":"blocked"}"#, Ask::Blocked, Request::Blocked),
+        (
+            r#"{"id":7,"request":"history","limit":500}"#,
+            Ask::History { with: None, before: None, limit: 500 },
+            Request::History { with: None, before: None, limit: 500 },
+        ),
+        (
+            r#"{"id":7,"request":"history","with":"Bob","before":9,"limit":1}"#,
+            Ask::History { with: Some(name("Bob")), before: Some(Number(9)), limit: 1 },
+            Request::History { with: Some(name("Bob")), before: Some(Number(9)), limit: 1 },
+        ),
+    ];
+    for (.., request) in &samples {
+        match request {
+            Request::LogIn { .. } | Request::Authenticate(_) | Request::LogOut | Request::Message { .. } => {}
+            Request::Broadcast { .. } | Request::Acknowledge(_) | Request::Alive | Request::Online => {}
+            Request::Block(_) | Request::Unblock(_) | Request::Blocked | Request::History { .. } => {}
+        }
+    }
+    samples
+}
+
+pub const HIGHEST: u64 = (1 << 53) - 1;
+/// What JSON may have to escape, and what it need not.
+pub const ODD: &str = "a \"b\" \\ c\n\td é\u{2028} 😀";
+
+/// Each reply, with its lines.
+pub fn replies() -> Vec<(Reply, &'static str)> {
+    let page = |messages, more| Reply::History(HistoryPage { messages, more });
+    let samples = vec![
+        (Reply::Challenge { message: "r=a\"b".into() }, r#"{"id":7,"reply":"challenge","message":"r=a\"b"}"#),
+        (
+            Reply::LoggedIn {
+                message: "v=AA==".into(),
+                user: name("Alice"),
+                heartbeat_timeout: Duration::from_secs(35),
+                log: LOG,
+                counter: 12,
+                waiting: 3,
+            },
+            r#"{"id":7,"reply":"logged-in","message":"v=AA==","user":"Alice","heartbeat-timeout":35,"log":"0123456789abcdef","counter":12,"waiting":3}"#,
+        ),
+        (Reply::LoggedOut, r#"{"id":7,"reply":"logged-out"}"#),
+        (
+            Reply::Accepted { number: Number(42), reach: Reach::Online },
+            r#"{"id":7,"reply":"accepted","number":42,"reach":"online"}"#,
+        ),
+        (
+            Reply::Accepted { number: Number(42), reach: Reach::Queued },
+            r#"{"id":7,"reply":"accepted","number":42,"reach":"queued"}"#,
+        ),
+        (
+            Reply::Accepted { number: Number(42), reach: Reach::Partial },
+            r#"{"id":7,"reply":"accepted","number":42,"reach":"partial"}"#,
+        ),
+        (Reply::Acknowledged, r#"{"id":7,"reply":"acknowledged"}"#),
+        (Reply::Alive, r#"{"id":7,"reply":"alive"}"#),
+        (Reply::Online(vec![]), r#"{"id":7,"reply":"online","users":[]}"#),
+        (Reply::Online(vec![name("Bob"), name("carol")]), r#"{"id":7,"reply":"online","users":["Bob","carol"]}"#),
+        (Reply::Blocked(name("Bob")), r#"{"id":7,"reply":"blocked","user":"Bob"}"#),
+        (Reply::Unblocked(name("Bob")), r#"{"id":7,"reply":"unblocked","user":"Bob"}"#),
+        (Reply::BlockList(vec![name("Bob")]), r#"{"id":7,"reply":"block-list","users":["Bob"]}"#),
+        (page(vec![], false), r#"{"id":7,"reply":"history","messages":[],"more":false}"#),
+        (
+            page(vec![message(1, "server", "alice", "note"), message(2, "bob", "everyone", ODD)], true),
+            "{\"id\":7,\"reply\":\"history\",\"messages\":[\
+             {\"number\":1,\"time\":1772000000000,\"from\":\"server\",\"to\":\"alice\",\"text\":\"note\"},\
+             {\"number\":2,\"time\":1772000000000,\"from\":\"bob\",\"to\":\"everyone\",\
+             \"text\":\"a \\\"b\\\" \\\\ c\\n\\td é\u{2028} 😀\"}],\"more\":true}",
+        ),
+    ];
+    for (reply, _) in &samples {
+        match reply {
+            Reply::Challenge { .. } | Reply::LoggedIn { .. } | Reply::LoggedOut | Reply::Accepted { .. } => {}
+            Reply::Acknowledged | Reply::Alive | Reply::Online(_) | Reply::Blocked(_) | Reply::Unblocked(_) => {}
+            Reply::BlockList(_) | Reply::History(_) => {}
+        }
+    }
+    samples
+}
+
+/// Each refusal, with its code and text.
+pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
+    let bob = || name("bob");
+    let samples = vec![
+        (Refusal::LogInFirst, "log-in-first", "log in first"),
+        (
+            Refusal::AlreadyLoggedIn,
+            "already-logged-in",
+            "this connection is logged in already, or a log-in is under way",
+        ),
+        (Refusal::NoChallenge, "no-challenge", "there is no challenge to answer: begin with 'log-in'"),
+        (Refusal::NoDevice, "no-device", "this needs a log-in that names a device"),
+        (
+            Refusal::NotAuthenticated,
+            "not-authenticated",
+            "wrong name or password, or too many wrong tries: wait a minute after three",
+        ),
+        (Refusal::TokenRefused, "token-refused", "the resume token is not valid any more: log in with the password"),
+        (Refusal::NoSuchUser(bob()), "no-such-user", "there is no user bob"),
+        (Refusal::BlockedBy(bob()), "blocked", "bob has blocked you"),
+        (Refusal::NotBlocked(bob()), "not-blocked", "bob is not blocked"),
+        (Refusal::TooManyBlocked, "too-many-blocked", "your block list is full: unblock somebody first"),
+        (Refusal::CannotBlockYourself, "cannot-block-yourself", "you can't block yourself"),
+        (
+            Refusal::QueueFull(bob()),
+            "queue-full",
+            "too much waits for bob already: try again when they have been online",
+        ),
+        (Refusal::Conflict, "conflict", "this counter was used for another message"),
+        (Refusal::CounterTooOld, "counter-too-old", "this counter is too far behind to be remembered"),
+        (Refusal::NotStored, "not-stored", "the server can't write to its disk: nothing was done, try again later"),
+        (Refusal::HistoryUnavailable, "history-unavailable", "the server can't read its history now: try again later"),
+        (Refusal::ShuttingDown, "shutting-down", "the server stops"),
+    ];
+    for (refusal, ..) in &samples {
+        match refusal {
+            Refusal::LogInFirst | Refusal::AlreadyLoggedIn | Refusal::NoChallenge | Refusal::NoDevice => {}
+            Refusal::NotAuthenticated | Refusal::TokenRefused => {}
+            Refusal::NoSuchUser(_) | Refusal::BlockedBy(_) | Refusal::NotBlocked(_) | Refusal::TooManyBlocked => {}
+            Refusal::CannotBlockYourself | Refusal::QueueFull(_) | Refusal::Conflict | Refusal::CounterTooOld => {}
+            Refusal::NotStored | Refusal::HistoryUnavailable | Refusal::ShuttingDown => {}
+        }
+    }
+    samples
+}
+
+/// Each event, with its line.
+pub fn events() -> Vec<(Event, String)> {
+    let closing = |reason, word: &str, text: &str| {
+        (Event::Closing(reason), format!(r#"{{"event":"closing","reason":"{word}","text":"{text}"}}"#))
+    };
+    let told = |word: &str, from: &str, text: &str| {
+        format!(r#"{{"event":"{word}","number":5,"time":1772000000000,"from":"{from}","text":"{text}"}}"#)
+    };
+    let samples = vec![
+        (
+            Event::Message(message(5, "Bob", "alice", ODD)),
+            told("message", "Bob", "a \\\"b\\\" \\\\ c\\n\\td é\u{2028} 😀"),
+        ),
+        (Event::Message(message(5, "Bob", "everyone", "hi")), told("broadcast", "Bob", "hi")),
+        (Event::Message(message(5, "server", "alice", "hi")), told("note", "server", "hi")),
+        (Event::Online(name("Bob")), r#"{"event":"online","user":"Bob"}"#.to_owned()),
+        (Event::Offline(name("Bob")), r#"{"event":"offline","user":"Bob"}"#.to_owned()),
+        (
+            Event::Delivered { number: Number(5), to: name("Bob") },
+            r#"{"event":"delivered","number":5,"to":"Bob"}"#.to_owned(),
+        ),
+        (Event::Token(ResumeToken([0xa5; 32])), format!(r#"{{"event":"token","token":"{}"}}"#, "a5".repeat(32))),
+        (Event::Missed { count: 2 }, r#"{"event":"missed","count":2}"#.to_owned()),
+        closing(CloseReason::Displaced, "displaced", "this device has logged in again elsewhere"),
+        closing(CloseReason::Shutdown, "shutdown", "the server stops"),
+        closing(CloseReason::HeartbeatMissed, "heartbeat", "the server has heard nothing for too long"),
+        closing(CloseReason::AccountChanged, "account", "the account or its password was changed; log in again"),
+    ];
+    for (event, _) in &samples {
+        match event {
+            Event::Message(_) | Event::Online(_) | Event::Offline(_) | Event::Delivered { .. } => {}
+            Event::Token(_) | Event::Missed { .. } => {}
+            Event::Closing(
+                CloseReason::Displaced
+                | CloseReason::Shutdown
+                | CloseReason::HeartbeatMissed
+                | CloseReason::AccountChanged,
+            ) => {}
+        }
+    }
+    samples
+}
+
+/// Each farewell, with its code and text.
+pub fn farewells() -> Vec<(Farewell, &'static str, &'static str)> {
+    let samples = vec![
+        (Farewell::TooSlow, "too-slow", "nobody logged in in time"),
+        (Farewell::TooMuch, "too-much", "too much was sent before the log-in"),
+        (Farewell::OutOfScope, "out-of-scope", "unencrypted connections are not served to your address"),
+    ];
+    for (farewell, ..) in &samples {
+        match farewell {
+            Farewell::TooSlow | Farewell::TooMuch | Farewell::OutOfScope => {}
+        }
+    }
+    samples
+}

@@ -1,0 +1,337 @@
+//! The store's part: batches that wait are committed together, some fail, some take long, and a kill loses the tail.
+//! What is kept is a plain fold of the committed changes, to which the real store is held as well.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use chatd::hub::change::{Change, DeviceRow, PastSend, Snapshot, TriesRow};
+use chatd::hub::id::{DeviceId, Number, Source, UserId};
+use chatd::hub::message::Message;
+use chatd::hub::name::UserName;
+use chatd::hub::time::WallTime;
+use chatd::store::Batch;
+
+use crate::dice::Dice;
+use crate::link::{MS, Time};
+
+const SENDS_PER_DEVICE_MAX: usize = 256;
+const BROADCASTS_WAITING_MAX: usize = 1000;
+const SOURCES_PER_USER_MAX: usize = 32;
+
+/// The state that the committed changes come to.
+#[derive(Clone, Default)]
+pub struct Fold {
+    secret: Option<[u8; 32]>,
+    users: BTreeMap<UserId, UserName>,
+    pub messages: BTreeMap<Number, Arc<Message>>,
+    expired: BTreeSet<Number>,
+    pub blocks: BTreeSet<(UserId, UserId)>,
+    devices: BTreeMap<(UserId, DeviceId), (DeviceRow, Number)>,
+    tries: BTreeMap<(String, Option<Vec<u8>>), TriesRow>,
+    sources: BTreeMap<(UserId, Vec<u8>), (Source, WallTime)>,
+    online: BTreeSet<UserId>,
+    last: Number,
+}
+
+impl Fold {
+    /// A log whose secret is known beforehand, so that salts, and what is derived from them, are the same in many runs.
+    pub fn with_secret(secret: [u8; 32]) -> Fold {
+        Fold { secret: Some(secret), ..Fold::default() }
+    }
+
+    pub fn secret(&self) -> Option<[u8; 32]> {
+        self.secret
+    }
+
+    pub fn name(&self, user: UserId) -> Option<&UserName> {
+        self.users.get(&user)
+    }
+
+    /// Whether the store would take these: a change that names a user nobody has fails its commit.
+    fn accepts(&self, changes: &[Change]) -> bool {
+        let mut new = BTreeSet::new();
+        changes.iter().all(|change| {
+            let users = match change {
+                Change::User { id, .. } => {
+                    new.insert(*id);
+                    vec![]
+                }
+                Change::Message(message) => message.sender().into_iter().chain(message.recipient()).collect(),
+                Change::Block { user, other } => vec![*user, *other],
+                Change::Device(row) => vec![row.user],
+                Change::SourceKnown { user, .. } | Change::Arrived { user, .. } => vec![*user],
+                _ => vec![],
+            };
+            users.iter().all(|user| self.users.contains_key(user) || new.contains(user))
+        })
+    }
+
+    fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Secret(secret) => self.secret = Some(*secret),
+            Change::User { id, name } => {
+                self.users.insert(*id, name.clone());
+            }
+            Change::Message(message) => {
+                self.last = self.last.max(message.number);
+                let before = self.messages.insert(message.number, Arc::clone(message));
+                assert!(before.is_none(), "the number {:?} was used before", message.number);
+            }
+            Change::Expired { number } => {
+                self.expired.insert(*number);
+            }
+            Change::Block { user, other } => {
+                self.blocks.insert((*user, *other));
+            }
+            Change::Unblock { user, other } => {
+                self.blocks.remove(&(*user, *other));
+            }
+            Change::Device(row) => {
+                let last = self.messages.keys().next_back().copied().unwrap_or_default();
+                let since = self.devices.get(&(row.user, row.device)).map_or(last, |(_, since)| *since);
+                self.devices.insert((row.user, row.device), (DeviceRow::clone(row), since));
+            }
+            Change::DeviceForgotten { user, device } => {
+                self.devices.remove(&(*user, *device));
+            }
+            Change::Tries(row) => {
+                let key = (row.name.clone(), row.source.map(bytes_of));
+                match row.failures == 0 && row.locked_until.is_none() {
+                    true => self.tries.remove(&key),
+                    false => self.tries.insert(key, row.clone()),
+                };
+            }
+            Change::SourceKnown { user, source, time } => {
+                self.sources.insert((*user, bytes_of(*source)), (*source, *time));
+                assert!(self.sources.len() <= SOURCES_PER_USER_MAX, "the simulation has fewer sources");
+            }
+            Change::Arrived { user, .. } => {
+                self.online.insert(*user);
+            }
+            Change::Left { user, .. } => {
+                self.online.remove(user);
+            }
+            // Nothing is as old as that here.
+            Change::Forget { .. } => {}
+        }
+    }
+
+    /// For planted bugs.
+    pub fn forget_tries(&mut self) {
+        self.tries.clear();
+    }
+
+    /// For planted bugs.
+    pub fn advance_cursors(&mut self) {
+        let last = self.last;
+        self.devices.values_mut().for_each(|(row, _)| row.cursor = last);
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        let lowest = |user: UserId| {
+            self.devices
+                .range((user, DeviceId::from_bytes([0; 16]))..)
+                .map_while(|(key, (row, _))| (key.0 == user).then_some(row.cursor))
+                .min()
+        };
+        let lowest_of_all = self.devices.values().map(|(row, _)| row.cursor).min();
+        let waits = |message: &Arc<Message>| match message.recipient() {
+            Some(user) => {
+                !self.expired.contains(&message.number) && lowest(user).is_none_or(|cursor| message.number > cursor)
+            }
+            None => false,
+        };
+        let mut waiting: Vec<Arc<Message>> = self.messages.values().filter(|message| waits(message)).cloned().collect();
+        let broadcasts = self.messages.values().rev().filter(|message| message.recipient().is_none());
+        let broadcasts = broadcasts.filter(|message| lowest_of_all.is_some_and(|cursor| message.number > cursor));
+        waiting.extend(broadcasts.take(BROADCASTS_WAITING_MAX).cloned());
+        waiting.sort_by_key(|message| message.number);
+        let mut sends = Vec::new();
+        for (row, since) in self.devices.values() {
+            let mut of_device: Vec<PastSend> = self
+                .messages
+                .range(since.next()..)
+                .filter_map(|(_, message)| {
+                    let origin = message.origin.filter(|origin| origin.device == row.device)?;
+                    (message.sender() == Some(row.user)).then(|| PastSend {
+                        user: row.user,
+                        origin,
+                        number: message.number,
+                        to: message.to.clone(),
+                        text: message.text.clone(),
+                    })
+                })
+                .collect();
+            of_device.sort_by_key(|send| send.origin.counter);
+            sends.extend(of_device.split_off(of_device.len().saturating_sub(SENDS_PER_DEVICE_MAX)));
+        }
+        let mut tries: Vec<TriesRow> = self.tries.values().cloned().collect();
+        tries.sort_by_key(|row| (row.name.clone(), row.source.map(bytes_of).unwrap_or_default()));
+        Snapshot {
+            secret: self.secret,
+            users: self.users.iter().map(|(&id, name)| (id, name.clone())).collect(),
+            blocks: self.blocks.iter().copied().collect(),
+            devices: self.devices.values().map(|(row, _)| row.clone()).collect(),
+            tries,
+            sources: self.sources.iter().map(|(key, &(source, time))| (key.0, source, time)).collect(),
+            waiting,
+            sends,
+            online: self.online.iter().copied().collect(),
+            last: self.last,
+        }
+    }
+}
+
+fn bytes_of(source: Source) -> Vec<u8> {
+    match source.address() {
+        std::net::IpAddr::V4(v4) => v4.octets().to_vec(),
+        std::net::IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+enum Order {
+    Batch(Batch),
+    Resume,
+}
+
+/// What the disk tells the server.
+#[derive(Clone, Debug)]
+pub enum Told {
+    Persisted { through: u64 },
+    Failed { first: u64 },
+}
+
+/// The writer and what it has written.
+pub struct Disk {
+    pub fold: Fold,
+    /// Every batch that was committed, in order.
+    pub committed: Vec<Arc<[Change]>>,
+    orders: VecDeque<Order>,
+    failed: bool,
+    group: Option<(Time, Vec<Batch>)>,
+    pub told: VecDeque<Told>,
+    pub latency: Time,
+    /// Nothing is committed before then.
+    pub stalled_until: Time,
+    /// Every commit fails until then.
+    pub failing_until: Time,
+    pub failures: u32,
+}
+
+impl Disk {
+    pub fn new(fold: Fold, latency: Time) -> Disk {
+        Disk {
+            fold,
+            committed: Vec::new(),
+            orders: VecDeque::new(),
+            failed: false,
+            group: None,
+            told: VecDeque::new(),
+            latency,
+            stalled_until: 0,
+            failing_until: 0,
+            failures: 0,
+        }
+    }
+
+    pub fn submit(&mut self, dice: &mut Dice, now: Time, batch: Batch) {
+        self.orders.push_back(Order::Batch(batch));
+        self.begin(dice, now);
+    }
+
+    pub fn resume(&mut self, dice: &mut Dice, now: Time) {
+        self.orders.push_back(Order::Resume);
+        self.begin(dice, now);
+    }
+
+    /// When the group that is being written is done.
+    pub fn busy_until(&self) -> Option<Time> {
+        self.group.as_ref().map(|(at, _)| (*at).max(self.stalled_until))
+    }
+
+    fn begin(&mut self, dice: &mut Dice, now: Time) {
+        while self.group.is_none() {
+            match self.orders.pop_front() {
+                None => return,
+                Some(Order::Resume) => self.failed = false,
+                Some(Order::Batch(_)) if self.failed => {}
+                Some(Order::Batch(batch)) => {
+                    let mut group = vec![batch];
+                    while let Some(Order::Batch(_)) = self.orders.front() {
+                        let Some(Order::Batch(batch)) = self.orders.pop_front() else { break };
+                        group.push(batch);
+                    }
+                    self.group = Some((now + dice.range(self.latency / 4, self.latency + 1) + 20, group));
+                }
+            }
+        }
+    }
+
+    /// The group is done, one way or the other.
+    pub fn finish(&mut self, dice: &mut Dice, now: Time, commit_failed: bool) {
+        let Some((_, group)) = self.group.take() else { return };
+        let (first, through) = (group[0].number, group[group.len() - 1].number);
+        if now < self.failing_until || !self.commit(&group) {
+            if commit_failed {
+                self.commit(&group);
+            }
+            self.failures += 1;
+            self.failed = true;
+            self.told.push_back(Told::Failed { first });
+        } else {
+            self.told.push_back(Told::Persisted { through });
+        }
+        self.begin(dice, now + MS / 10);
+    }
+
+    fn commit(&mut self, group: &[Batch]) -> bool {
+        let changes: Vec<Change> = group.iter().flat_map(|batch| batch.changes.iter().cloned()).collect();
+        if !self.fold.accepts(&changes) {
+            return false;
+        }
+        changes.iter().for_each(|change| self.fold.apply(change));
+        self.committed.extend(group.iter().map(|batch| Arc::clone(&batch.changes)));
+        true
+    }
+
+    /// The process is gone. What was being written is there as a whole or not at all.
+    /// Comes back: up to which batch everything is there, beside those that failed.
+    pub fn killed(&mut self, dice: &mut Dice, now: Time) -> Option<u64> {
+        let mut through = self.last_persisted();
+        if let Some((_, group)) = self.group.take()
+            && now >= self.failing_until
+            && dice.one_in(2)
+            && self.commit(&group)
+        {
+            through = group.last().map(|batch| batch.number);
+        }
+        self.orders.clear();
+        self.told.clear();
+        self.failed = false;
+        through
+    }
+
+    /// What the server has not been told yet.
+    fn last_persisted(&self) -> Option<u64> {
+        self.told.iter().rev().find_map(|told| match told {
+            Told::Persisted { through } => Some(*through),
+            Told::Failed { .. } => None,
+        })
+    }
+
+    /// An orderly end: what was submitted is written.
+    pub fn closed(&mut self, dice: &mut Dice, now: Time) -> Option<u64> {
+        while self.group.is_some() {
+            self.finish(dice, now, false);
+        }
+        let through = self.last_persisted();
+        self.orders.clear();
+        self.told.clear();
+        self.failed = false;
+        through
+    }
+
+    pub fn has(&self, number: Number, text: &str) -> bool {
+        self.fold.messages.get(&number).is_some_and(|message| message.text.as_str() == text)
+    }
+}

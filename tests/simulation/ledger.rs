@@ -1,0 +1,494 @@
+//! What was sent, answered and shown, as the people saw it, and the laws that it must keep.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chatd::hub::effect::LogInFailure;
+use chatd::hub::id::{DeviceId, Number, Source};
+use chatd::hub::message::Message;
+use chatd::hub::name::UserName;
+use chatd::wire::native::client::{Heard, Party, Problem};
+
+use crate::disk::Disk;
+use crate::link::{LinkId, MS, Time};
+
+/// Who sends or is shown something: a run of a client, or a device through all its runs.
+pub type Uid = usize;
+
+/// A message from its sender's view.
+#[derive(Debug)]
+pub struct Sent {
+    pub text: String,
+    pub from: UserName,
+    pub sender: Uid,
+    /// The sender's own order.
+    pub order: u64,
+    pub to: Option<UserName>,
+    pub asked: Time,
+    pub answer: Option<Result<Number, String>>,
+    /// Each time that the hub took it, whether it was stored or not. Of two under one number the first was lost.
+    accepted: Vec<(Number, BTreeSet<(UserName, DeviceId)>)>,
+    shown: BTreeMap<Uid, Number>,
+}
+
+/// A device of somebody's.
+#[derive(Debug)]
+pub struct Device {
+    pub user: UserName,
+    pub id: DeviceId,
+    /// When its first log-in was confirmed.
+    pub known_since: Option<Time>,
+    /// When the connection was made on which it is logged in.
+    pub session_since: Time,
+    /// When each of its log-ins began.
+    log_ins: Vec<Time>,
+    orders: BTreeMap<Uid, u64>,
+    last_shown: Number,
+}
+
+/// Somebody asked to block or to unblock somebody.
+#[derive(Debug)]
+struct BlockAsked {
+    block: bool,
+    by: Uid,
+    asked: Time,
+    /// When the answer came, and whether it was yes.
+    answered: Option<(Time, bool)>,
+}
+
+/// Where a name stands from one source, in a reference of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Tries {
+    failures: u32,
+    until: Option<Time>,
+}
+
+type TriesKey = (String, String);
+
+pub struct Ledger {
+    pub sent: Vec<Sent>,
+    by_text: HashMap<String, usize>,
+    pub devices: BTreeMap<Uid, Device>,
+    blocks: BTreeMap<(UserName, UserName), Vec<BlockAsked>>,
+    /// Which links bring a wrong password.
+    pub wrong: BTreeSet<LinkId>,
+    tries_max: u32,
+    lockout: Time,
+    tries: BTreeMap<TriesKey, Tries>,
+    tries_kept: BTreeMap<TriesKey, Tries>,
+    tries_in_flight: Vec<(u64, TriesKey, Tries)>,
+    failures_of: BTreeMap<String, u32>,
+    restarted: bool,
+    /// Messages may expire at a restart.
+    pub expiry: Option<Time>,
+    pub commits_failed: bool,
+    pub shut_down: bool,
+    pub shown_count: u64,
+    pub refused: BTreeMap<String, u32>,
+    verdict: Option<String>,
+}
+
+impl Ledger {
+    pub fn new(tries_max: u32, lockout: Time) -> Ledger {
+        Ledger {
+            sent: Vec::new(),
+            by_text: HashMap::new(),
+            devices: BTreeMap::new(),
+            blocks: BTreeMap::new(),
+            wrong: BTreeSet::new(),
+            tries_max,
+            lockout,
+            tries: BTreeMap::new(),
+            tries_kept: BTreeMap::new(),
+            tries_in_flight: Vec::new(),
+            failures_of: BTreeMap::new(),
+            restarted: false,
+            expiry: None,
+            commits_failed: false,
+            shut_down: false,
+            shown_count: 0,
+            refused: BTreeMap::new(),
+            verdict: None,
+        }
+    }
+
+    /// A law was broken; the first one counts.
+    pub fn broken(&mut self, law: &str) {
+        self.verdict.get_or_insert_with(|| law.to_owned());
+    }
+
+    pub fn verdict(&self) -> Option<&String> {
+        self.verdict.as_ref()
+    }
+
+    pub fn add_device(&mut self, uid: Uid, user: UserName, id: DeviceId) {
+        let device = Device {
+            user,
+            id,
+            known_since: None,
+            session_since: 0,
+            log_ins: Vec::new(),
+            orders: BTreeMap::new(),
+            last_shown: Number(0),
+        };
+        self.devices.insert(uid, device);
+    }
+
+    pub fn logged_in(&mut self, now: Time, uid: Uid, since: Time) {
+        if let Some(device) = self.devices.get_mut(&uid) {
+            device.known_since.get_or_insert(now);
+            device.session_since = since;
+            device.log_ins.push(since);
+        }
+    }
+
+    /// Somebody sends something. Comes back: its name here.
+    pub fn asked(&mut self, now: Time, sender: Uid, from: &UserName, to: Option<&UserName>, text: String) -> usize {
+        let name = self.sent.len();
+        self.by_text.insert(text.clone(), name);
+        self.sent.push(Sent {
+            text,
+            from: from.clone(),
+            sender,
+            order: name as u64,
+            to: to.cloned(),
+            asked: now,
+            answer: None,
+            accepted: Vec::new(),
+            shown: BTreeMap::new(),
+        });
+        name
+    }
+
+    pub fn answered(&mut self, name: usize, answer: Result<Number, Problem>, disk: &Disk) {
+        let sent = &mut self.sent[name];
+        match &answer {
+            Ok(number) if !disk.has(*number, &sent.text) => {
+                let law = format!("1: {:?} was acknowledged as {number:?} and is not on the disk", sent.text);
+                return self.broken(&law);
+            }
+            Ok(_) => {}
+            Err(problem) => {
+                *self.refused.entry(problem.code.clone()).or_default() += 1;
+                let may = match &*problem.code {
+                    "not-stored" => self.commits_failed,
+                    "blocked" => sent.to.as_ref().is_some_and(|to| {
+                        let asked = self.blocks.get(&(to.clone(), sent.from.clone()));
+                        asked.is_some_and(|list| list.iter().any(|asked| asked.block))
+                    }),
+                    "queue-full" => true,
+                    "shutting-down" => self.shut_down,
+                    // What was refused is not remembered over a restart, nor what was lost, and later ones were taken since.
+                    "counter-too-old" => self.restarted || self.commits_failed,
+                    _ => false,
+                };
+                if !may {
+                    let law = format!("an honest send was answered with: {} {}", problem.code, problem.text);
+                    return self.broken(&law);
+                }
+            }
+        }
+        let sent = &mut self.sent[name];
+        let answer = answer.map_err(|problem| problem.code);
+        if let (Err(code), false) = (&answer, sent.shown.is_empty()) {
+            let law = format!("3: {:?} was shown and then answered with {code}", sent.text);
+            return self.broken(&law);
+        }
+        sent.answer = Some(answer);
+    }
+
+    /// The hub took a message.
+    pub fn accepted<'a>(&mut self, message: &Message, here: impl Iterator<Item = &'a (UserName, Option<DeviceId>)>) {
+        let Some(&name) = self.by_text.get(message.text.as_str()) else {
+            if message.sender().is_some() {
+                self.broken(&format!("3: the hub accepted what nobody sent: {:?}", message.text));
+            }
+            return;
+        };
+        let here = here.filter_map(|(user, device)| Some((user.clone(), (*device)?))).collect();
+        self.sent[name].accepted.push((message.number, here));
+    }
+
+    /// A device, or a session without one, is shown a message.
+    pub fn shown(&mut self, now: Time, uid: Uid, heard: &Heard, disk: &Disk) {
+        if let Err(law) = self.check_shown(now, uid, heard, disk) {
+            self.broken(&law);
+        }
+    }
+
+    fn check_shown(&mut self, now: Time, uid: Uid, heard: &Heard, disk: &Disk) -> Result<(), String> {
+        let _ = now;
+        self.shown_count += 1;
+        let Heard { number, from, to, text, .. } = heard;
+        let Some(device) = self.devices.get_mut(&uid) else {
+            return Err(format!("6: {text:?} was told to a session without a device"));
+        };
+        if *number <= device.last_shown {
+            return Err(format!("2: {number:?} was shown after {:?}", device.last_shown));
+        }
+        device.last_shown = *number;
+        if !disk.has(*number, text) {
+            return Err(format!("1: {text:?} was shown as {number:?} and is not on the disk"));
+        }
+        if *from == Party::Server {
+            return Ok(());
+        }
+        let Some(&name) = self.by_text.get(text) else {
+            return Err(format!("3: nobody sent {text:?}"));
+        };
+        let sent = &mut self.sent[name];
+        if *from != Party::User(sent.from.clone()) {
+            return Err(format!("3: {text:?} was shown as from {from:?}"));
+        }
+        if let Some(Err(code)) = &sent.answer {
+            return Err(format!("3: {text:?} was answered with {code} and shown all the same"));
+        }
+        if let Some(before) = sent.shown.insert(uid, *number) {
+            return Err(format!("2: {text:?} was shown as {before:?} and as {number:?}"));
+        }
+        match (&sent.to, to) {
+            (Some(recipient), Party::You) if *recipient == device.user => {}
+            (None, Party::Everyone) if device.user != sent.from => {
+                let accepted = sent.accepted.iter().rfind(|(accepted, _)| accepted == number);
+                let was_here = accepted.is_some_and(|(_, here)| here.contains(&(device.user.clone(), device.id)));
+                // Absences beyond the eighth are forgotten, and what was said in them may come after all.
+                let since = device.log_ins.iter().filter(|&&at| at > sent.asked).count();
+                if !was_here && since < 8 {
+                    return Err(format!("6: {:?} was not there for {text:?}", device.user));
+                }
+            }
+            _ => return Err(format!("6: {text:?} for {:?} was shown to {:?}", sent.to, device.user)),
+        }
+        let order = device.orders.entry(sent.sender).or_insert(0);
+        if sent.order < *order {
+            return Err(format!("4: {text:?} was shown after a later one of the same sender"));
+        }
+        *order = sent.order;
+        let asked = self.blocks.get(&(device.user.clone(), sent.from.clone()));
+        if let Some((since, by)) = asked.and_then(|asked| holds(asked))
+            && (sent.asked >= since || device.session_since >= since || by == uid)
+        {
+            return Err(format!("5: {text:?} was shown to {:?}, who had blocked the sender", device.user));
+        }
+        Ok(())
+    }
+
+    pub fn block_asked(&mut self, now: Time, by: Uid, user: &UserName, other: &UserName, block: bool) -> usize {
+        let list = self.blocks.entry((user.clone(), other.clone())).or_default();
+        list.push(BlockAsked { block, by, asked: now, answered: None });
+        list.len() - 1
+    }
+
+    pub fn block_answered(
+        &mut self,
+        now: Time,
+        user: &UserName,
+        other: &UserName,
+        index: usize,
+        yes: bool,
+        disk: &Disk,
+    ) {
+        let Some(list) = self.blocks.get_mut(&(user.clone(), other.clone())) else { return };
+        list[index].answered = Some((now, yes));
+        let (block, asked) = (list[index].block, list[index].asked);
+        // Only if nobody meant to change it meanwhile.
+        let alone = list.iter().enumerate().all(|(place, one)| {
+            place == index
+                || (one.asked < asked && one.answered.is_some_and(|(at, _)| at < asked))
+                || one.block == block
+        });
+        let stored = disk
+            .fold
+            .blocks
+            .iter()
+            .any(|(by, whom)| disk.fold.name(*by) == Some(user) && disk.fold.name(*whom) == Some(other));
+        if yes && alone && stored != block {
+            self.broken(&format!(
+                "5: {user:?} was told that {other:?} is blocked: {block}, and the disk says {stored}"
+            ));
+        }
+    }
+
+    pub fn delivered(&mut self, number: Number, to: &UserName) {
+        let shown = self
+            .sent
+            .iter()
+            .any(|sent| sent.to.as_ref() == Some(to) && sent.shown.values().any(|shown| *shown == number));
+        if !shown {
+            self.broken(&format!("1: {number:?} was reported as delivered to {to:?}, who was not shown it"));
+        }
+    }
+
+    fn tries_key(user: &UserName, source: Source) -> TriesKey {
+        (user.folded(), source.address().to_string())
+    }
+
+    /// `None`: too near to the edge to be said.
+    fn locked(&self, now: Time, user: &UserName, source: Source) -> Option<bool> {
+        if self.failures_of.get(&user.folded()).is_some_and(|&failures| failures >= 29) {
+            return None;
+        }
+        let until = self.tries.get(&Ledger::tries_key(user, source)).and_then(|tries| tries.until);
+        match until {
+            // The wall clock, by which a lock survives a restart, counts milliseconds.
+            Some(until) if self.restarted && now.abs_diff(until) <= 2 * MS => None,
+            Some(until) => Some(now < until),
+            None => Some(false),
+        }
+    }
+
+    fn note_tries(&mut self, key: TriesKey, tries: Tries, batch: u64) {
+        self.tries.insert(key.clone(), tries);
+        self.tries_in_flight.push((batch, key, tries));
+    }
+
+    pub fn authenticated(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        user: &UserName,
+        source: Source,
+        password: bool,
+        batch: u64,
+    ) {
+        if !password {
+            return;
+        }
+        if self.locked(now, user, source) == Some(true) {
+            self.broken("7: somebody was let in while locked out");
+        }
+        if self.wrong.contains(&link) {
+            self.broken("14: a wrong password was right");
+        }
+        self.note_tries(Ledger::tries_key(user, source), Tries::default(), batch);
+    }
+
+    pub fn log_in_failed(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        user: &UserName,
+        source: Source,
+        why: LogInFailure,
+        batch: u64,
+    ) {
+        if why == LogInFailure::StaleToken {
+            return;
+        }
+        let checked = why != LogInFailure::LockedOut;
+        if self.locked(now, user, source) == Some(checked) {
+            let key = Ledger::tries_key(user, source);
+            self.broken(&format!("7: a try was checked: {checked}, at {now}: {key:?} {:?}", self.tries.get(&key)));
+        }
+        if checked && !self.wrong.contains(&link) {
+            self.broken(&format!("7: a right password was answered with {why:?}"));
+        }
+        if checked {
+            *self.failures_of.entry(user.folded()).or_default() += 1;
+            let key = Ledger::tries_key(user, source);
+            let mut tries = self.tries.get(&key).copied().unwrap_or_default();
+            if tries.until.is_some_and(|until| until <= now) {
+                tries = Tries::default();
+            }
+            tries.failures += 1;
+            if tries.failures >= self.tries_max {
+                tries.until = Some(now + self.lockout);
+            }
+            self.note_tries(key, tries, batch);
+        }
+    }
+
+    pub fn persisted(&mut self, through: u64) {
+        let kept = self.tries_in_flight.iter().filter(|(batch, ..)| *batch <= through);
+        kept.for_each(|(_, key, tries)| {
+            self.tries_kept.insert(key.clone(), *tries);
+        });
+        self.tries_in_flight.retain(|(batch, ..)| *batch > through);
+    }
+
+    pub fn lost(&mut self, first: u64) {
+        self.commits_failed = true;
+        self.tries_in_flight.retain(|(batch, ..)| *batch < first);
+    }
+
+    /// The server has ended, and what was committed is all there is.
+    pub fn restarted(&mut self, through: Option<u64>) {
+        self.persisted(through.unwrap_or(0));
+        self.tries_in_flight.clear();
+        self.tries = self.tries_kept.clone();
+        self.restarted = true;
+    }
+
+    /// Whether `other` may have been blocked by `user` at some time after `since`.
+    fn may_be_blocked(&self, user: &UserName, other: &UserName, since: Time) -> bool {
+        let Some(list) = self.blocks.get(&(user.clone(), other.clone())) else { return false };
+        list.iter().any(|one| match (one.block, one.answered) {
+            (false, _) | (true, Some((_, false))) => false,
+            (true, None) => true,
+            (true, Some((done, true))) => {
+                // An unblock that was asked for before may have been done before.
+                let ends = list.iter().filter(|later| !later.block && later.asked >= done);
+                ends.filter_map(|later| later.answered).all(|(at, yes)| !yes || at > since)
+            }
+        })
+    }
+
+    /// Everything has settled: what was promised must have come about.
+    pub fn check_arrivals(&mut self) {
+        let mut laws = Vec::new();
+        for sent in &self.sent {
+            let Some(Ok(number)) = &sent.answer else { continue };
+            if self.expiry.is_some() {
+                continue;
+            }
+            let blocked = |user: &UserName| self.may_be_blocked(user, &sent.from, sent.asked);
+            match &sent.to {
+                Some(to) => {
+                    if blocked(to) {
+                        continue;
+                    }
+                    let theirs: Vec<(&Uid, &Device)> =
+                        self.devices.iter().filter(|(_, device)| device.user == *to).collect();
+                    let mut owed =
+                        theirs.iter().filter(|(_, device)| device.known_since.is_some_and(|since| since < sent.asked));
+                    if let Some((uid, _)) = owed.clone().find(|(uid, _)| !sent.shown.contains_key(uid)) {
+                        laws.push(format!("1: {number:?} {:?} was not shown on device {uid} of {to:?}", sent.text));
+                    }
+                    let nobody = owed.next().is_none() && !theirs.is_empty() && sent.shown.is_empty();
+                    if nobody && theirs.iter().any(|(_, device)| device.known_since.is_some()) {
+                        laws.push(format!("1: {number:?} {:?} was not shown on any device of {to:?}", sent.text));
+                    }
+                }
+                None => {
+                    let Some((_, here)) = sent.accepted.iter().rfind(|(accepted, _)| accepted == number) else {
+                        laws.push(format!("3: {number:?} was answered and never accepted"));
+                        continue;
+                    };
+                    for (uid, device) in &self.devices {
+                        let owed = here.contains(&(device.user.clone(), device.id)) && device.user != sent.from;
+                        if owed && !blocked(&device.user) && !sent.shown.contains_key(uid) {
+                            let user = &device.user;
+                            laws.push(format!(
+                                "1: {number:?} {:?} was not shown on device {uid} of {user:?}",
+                                sent.text
+                            ));
+                        }
+                    }
+                }
+            }
+        }
+        if let Some(law) = laws.first() {
+            let law = format!("{law} ({} such)", laws.len());
+            self.broken(&law);
+        }
+    }
+}
+
+/// Since when a block holds for certain, and who asked for it.
+fn holds(asked: &[BlockAsked]) -> Option<(Time, Uid)> {
+    let place = asked.iter().rposition(|one| one.block && one.answered.is_some_and(|(_, yes)| yes))?;
+    let block = &asked[place];
+    let doubtful = asked
+        .iter()
+        .any(|one| !one.block && (one.asked >= block.asked || one.answered.is_none_or(|(at, _)| at >= block.asked)));
+    (!doubtful).then_some((block.answered?.0, block.by))
+}

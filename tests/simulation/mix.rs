@@ -1,0 +1,104 @@
+//! What a seed draws: who is there, how they behave, and which faults there are.
+
+use crate::dice::Dice;
+use crate::link::{MS, SECOND, Time, Weather};
+
+#[derive(Clone, Debug)]
+pub struct Mix {
+    pub users: u64,
+    pub devices_max: u64,
+    pub duration: Time,
+    /// Between two things that a device does, about.
+    pub pause: Time,
+    pub delay_max: Time,
+    pub disk_latency: Time,
+    pub worker_delay: Time,
+    pub heartbeat_timeout: Time,
+    pub lockout: Time,
+    pub tries: u32,
+    pub fresh_secret: bool,
+    /// Messages expire after this.
+    pub expiry: Option<Time>,
+    pub check_always: bool,
+    /// Somebody sends very much to somebody.
+    pub flood: bool,
+    /// In percent, of the chances for it.
+    pub acks_dropped: u64,
+    pub blocks: bool,
+    pub one_shots: bool,
+    pub wrong_passwords: bool,
+    pub strangers: bool,
+    pub zombies: bool,
+    pub silence: bool,
+    pub non_readers: bool,
+    pub bytewise: bool,
+    pub resets: bool,
+    pub kills: u64,
+    pub stops: u64,
+    pub clock_stalls: u64,
+    pub disk_stalls: u64,
+    pub disk_failures: u64,
+}
+
+impl Mix {
+    pub fn draw(dice: &mut Dice) -> Mix {
+        let delay_max = *dice.pick(&[MS, 20 * MS, 200 * MS, SECOND, 5 * SECOND]);
+        let calm = dice.one_in(10);
+        let mut some = |percent: u64| !calm && dice.percent(percent);
+        let (blocks, one_shots, wrong_passwords) = (some(50), some(60), some(40));
+        let (strangers, zombies, silence, non_readers) = (some(30), some(50), some(30), some(25));
+        let (bytewise, resets) = (some(20), some(50));
+        let (flood, kills, stops) = (some(14), some(55), some(20));
+        let (clock_stalls, disk_stalls, disk_failures) = (some(30), some(40), some(45));
+        let mut count = |there: bool| if there { dice.range(1, 4) } else { 0 };
+        let (kills, stops) = (count(kills), count(stops));
+        let (clock_stalls, disk_stalls, disk_failures) =
+            (count(clock_stalls), count(disk_stalls), count(disk_failures));
+        Mix {
+            users: dice.range(3, 7),
+            devices_max: dice.range(1, 4),
+            duration: dice.range(15, 60) * SECOND,
+            pause: dice.range(100, 2000) * MS,
+            delay_max,
+            disk_latency: *dice.pick(&[200, 2 * MS, 20 * MS, 200 * MS]),
+            worker_delay: *dice.pick(&[MS, 50 * MS, 3 * SECOND]),
+            heartbeat_timeout: *dice.pick(&[12 * SECOND, 20 * SECOND, 35 * SECOND]),
+            lockout: *dice.pick(&[10 * SECOND, 30 * SECOND, 60 * SECOND]),
+            tries: *dice.pick(&[1, 3, 3, 3]),
+            fresh_secret: dice.one_in(16),
+            expiry: dice.one_in(12).then_some(20 * SECOND),
+            check_always: dice.one_in(3),
+            flood,
+            acks_dropped: *dice.pick(&[0, 0, 50, 100]),
+            blocks,
+            one_shots,
+            wrong_passwords,
+            strangers,
+            zombies,
+            silence,
+            non_readers,
+            bytewise,
+            resets,
+            kills,
+            stops,
+            clock_stalls,
+            disk_stalls,
+            disk_failures,
+        }
+    }
+
+    pub fn weather(&self, dice: &mut Dice) -> Weather {
+        let piece_max = match (self.bytewise && dice.one_in(6), dice.range(0, 3)) {
+            (true, _) => 1,
+            (false, 0) => 40,
+            (false, 1) => 1000,
+            (false, _) => 100_000,
+        };
+        Weather {
+            delay_max: self.delay_max,
+            piece_max,
+            buffer: *dice.pick(&[4 * 1024, 64 * 1024, 256 * 1024]),
+            reset_after: (self.resets && dice.one_in(3)).then(|| dice.range(1, 6000)),
+        }
+    }
+}
