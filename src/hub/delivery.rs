@@ -337,7 +337,7 @@ impl Hub {
 
     fn accept_broadcast(&mut self, now: Now, draft: Draft, out: &mut Outbox) -> Reply {
         let from = draft.from;
-        let reach = self.accept(from, self.presence.online().filter(|&user| user != from));
+        let reach = self.accept(from, self.presence.users_here().filter(|&user| user != from));
         let message = self.log(now, draft, Recipient::Everyone, out);
         self.delivery.keep_broadcast(Arc::clone(&message));
         self.send_broadcast(&message, from, out);

@@ -20,6 +20,7 @@ pub mod name;
 pub mod presence;
 pub mod scram;
 pub mod sends;
+pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod text;

@@ -3,7 +3,7 @@
 //! A user is online while a device of theirs is logged in. A session without a device (a one-shot command) makes nobody
 //! online, takes nothing from the queue and displaces nobody.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use super::id::{ConnectionId, DeviceId, Number, RequestId, Source, UserId};
 use super::input::{DeviceClaim, Precondition};
 use super::name::UserName;
 use super::scram::StoredKeys;
+use super::table::Table;
 use super::time::{Instant, Now};
 use super::{Answered, Hub};
 
@@ -101,7 +102,7 @@ impl Flow {
 /// All connections.
 #[derive(Debug, Default)]
 pub struct Presence {
-    connections: BTreeMap<ConnectionId, Connection>,
+    connections: Table<Connection>,
     /// The sessions with a device, by user: who is here is online. One set, since most users have one session.
     online: BTreeSet<(UserId, ConnectionId)>,
     /// A heartbeat may have been missed then. At most one entry a session; it is looked at anew when it comes up.
@@ -119,6 +120,11 @@ impl Presence {
         self.online.iter().map(|&(user, _)| user).filter(move |&user| last.replace(user) != Some(user))
     }
 
+    /// The same in no particular order, each user as often as they have devices here; what is cheapest.
+    pub(super) fn users_here(&self) -> impl Iterator<Item = UserId> + '_ {
+        self.sessions().filter(|(_, session)| session.device.is_some()).map(|(_, session)| session.user)
+    }
+
     /// The user's sessions with a device.
     pub fn devices_of(&self, user: UserId) -> impl Iterator<Item = ConnectionId> + '_ {
         const FIRST: ConnectionId = ConnectionId { slot: 0, generation: 0 };
@@ -132,35 +138,35 @@ impl Presence {
     }
 
     pub fn session(&self, connection: ConnectionId) -> Option<&Session> {
-        match &self.connections.get(&connection)?.state {
+        match &self.connections.get(connection)?.state {
             State::LoggedIn(session) => Some(session),
             _ => None,
         }
     }
 
     pub(super) fn session_mut(&mut self, connection: ConnectionId) -> Option<&mut Session> {
-        match &mut self.connections.get_mut(&connection)?.state {
+        match &mut self.connections.get_mut(connection)?.state {
             State::LoggedIn(session) => Some(session),
             _ => None,
         }
     }
 
     pub(super) fn sessions(&self) -> impl Iterator<Item = (ConnectionId, &Session)> {
-        self.connections.iter().filter_map(|(&connection, found)| match &found.state {
+        self.connections.iter().filter_map(|(connection, found)| match &found.state {
             State::LoggedIn(session) => Some((connection, session)),
             _ => None,
         })
     }
 
     pub(super) fn sessions_mut(&mut self) -> impl Iterator<Item = (ConnectionId, &mut Session)> {
-        self.connections.iter_mut().filter_map(|(&connection, found)| match &mut found.state {
+        self.connections.iter_mut().filter_map(|(connection, found)| match &mut found.state {
             State::LoggedIn(session) => Some((connection, session)),
             _ => None,
         })
     }
 
     pub(super) fn all(&self) -> Vec<ConnectionId> {
-        self.connections.keys().copied().collect()
+        self.connections.iter().map(|(connection, _)| connection).collect()
     }
 
     pub(super) fn connected(&mut self, connection: ConnectionId, source: Source) {
@@ -168,17 +174,17 @@ impl Presence {
     }
 
     pub(super) fn is_connected(&self, connection: ConnectionId) -> bool {
-        self.connections.contains_key(&connection)
+        self.connections.get(connection).is_some()
     }
 
     pub(super) fn set_state(&mut self, connection: ConnectionId, state: State) {
-        if let Some(found) = self.connections.get_mut(&connection) {
+        if let Some(found) = self.connections.get_mut(connection) {
             found.state = state;
         }
     }
 
     pub(super) fn take_challenged(&mut self, connection: ConnectionId) -> Option<(Source, Challenged)> {
-        let found = self.connections.get_mut(&connection)?;
+        let found = self.connections.get_mut(connection)?;
         match mem::replace(&mut found.state, State::New) {
             State::Challenged(challenged) => Some((found.source, *challenged)),
             other => {
@@ -190,7 +196,7 @@ impl Presence {
 
     /// The one place where a request's precondition is checked. Who is logged in has shown a sign of life by asking.
     pub(super) fn check(&mut self, connection: ConnectionId, needs: Precondition, now: Instant) -> Result<(), Refusal> {
-        let Some(found) = self.connections.get_mut(&connection) else { return Err(Refusal::LogInFirst) };
+        let Some(found) = self.connections.get_mut(connection) else { return Err(Refusal::LogInFirst) };
         match (&mut found.state, needs) {
             (State::LoggedIn(session), needs) => {
                 session.last_heard = now;
@@ -336,7 +342,7 @@ impl Hub {
     /// Takes a connection out of all tables. Comes back: whose device it was.
     fn remove(&mut self, now: Now, connection: ConnectionId, out: &mut Outbox) -> Option<UserId> {
         self.accounts.forget_connection(connection);
-        let State::LoggedIn(session) = self.presence.connections.remove(&connection)?.state else { return None };
+        let State::LoggedIn(session) = self.presence.connections.remove(connection)?.state else { return None };
         let Presence { heartbeats, online, .. } = &mut self.presence;
         heartbeats.remove(&(session.look_at, connection));
         let device = session.device?;
