@@ -39,8 +39,8 @@ impl Fold {
         Fold { secret: Some(secret), ..Fold::default() }
     }
 
-    pub fn secret(&self) -> Option<[u8; 32]> {
-        self.secret
+    pub fn has_device(&self, user: &UserName, device: DeviceId) -> bool {
+        self.devices.keys().any(|(id, known)| *known == device && self.name(*id) == Some(user))
     }
 
     pub fn name(&self, user: UserId) -> Option<&UserName> {

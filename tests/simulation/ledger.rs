@@ -71,6 +71,9 @@ pub struct Ledger {
     blocks: BTreeMap<(UserName, UserName), Vec<BlockAsked>>,
     /// Which links bring a wrong password.
     pub wrong: BTreeSet<LinkId>,
+    /// The resume tokens that links bring, and those that have served.
+    pub tokens: BTreeMap<LinkId, [u8; 32]>,
+    tokens_used: BTreeSet<[u8; 32]>,
     tries_max: u32,
     lockout: Time,
     tries: BTreeMap<TriesKey, Tries>,
@@ -95,6 +98,8 @@ impl Ledger {
             devices: BTreeMap::new(),
             blocks: BTreeMap::new(),
             wrong: BTreeSet::new(),
+            tokens: BTreeMap::new(),
+            tokens_used: BTreeSet::new(),
             tries_max,
             lockout,
             tries: BTreeMap::new(),
@@ -133,7 +138,9 @@ impl Ledger {
         self.devices.insert(uid, device);
     }
 
-    pub fn logged_in(&mut self, now: Time, uid: Uid, since: Time) {
+    /// A client is logged in.
+    pub fn logged_in(&mut self, now: Time, uid: Uid, since: Time, link: LinkId) {
+        self.tokens_used.extend(self.tokens.get(&link).filter(|_| !self.wrong.contains(&link)));
         if let Some(device) = self.devices.get_mut(&uid) {
             device.known_since.get_or_insert(now);
             device.session_since = since;
@@ -351,6 +358,11 @@ impl Ledger {
         batch: u64,
     ) {
         if !password {
+            // With its commit, a log-in takes back that the token has served.
+            let used = self.tokens.get(&link).is_none_or(|token| self.tokens_used.contains(token));
+            if used && !self.commits_failed {
+                self.broken("14: a resume token has served twice");
+            }
             return;
         }
         if self.locked(now, user, source) == Some(true) {
@@ -382,7 +394,12 @@ impl Ledger {
         if checked && !self.wrong.contains(&link) {
             self.broken(&format!("7: a right password was answered with {why:?}"));
         }
-        if checked {
+        if !checked {
+            // It is written all the same, so that it takes as long.
+            let key = Ledger::tries_key(user, source);
+            let tries = self.tries.get(&key).copied().unwrap_or_default();
+            self.note_tries(key, tries, batch);
+        } else {
             *self.failures_of.entry(user.folded()).or_default() += 1;
             let key = Ledger::tries_key(user, source);
             let mut tries = self.tries.get(&key).copied().unwrap_or_default();
@@ -411,7 +428,11 @@ impl Ledger {
     }
 
     /// The server has ended, and what was committed is all there is.
-    pub fn restarted(&mut self, through: Option<u64>) {
+    pub fn restarted(&mut self, through: Option<u64>, disk: &Disk) {
+        // Log-ins go on without a disk; a device that never got there is new again.
+        for device in self.devices.values_mut().filter(|device| !disk.fold.has_device(&device.user, device.id)) {
+            device.known_since = None;
+        }
         self.persisted(through.unwrap_or(0));
         self.tries_in_flight.clear();
         self.tries = self.tries_kept.clone();

@@ -17,7 +17,12 @@ mod world;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
+use chatd::hub::change::Change;
+use chatd::store::{Batch, Completion, Durability, Hooks, Store};
 use plant::Plant;
 use world::Outcome;
 
@@ -42,16 +47,35 @@ fn replay(seed: u64) -> String {
     format!("CHATD_SIMULATION_SEED={seed} cargo test --test simulation the_laws_hold -- --nocapture")
 }
 
+/// Runs these seeds, each on whatever thread is free; their order changes nothing.
+fn run_on_threads(seeds: &[u64], verbose: bool) -> BTreeMap<u64, Result<Outcome, String>> {
+    let next = AtomicUsize::new(0);
+    let outcomes = Mutex::new(BTreeMap::new());
+    let work = || {
+        while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let outcome = run(seed, Plant::None, verbose);
+            outcomes.lock().expect("nobody panics with it").insert(seed, outcome);
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, |threads| threads.get());
+    thread::scope(|scope| {
+        (0..threads).for_each(|_| {
+            scope.spawn(work);
+        })
+    });
+    outcomes.into_inner().expect("nobody panicked with it")
+}
+
 /// Runs these seeds; prints what each came to, and says which failed.
-fn run_all(seeds: impl Iterator<Item = u64>, verbose: bool) -> Vec<u64> {
+fn run_all(seeds: impl IntoIterator<Item = u64>, verbose: bool) -> Vec<u64> {
+    let seeds: Vec<u64> = seeds.into_iter().collect();
     let mut failed = Vec::new();
     let mut faults: BTreeMap<&str, u32> = BTreeMap::new();
     let mut refused: BTreeMap<String, u32> = BTreeMap::new();
     let (mut sent, mut shown, mut turns) = (0, 0, 0);
-    for seed in seeds {
-        let (verdict, fired) = match run(seed, Plant::None, verbose) {
+    for (seed, outcome) in run_on_threads(&seeds, verbose) {
+        let (verdict, fired) = match outcome {
             Ok(outcome) => {
-                assert_eq!(outcome.seed, seed);
                 outcome.faults.iter().for_each(|(kind, count)| *faults.entry(kind).or_default() += count);
                 outcome.refused.iter().for_each(|(code, count)| *refused.entry(code.clone()).or_default() += count);
                 sent += outcome.sent;
@@ -80,4 +104,60 @@ fn the_laws_hold() {
         None => run_all(0..variable("CHATD_SIMULATION_SEEDS").unwrap_or(SEEDS), false),
     };
     assert!(failed.is_empty(), "{} seeds failed: {failed:?}; replay the first: {}", failed.len(), replay(failed[0]));
+}
+
+/// Seeds that have failed once, each on a line of its own with a comment.
+#[test]
+fn seeds_that_have_failed_do_not_fail_again() {
+    let lines = FAILING_SEEDS.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    let seeds = lines.filter(|line| !line.is_empty()).map(|line| line.parse().expect("a seed and a comment"));
+    let failed = run_all(seeds, false);
+    assert!(failed.is_empty(), "failed again: {failed:?}; replay the first: {}", replay(failed[0]));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_byte_for_byte() {
+    for seed in 0..8 {
+        let [one, other] = [0, 1].map(|_| run(seed, Plant::None, false).expect("a run"));
+        assert_eq!((one.hash, one.turns, one.lasted), (other.hash, other.turns, other.lasted), "seed {seed}");
+        assert_eq!(format!("{:?}", one.committed), format!("{:?}", other.committed), "seed {seed}");
+    }
+}
+
+/// Law 15: what the real store gives back after it was closed is the fold of the batches that it was given.
+#[test]
+fn the_store_gives_back_the_fold_of_the_committed_batches() {
+    for seed in 0..6 {
+        let outcome = run(seed, Plant::None, false).expect("a run");
+        let directory = tempfile::tempdir().expect("a directory");
+        let open = || Store::open(directory.path(), Durability::Process, Hooks::default()).expect("a store");
+        let (opened, _) = open();
+        let mut store = opened.start(|| ()).expect("a running store");
+        let first = outcome.secret.map(Change::Secret).into_iter().collect();
+        for (number, changes) in (1..).zip(std::iter::once(first).chain(outcome.committed)) {
+            store.submit(Batch { number, changes });
+        }
+        for completion in store.close() {
+            assert!(matches!(completion, Completion::Persisted { .. }), "{completion:?}");
+        }
+        assert_eq!(open().1, outcome.fold.snapshot(), "seed {seed}");
+    }
+}
+
+/// The checkers must be able to fail: each planted bug is found within so many seeds.
+#[test]
+fn planted_bugs_are_found() {
+    const SEEDS_EACH: u64 = 150;
+    let mut missed = Vec::new();
+    for plant in Plant::ALL {
+        let found = (0..SEEDS_EACH).find_map(|seed| match run(seed, plant, false) {
+            Ok(outcome) => outcome.verdict.err().map(|law| (seed, law)),
+            Err(panic) => Some((seed, format!("panic: {panic}"))),
+        });
+        match found {
+            Some((seed, law)) => println!("{plant:?}: seed {seed}: law {law}"),
+            None => missed.push(plant),
+        }
+    }
+    assert!(missed.is_empty(), "not found: {missed:?}");
 }

@@ -48,7 +48,7 @@ impl Mix {
         let (blocks, one_shots, wrong_passwords) = (some(50), some(60), some(40));
         let (strangers, zombies, silence, non_readers) = (some(30), some(50), some(30), some(25));
         let (bytewise, resets) = (some(20), some(50));
-        let (flood, kills, stops) = (some(14), some(55), some(20));
+        let (flood, kills, stops) = (some(8), some(55), some(20));
         let (clock_stalls, disk_stalls, disk_failures) = (some(30), some(40), some(45));
         let mut count = |there: bool| if there { dice.range(1, 4) } else { 0 };
         let (kills, stops) = (count(kills), count(stops));
@@ -57,7 +57,7 @@ impl Mix {
         Mix {
             users: dice.range(3, 7),
             devices_max: dice.range(1, 4),
-            duration: dice.range(15, 60) * SECOND,
+            duration: dice.range(10, 40) * SECOND,
             pause: dice.range(100, 2000) * MS,
             delay_max,
             disk_latency: *dice.pick(&[200, 2 * MS, 20 * MS, 200 * MS]),
@@ -67,7 +67,7 @@ impl Mix {
             tries: *dice.pick(&[1, 3, 3, 3]),
             fresh_secret: dice.one_in(16),
             expiry: dice.one_in(12).then_some(20 * SECOND),
-            check_always: dice.one_in(3),
+            check_always: !flood && dice.one_in(3),
             flood,
             acks_dropped: *dice.pick(&[0, 0, 50, 100]),
             blocks,

@@ -5,6 +5,8 @@ pub enum Plant {
     None,
     AcknowledgedBeforeCommit,
     NothingWaitsForTheDisk,
+    /// Effects wait for the changes of their own turn only.
+    OnlyTheTurnCounts,
     NothingIsTakenBack,
     MessagesAreNotUndone,
     BlocksAreNotUndone,
@@ -12,7 +14,7 @@ pub enum Plant {
     OneIsLeftOut,
     OneIsSkipped,
     HeartbeatJudgedByNow,
-    QueuesHaveNoBound,
+    StrangersMaySayAnything,
     ClosedIsForgotten,
     /// The client shows what it has shown already.
     CopiesAreShown,
@@ -29,9 +31,10 @@ pub enum Plant {
 }
 
 impl Plant {
-    pub const ALL: [Plant; 17] = [
+    pub const ALL: [Plant; 18] = [
         Plant::AcknowledgedBeforeCommit,
         Plant::NothingWaitsForTheDisk,
+        Plant::OnlyTheTurnCounts,
         Plant::NothingIsTakenBack,
         Plant::MessagesAreNotUndone,
         Plant::BlocksAreNotUndone,
@@ -39,7 +42,7 @@ impl Plant {
         Plant::OneIsLeftOut,
         Plant::OneIsSkipped,
         Plant::HeartbeatJudgedByNow,
-        Plant::QueuesHaveNoBound,
+        Plant::StrangersMaySayAnything,
         Plant::ClosedIsForgotten,
         Plant::CopiesAreShown,
         Plant::CountersAreNotKept,

@@ -88,6 +88,8 @@ struct Connection {
 pub enum Turned {
     On,
     Stopped,
+    /// Not everything was written in time.
+    Hurried,
     Killed,
 }
 
@@ -115,6 +117,8 @@ pub struct Server {
     persisted: BatchNumber,
     parked: VecDeque<(BatchNumber, ConnectionId)>,
     queries: VecDeque<(BatchNumber, ConnectionId, Option<RequestId>)>,
+    /// The store's answers to these are there.
+    asked: VecDeque<(ConnectionId, Option<RequestId>)>,
     out_bytes: usize,
     stopping: Option<Time>,
     /// The sessions that the hub has, by its own effects.
@@ -165,6 +169,7 @@ impl Server {
             persisted: 0,
             parked: VecDeque::new(),
             queries: VecDeque::new(),
+            asked: VecDeque::new(),
             out_bytes: 0,
             stopping: None,
             here: BTreeMap::new(),
@@ -195,6 +200,7 @@ impl Server {
             || !self.answers.is_empty()
             || !self.backlog.is_empty()
             || !disk.told.is_empty()
+            || !self.asked.is_empty()
         {
             return Some(now);
         }
@@ -271,6 +277,7 @@ impl Server {
             return Turned::Killed;
         }
         self.apply_effects(around);
+        self.ask_queries();
         if !self.write_dirty(around) || self.dies() {
             return Turned::Killed;
         }
@@ -280,7 +287,7 @@ impl Server {
             Some(_) if self.connections.is_empty() && self.in_flight.is_empty() && self.outbox.is_empty() => {
                 Turned::Stopped
             }
-            Some(began) if around.now - began >= DRAIN_WITHIN => Turned::Stopped,
+            Some(began) if around.now - began >= DRAIN_WITHIN => Turned::Hurried,
             _ => Turned::On,
         }
     }
@@ -341,6 +348,7 @@ impl Server {
         if self.check_always {
             self.hub.check_invariants();
         }
+        let judged = self.round_began;
         for index in first_effect..self.outbox.effects.len() {
             match &self.outbox.effects[index] {
                 Effect::Suspend { connection } => {
@@ -395,6 +403,9 @@ impl Server {
                                     let mut arrived = link.up.arrived.iter();
                                     arrived.any(|(at, bytes)| *at <= until && bytes.contains(&b'\n'))
                                 });
+                                if until > judged {
+                                    around.ledger.broken("8: somebody was heard, and is said to be silent");
+                                }
                                 if in_kernel || found.inbound.contains(&b'\n') {
                                     around.ledger.broken("8: a sign of life was there in time, and was missed");
                                 }
@@ -557,7 +568,9 @@ impl Server {
             let Some(connection) = self.connections.get_mut(id) else { return used };
             let Some(protocol) = connection.protocol else { return used };
             let room = match connection.stage {
-                Stage::Strange => STRANGE_BYTES_MAX - connection.said.min(STRANGE_BYTES_MAX),
+                Stage::Strange if self.plant != Plant::StrangersMaySayAnything => {
+                    STRANGE_BYTES_MAX - connection.said.min(STRANGE_BYTES_MAX)
+                }
                 _ => usize::MAX,
             };
             let step = protocol.decode(rest);
@@ -751,9 +764,15 @@ impl Server {
                 Told::Failed { first } => self.commit_failed(around, first),
             }
         }
+        while let Some((connection, id)) = self.asked.pop_front() {
+            self.handle(around, Input::History { connection, id, page: Some(HistoryPage::default()) });
+        }
+    }
+
+    fn ask_queries(&mut self) {
         while self.queries.front().is_some_and(|(batch, ..)| *batch <= self.persisted) {
             let Some((_, connection, id)) = self.queries.pop_front() else { return };
-            self.handle(around, Input::History { connection, id, page: Some(HistoryPage::default()) });
+            self.asked.push_back((connection, id));
         }
     }
 
@@ -806,17 +825,62 @@ impl Server {
     fn apply_effects(&mut self, around: &mut Around) {
         let mut outbox = std::mem::take(&mut self.outbox);
         let batch = if outbox.changes.is_empty() { 0 } else { self.last_batch };
-        let batch = if self.plant == Plant::NothingWaitsForTheDisk { 0 } else { batch };
+        let mut run: Option<Run> = None;
         for (index, effect) in outbox.effects.iter().enumerate() {
-            self.push_answers(index);
-            self.apply(around, effect, &outbox, batch);
+            if self.answers.front().is_some_and(|&(place, ..)| place <= index) {
+                self.push_run(run.take(), &outbox, batch);
+                self.push_answers(index);
+            }
+            match effect {
+                Effect::Event { to, if_lost, .. } => match &mut run {
+                    Some(run) if run.takes(to, *if_lost) => run.end = index + 1,
+                    _ => {
+                        let next = Run { start: index, end: index + 1, to, if_lost: *if_lost };
+                        self.push_run(run.replace(next), &outbox, batch);
+                    }
+                },
+                Effect::Reply { connection, .. }
+                    if run.as_ref().is_some_and(|run| !outbox.recipients(run.to).any(|id| id == *connection)) =>
+                {
+                    self.apply(around, effect, batch);
+                }
+                _ => {
+                    self.push_run(run.take(), &outbox, batch);
+                    self.apply(around, effect, batch);
+                }
+            }
         }
+        self.push_run(run, &outbox, batch);
         self.push_answers(usize::MAX);
         outbox.clear();
         self.outbox = outbox;
     }
 
-    fn apply(&mut self, around: &mut Around, effect: &Effect, outbox: &Outbox, batch: BatchNumber) {
+    fn push_run(&mut self, run: Option<Run>, outbox: &Outbox, batch: BatchNumber) {
+        let Some(run) = run else { return };
+        let batch = self.rests_on(run.if_lost, batch);
+        let events: Vec<&Event> = run.events(outbox).collect();
+        let many =
+            matches!(run.to, Recipients::Many(_)) && events.iter().any(|event| matches!(event, Event::Message(_)));
+        let everybody: Vec<ConnectionId> = match self.plant {
+            Plant::BroadcastsReachEverybody if many => self.here.keys().copied().collect(),
+            Plant::OneIsLeftOut if many => outbox.recipients(run.to).skip(1).collect(),
+            _ => outbox.recipients(run.to).collect(),
+        };
+        let mut encoded: Option<Arc<[u8]>> = None;
+        for id in everybody {
+            let Some(protocol) = self.connections.get(id).and_then(|found| found.protocol) else { continue };
+            let bytes = encoded.get_or_insert_with(|| {
+                let mut bytes = Vec::new();
+                events.iter().for_each(|event| protocol.encode_event(event, &mut bytes));
+                bytes.into()
+            });
+            let bytes = Arc::clone(bytes);
+            self.push(id, bytes, batch, fate(run.if_lost, None));
+        }
+    }
+
+    fn apply(&mut self, around: &mut Around, effect: &Effect, batch: BatchNumber) {
         match effect {
             Effect::Reply { connection, id, answer, if_lost } => {
                 let Some(protocol) = self.connections.get(*connection).and_then(|found| found.protocol) else { return };
@@ -824,32 +888,11 @@ impl Server {
                 protocol.encode_answer(*id, answer, &mut bytes);
                 let batch = match (self.plant, answer) {
                     (Plant::AcknowledgedBeforeCommit, Ok(effect::Reply::Accepted { .. })) => 0,
-                    _ => batch,
+                    _ => self.rests_on(*if_lost, batch),
                 };
                 self.push(*connection, bytes.into(), batch, fate(*if_lost, *id));
             }
-            Effect::Event { to, event, if_lost } => {
-                let mut encoded: Option<Arc<[u8]>> = None;
-                let everybody: Vec<ConnectionId> = match (self.plant, event, to) {
-                    (Plant::BroadcastsReachEverybody, Event::Message(_), Recipients::Many(_)) => {
-                        self.here.keys().copied().collect()
-                    }
-                    (Plant::OneIsLeftOut, Event::Message(_), Recipients::Many(_)) => {
-                        outbox.recipients(to).skip(1).collect()
-                    }
-                    _ => outbox.recipients(to).collect(),
-                };
-                for id in everybody {
-                    let Some(protocol) = self.connections.get(id).and_then(|found| found.protocol) else { continue };
-                    let bytes = encoded.get_or_insert_with(|| {
-                        let mut bytes = Vec::new();
-                        protocol.encode_event(event, &mut bytes);
-                        bytes.into()
-                    });
-                    let bytes = Arc::clone(bytes);
-                    self.push(id, bytes, batch, fate(*if_lost, None));
-                }
-            }
+            Effect::Event { .. } => {}
             Effect::Authenticated { .. } | Effect::Suspend { .. } => {}
             Effect::Unsuspend { connection } => {
                 if let Some(found) = self.connections.get_mut(*connection) {
@@ -865,6 +908,15 @@ impl Server {
             }
             Effect::Query { connection, id, .. } => self.queries.push_back((self.last_batch, *connection, *id)),
             Effect::LogInFailed { .. } => {}
+        }
+    }
+
+    fn rests_on(&self, if_lost: effect::IfLost, batch: BatchNumber) -> BatchNumber {
+        match if_lost {
+            _ if self.plant == Plant::NothingWaitsForTheDisk => 0,
+            _ if self.plant == Plant::OnlyTheTurnCounts => batch,
+            effect::IfLost::Send => batch,
+            effect::IfLost::Drop | effect::IfLost::Refuse => self.last_batch,
         }
     }
 
@@ -888,7 +940,7 @@ impl Server {
             return;
         }
         let max = if connection.stage == Stage::Strange { STRANGE_BYTES_MAX } else { OUT_BYTES_MAX };
-        if connection.queue.bytes() + bytes.len() > max && self.plant != Plant::QueuesHaveNoBound {
+        if connection.queue.bytes() + bytes.len() > max {
             self.overflowed.push(id);
             return;
         }
@@ -984,8 +1036,9 @@ impl Server {
             if connection.queue.bytes() > OUT_BYTES_MAX || connection.inbound.len() > inbound_max {
                 around.ledger.broken("10: a connection's buffers are over their bounds");
             }
-            if connection.stage == Stage::Strange && connection.inbound.len() > READ_BYTES_A_TURN {
-                around.ledger.broken("10: a stranger's buffer is over its bound");
+            let strange = connection.stage == Stage::Strange;
+            if strange && connection.said.max(connection.queue.bytes()) > STRANGE_BYTES_MAX {
+                around.ledger.broken("10: a stranger has said or was told more than is allowed");
             }
         }
         if sum != self.out_bytes {
@@ -1045,6 +1098,29 @@ fn has_request(connection: &Connection) -> bool {
     match connection.protocol {
         Some(protocol) => !connection.inbound.is_empty() && protocol.may_decode(&connection.inbound),
         None => false,
+    }
+}
+
+/// Events of a turn for the same recipients, which take one place in each queue.
+struct Run<'a> {
+    start: usize,
+    end: usize,
+    to: &'a Recipients,
+    if_lost: effect::IfLost,
+}
+
+const RUN_MAX: usize = 128;
+
+impl Run<'_> {
+    fn takes(&self, to: &Recipients, if_lost: effect::IfLost) -> bool {
+        self.to == to && self.if_lost == if_lost && self.end - self.start < RUN_MAX
+    }
+
+    fn events<'b>(&self, outbox: &'b Outbox) -> impl Iterator<Item = &'b Event> {
+        outbox.effects[self.start..self.end].iter().filter_map(|effect| match effect {
+            Effect::Event { event, .. } => Some(event),
+            _ => None,
+        })
     }
 }
 

@@ -23,6 +23,8 @@ use crate::secrets;
 use crate::server::{Around, Server, Turned};
 
 const NAMES: [&str; 6] = ["alice", "Bob", "carol-3", "dave.d", "eve_", "Frank"];
+/// With the same secret salts are the same, and verifiers are derived once.
+const SECRET: [u8; 32] = [7; 32];
 /// More turns than any honest run takes.
 const TURNS_MAX: u64 = 400_000;
 
@@ -54,7 +56,6 @@ enum Fault {
 
 /// How a run came out.
 pub struct Outcome {
-    pub seed: u64,
     pub verdict: Result<(), String>,
     pub faults: BTreeMap<&'static str, u32>,
     /// Of everything that travelled, with its time.
@@ -65,6 +66,8 @@ pub struct Outcome {
     pub shown: u64,
     pub refused: BTreeMap<String, u32>,
     pub committed: Vec<std::sync::Arc<[chatd::hub::change::Change]>>,
+    /// What was on the disk before the first of these.
+    pub secret: Option<[u8; 32]>,
     pub fold: Fold,
 }
 
@@ -97,12 +100,16 @@ pub struct World {
 
 pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
     let mut dice = Dice::new(seed);
-    let mix = Mix::draw(&mut dice);
+    let mut mix = Mix::draw(&mut dice);
     if verbose {
         println!("{mix:#?}");
     }
-    let fold = if mix.fresh_secret { Fold::default() } else { Fold::with_secret([7; 32]) };
+    let fold = if mix.fresh_secret { Fold::default() } else { Fold::with_secret(SECRET) };
     let users = NAMES[..mix.users as usize].iter().map(|name| UserName::parse(name).expect("a name")).collect();
+    if mix.wrong_passwords {
+        // So that a lock begins and ends within a run.
+        mix.lockout = mix.lockout.min(mix.duration / 3);
+    }
     let mut ledger = Ledger::new(mix.tries, mix.lockout);
     ledger.expiry = mix.expiry;
     let mut world = World {
@@ -149,7 +156,6 @@ pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
         world.faults.insert("failed commit", world.disk.failures);
     }
     Outcome {
-        seed,
         verdict,
         faults: world.faults,
         hash: world.hash,
@@ -159,6 +165,7 @@ pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
         shown: world.ledger.shown_count,
         refused: world.ledger.refused,
         committed: world.disk.committed,
+        secret: (!world.mix.fresh_secret).then_some(SECRET),
         fold: world.disk.fold,
     }
 }
@@ -196,7 +203,7 @@ impl World {
         }
         self.run_until(end);
         self.heal();
-        self.run_until(self.now + self.mix.lockout + 120 * SECOND);
+        self.run_until(self.now + self.mix.lockout + 60 * SECOND);
         self.check_settled();
         self.leave();
         self.run_until(self.now + 30 * SECOND);
@@ -310,8 +317,8 @@ impl World {
                 let through = self.disk.closed(&mut self.dice, self.now);
                 self.gone(through);
             }
-            Turned::Killed => {
-                self.say(|_| "the server is killed".to_owned());
+            Turned::Killed | Turned::Hurried => {
+                self.say(|_| format!("the server is gone: {turned:?}"));
                 let through = self.disk.killed(&mut self.dice, self.now);
                 self.gone(through);
             }
@@ -323,7 +330,7 @@ impl World {
         self.server = None;
         self.stall = None;
         self.stop_asked = false;
-        self.ledger.restarted(through);
+        self.ledger.restarted(through, &self.disk);
         match self.plant {
             Plant::BlocksAreForgotten => self.disk.fold.blocks.clear(),
             Plant::TriesAreForgotten => self.disk.fold.forget_tries(),
@@ -533,7 +540,9 @@ impl World {
         let user = person.user.clone();
         match happening {
             Happening::LoggedIn { .. } => {
-                self.ledger.logged_in(self.now, uid, person.linked_at);
+                if let Some(link) = person.link {
+                    self.ledger.logged_in(self.now, uid, person.linked_at, link);
+                }
                 if person.kind == Kind::Once && person.asks.is_empty() {
                     person.session.log_out();
                 }
@@ -659,6 +668,9 @@ impl World {
         person.linked_at = self.now;
         if !person.password_right || person.kind == Kind::Stranger {
             self.ledger.wrong.insert(link);
+        }
+        if let Some(token) = person.memory.as_ref().and_then(|memory| memory.token.as_ref()) {
+            self.ledger.tokens.insert(link, token.0);
         }
         if person.kind == Kind::Stranger {
             return self.babble(uid, link);
@@ -883,7 +895,19 @@ impl World {
         }
     }
 
+    /// Sometimes two sessions of somebody's ask for the same.
     fn block(&mut self, uid: Uid, other: UserName, block: bool) {
+        self.block_once(uid, other.clone(), block);
+        let Some(person) = self.people.get(&uid) else { return };
+        let is_twin = |twin: &&Person| twin.uid != uid && twin.user == person.user && twin.session.is_logged_in();
+        if let Some(twin) = self.people.values().find(is_twin).map(|twin| twin.uid)
+            && self.dice.one_in(2)
+        {
+            self.block_once(twin, other, block);
+        }
+    }
+
+    fn block_once(&mut self, uid: Uid, other: UserName, block: bool) {
         let Some(person) = self.people.get(&uid) else { return };
         let user = person.user.clone();
         if user == other || person.session.pending() >= core::PENDING_MAX {
@@ -902,11 +926,11 @@ impl World {
         }
         let pause = self.dice.range(200 * MS, 4 * SECOND);
         self.at(self.now + pause, Happens::Visitor);
-        let user = self.dice.pick(&self.users).clone();
+        let wrong = self.mix.wrong_passwords && self.dice.one_in(2);
+        let user = if wrong && self.dice.one_in(2) { &self.users[0] } else { self.dice.pick(&self.users) }.clone();
         let other = self.dice.pick(&self.users).clone();
         let uid = self.next_uid;
         self.next_uid += 1;
-        let wrong = self.mix.wrong_passwords && self.dice.one_in(2);
         let stranger = self.mix.strangers && self.dice.one_in(3);
         if !wrong && !stranger && !self.mix.one_shots {
             return;
@@ -933,7 +957,7 @@ impl World {
         self.fault("stranger");
         let Some(person) = self.people.get(&uid) else { return };
         let user = &person.user;
-        let lines: [Vec<u8>; 9] = [
+        let lines: [Vec<u8>; 10] = [
             format!("{{\"id\":1,\"request\":\"message\",\"to\":\"{user}\",\"text\":\"from nobody\"}}\n").into_bytes(),
             b"{\"id\":2,\"request\":\"broadcast\",\"text\":\"from nobody\",\"counter\":1}\n".to_vec(),
             format!("{{\"id\":3,\"request\":\"block\",\"user\":\"{user}\"}}\n").into_bytes(),
@@ -942,11 +966,12 @@ impl World {
             b"{\"id\":6,\"request\":\"acknowledge\",\"number\":7}\n{\"request\":\"alive\"}\n".to_vec(),
             b"GET / HTTP/1.1\r\n\r\n".to_vec(),
             vec![b'{'; 9000],
+            b"{\"request\":\"alive\"}\n".repeat(300),
             b"{\"id\":7,\"request\":\"online\"".to_vec(),
         ];
         let mut bytes = Vec::new();
         for _ in 0..self.dice.range(1, 6) {
-            bytes.extend_from_slice(&lines[self.dice.range(0, 9) as usize]);
+            bytes.extend_from_slice(&lines[self.dice.range(0, 10) as usize]);
         }
         self.links.send(&mut self.dice, self.now, link, true, &bytes);
     }
