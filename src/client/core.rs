@@ -590,6 +590,8 @@ impl Session {
             self.phase = Phase::Apart;
             self.alive_at = None;
             self.acknowledge_at = None;
+            // The device's memory is the other session's from here on.
+            self.memory_changed &= reason != Closing::Displaced;
             self.happenings.push_back(Happening::Closing { reason, text });
             return;
         }

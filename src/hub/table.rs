@@ -3,10 +3,11 @@
 //! Net gives slots out from the lowest and reuses them, so the table is as long as there were ever connections at once.
 //! Of a slot at most one generation is there.
 
+use std::fmt;
+
 use super::id::ConnectionId;
 
 /// What is known of each connection.
-#[derive(Debug)]
 pub struct Table<T> {
     /// With the generation that has the slot.
     slots: Vec<Option<(u32, T)>>,
@@ -14,6 +15,12 @@ pub struct Table<T> {
 
 /// The table grows by so many slots at least.
 const SLOTS_ADDED_MIN: usize = 16;
+
+impl<T: fmt::Debug> fmt::Debug for Table<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
 
 impl<T> Default for Table<T> {
     fn default() -> Table<T> {

@@ -482,6 +482,18 @@ fn a_server_that_ends_or_complains_is_heard() {
 }
 
 #[test]
+fn a_displaced_session_leaves_the_memory_to_the_other() {
+    for (reason, kept) in [("shutdown", true), ("displaced", false)] {
+        let mut session = logged_in();
+        session.take_memory();
+        let message = r#"{"event":"message","number":9,"time":1,"from":"bob","text":"hi"}"#;
+        let closing = format!(r#"{{"event":"closing","reason":"{reason}","text":"t"}}"#);
+        hear(&mut session, seconds(1), &format!("{message}\n{closing}\n"));
+        assert_eq!(session.take_memory().is_some(), kept, "{reason}");
+    }
+}
+
+#[test]
 fn a_silent_server_is_given_up() {
     let mut session = Session::new(login(Some("wonderland"), None));
     session.connected(seconds(5), NONCES);
