@@ -138,6 +138,11 @@ impl Accounts {
             .collect()
     }
 
+    /// Whether the accounts have been read completely once.
+    pub(super) fn are_read(&self) -> bool {
+        !self.unread
+    }
+
     pub(super) fn forget_connection(&mut self, connection: ConnectionId) {
         self.waiting.retain(|waiting| waiting.connection != connection);
     }
@@ -284,7 +289,7 @@ impl Hub {
                         (why, self.lockout.failed(&challenged.name, source, now))
                     }
                 };
-                out.changes.extend(rows.map(Change::Tries));
+                out.changes.extend(rows.into_iter().map(Change::Tries));
                 out.effects.push(Effect::LogInFailed { connection, why });
                 // As true without a disk as with one: the counters live in memory then.
                 Answered::Now(Err(Refusal::NotAuthenticated), IfLost::Send)

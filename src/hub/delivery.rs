@@ -538,7 +538,7 @@ impl Hub {
         let text = format!("Your message to {recipient} of {days} days ago was not delivered: it waited too long.");
         let (Ok(text), true) = (Text::parse(&text), self.accounts.verifier(sender).is_some()) else { return };
         if self.delivery.mailbox(sender, &self.devices).is_full_for(&text) {
-            return; // Too much waits for the sender already; history says that the message was not delivered.
+            return; // Too much waits for the sender already.
         }
         let number = self.delivery.last.next();
         let to = Recipient::User(sender, self.accounts.name(sender).clone());

@@ -212,6 +212,12 @@ impl Presence {
         }
     }
 
+    pub(super) fn heard(&mut self, connection: ConnectionId, now: Instant) {
+        if let Some(session) = self.session_mut(connection) {
+            session.last_heard = session.last_heard.max(now);
+        }
+    }
+
     pub(super) fn next_heartbeat(&self) -> Option<Instant> {
         self.heartbeats.first().map(|&(at, _)| at)
     }

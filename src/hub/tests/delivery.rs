@@ -181,11 +181,14 @@ fn a_broadcast_from_before_the_block_does_not_leave_after_it() {
 fn blocking_has_its_own_refusals() {
     let mut world = World::new();
     let bob = world.log_in("bob", 2);
+    let alice = Refusal::NotBlocked(name("alice"));
+    let outcome = world.ask(bob, Request::Unblock(name("alice")));
+    let effects = vec![world.reply(bob, Err(alice), IfLost::Refuse)];
+    assert_eq!(outcome, Outcome { effects, ..Outcome::default() }, "as firm as the last unblock");
     for (request, refusal) in [
         (Request::Block(name("nobody")), Refusal::NoSuchUser(name("nobody"))),
         (Request::Block(name("bob")), Refusal::CannotBlockYourself),
         (Request::Unblock(name("nobody")), Refusal::NoSuchUser(name("nobody"))),
-        (Request::Unblock(name("alice")), Refusal::NotBlocked(name("alice"))),
     ] {
         let outcome = world.ask(bob, request);
         assert_eq!(outcome, world.refusal(bob, refusal));
