@@ -435,7 +435,7 @@ fn the_limits_are_those_of_the_code() {
         "const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(20);",
         "const NEXT_MESSAGE_WITHIN: Duration = Duration::from_secs(60);",
         "const LOG_IN_WITHIN: Duration = Duration::from_secs(600);",
-        "const OUT_BYTES_MAX: usize = 4 * 1024 * 1024;",
+        "const OUT_BYTES_MAX: usize = 8 * 1024 * 1024;",
         "const OUT_BYTES_PAUSE: usize = 256 * 1024;",
     ] {
         assert!(server.contains(constant), "{constant}: correct it on the page too");
