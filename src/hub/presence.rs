@@ -7,8 +7,6 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
-use rand::Rng;
-
 use super::accounts::Challenged;
 use super::change::Change;
 use super::effect::{Close, CloseReason, Effect, Event, IfLost, Outbox, Refusal, Reply, ResumeToken};
@@ -248,7 +246,7 @@ impl Hub {
         id: Option<RequestId>,
         user: UserId,
         claim: Option<DeviceClaim>,
-        message: String,
+        (message, token): (String, ResumeToken),
         out: &mut Outbox,
     ) -> Answered {
         let device = claim.map(|claim| claim.id);
@@ -290,7 +288,7 @@ impl Hub {
         Answered::reply(reply).send(connection, id, out);
         if let Some(device) = device {
             self.presence.online.insert((user, connection));
-            self.issue_token(connection, user, device, out);
+            self.issue_token(connection, user, device, &token, out);
             self.devices.save(user, device, &mut out.changes);
             if came_online {
                 out.changes.push(Change::Arrived { user, first: self.delivery.last().next() });
@@ -301,13 +299,18 @@ impl Hub {
         Answered::Later
     }
 
-    /// A token that serves once, in the place of the password.
-    fn issue_token(&mut self, connection: ConnectionId, user: UserId, device: DeviceId, out: &mut Outbox) {
+    /// From now on the token of this log-in serves, once, in the place of the password. The client has derived it too.
+    fn issue_token(
+        &mut self,
+        connection: ConnectionId,
+        user: UserId,
+        device: DeviceId,
+        token: &ResumeToken,
+        out: &mut Outbox,
+    ) {
         let Some(verifier) = self.accounts.verifier(user).map(Arc::clone) else { return };
-        let mut token = ResumeToken([0; 32]);
-        self.rng.fill_bytes(&mut token.0);
-        self.devices.set_token(user, device, Some(StoredKeys::of_token(&token, &verifier)));
-        out.event(connection, Event::Token(token), IfLost::Drop);
+        self.devices.set_token(user, device, Some(StoredKeys::of_token(token, &verifier)));
+        out.event(connection, Event::Token, IfLost::Drop);
     }
 
     /// Ends a session whose user goes on elsewhere: nobody is told that they left.

@@ -72,7 +72,7 @@ fn a_log_in_goes_on_without_a_disk_but_without_a_token() {
     let mut world = World::new();
     let claim = world.claim(1, 0);
     let (alice, outcome) = world.log_in_as("alice", Some(claim));
-    let token = outcome.token();
+    let token = world.token(&outcome);
     for effect in &outcome.effects {
         if let Effect::Reply { if_lost, answer, .. } = effect {
             assert_eq!((answer.is_ok(), *if_lost), (true, IfLost::Send));
