@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::change::TriesRow;
+use super::change::{Change, TriesRow};
 use super::id::{Source, UserId};
 use super::name::UserName;
 use super::time::{Instant, Now, WallTime};
@@ -46,6 +46,8 @@ pub struct Lockout {
     /// Rows of counters that had to make room: to be stored as gone.
     evicted: Vec<TriesRow>,
     succeeded: BTreeMap<UserId, VecDeque<Source>>,
+    /// What the disk says of these is out of date.
+    unwritten: BTreeSet<Key>,
 }
 
 impl Lockout {
@@ -63,6 +65,7 @@ impl Lockout {
             by_age: BTreeSet::new(),
             evicted: Vec::new(),
             succeeded: BTreeMap::new(),
+            unwritten: BTreeSet::new(),
         };
         for row in rows {
             // The wall clock may have jumped while the server was down: no lock lasts longer than a fresh one.
@@ -127,6 +130,19 @@ impl Lockout {
             self.remember(user, source);
         }
         (row, new)
+    }
+
+    /// This row was lost with its commit.
+    pub(super) fn not_written(&mut self, row: TriesRow) {
+        if self.unwritten.len() < COUNTERS_MAX {
+            self.unwritten.insert((row.name, row.source));
+        }
+    }
+
+    /// Writes what was lost, as it is now.
+    pub(super) fn flush(&mut self, changes: &mut Vec<Change>) {
+        let keys = std::mem::take(&mut self.unwritten);
+        changes.extend(keys.into_iter().map(|key| Change::Tries(self.row(key))));
     }
 
     fn has_succeeded(&self, user: Option<UserId>, source: Source) -> bool {

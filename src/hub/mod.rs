@@ -298,12 +298,13 @@ impl Hub {
         }
         self.retry_at = None;
         let mut first = std::mem::take(&mut self.unsaved);
+        self.lockout.flush(&mut first);
         self.devices.flush(&mut first);
         out.changes.splice(0..0, first);
     }
 
     /// These changes are not on disk: the state goes back to what is. Who asked is told by net, since the replies that
-    /// promised something are void. Counters of failed log-ins stay in memory; cursors and names are written later.
+    /// promised something are void. Counters of failed log-ins stay as they are, in memory; they, cursors and names are written later.
     fn undo(&mut self, now: Now, changes: Vec<Change>, out: &mut Outbox) {
         let mut unsaved = Vec::new();
         for change in changes.into_iter().rev() {
@@ -319,15 +320,20 @@ impl Hub {
                     self.devices.mark(row.user, row.device, now.instant);
                     self.retry_at.get_or_insert(now.instant + RETRY_AFTER);
                 }
+                Change::Tries(row) => {
+                    self.lockout.not_written(row);
+                    self.retry_at.get_or_insert(now.instant + RETRY_AFTER);
+                }
                 Change::Secret(_)
                 | Change::User { .. }
+                | Change::SourceKnown { .. }
                 | Change::Expired { .. }
                 | Change::DeviceForgotten { .. }
                 | Change::Arrived { .. }
                 | Change::Left { .. } => {
                     unsaved.push(change);
                 }
-                Change::Tries(_) | Change::SourceKnown { .. } | Change::Forget { .. } => {}
+                Change::Forget { .. } => {}
             }
         }
         if !unsaved.is_empty() {

@@ -173,7 +173,13 @@ impl Ledger {
                 let law = format!("1: {:?} was acknowledged as {number:?} and is not on the disk", sent.text);
                 return self.broken(&law);
             }
-            Ok(_) => {}
+            Ok(_) => {
+                let asked = sent.to.as_ref().and_then(|to| self.blocks.get(&(to.clone(), sent.from.clone())));
+                if asked.and_then(|asked| holds(asked)).is_some_and(|(since, _)| since <= sent.asked) {
+                    let law = format!("5: {:?} was accepted, though its recipient had blocked the sender", sent.text);
+                    return self.broken(&law);
+                }
+            }
             Err(problem) => {
                 *self.refused.entry(problem.code.clone()).or_default() += 1;
                 let may = match &*problem.code {
@@ -422,9 +428,11 @@ impl Ledger {
         self.tries_in_flight.retain(|(batch, ..)| *batch > through);
     }
 
-    pub fn lost(&mut self, first: u64) {
+    /// Batches from `first` to `last` are lost. Counters of failed log-ins go with the next.
+    pub fn lost(&mut self, first: u64, last: u64) {
         self.commits_failed = true;
-        self.tries_in_flight.retain(|(batch, ..)| *batch < first);
+        let lost = self.tries_in_flight.iter_mut().filter(|(batch, ..)| *batch >= first);
+        lost.for_each(|(batch, ..)| *batch = last + 1);
     }
 
     /// The server has ended, and what was committed is all there is.

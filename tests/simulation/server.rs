@@ -282,6 +282,9 @@ impl Server {
             return Turned::Killed;
         }
         self.free_gone();
+        if self.turn.is_multiple_of(64) {
+            self.hub.check_invariants();
+        }
         self.check_bounds(around);
         match self.stopping {
             Some(_) if self.connections.is_empty() && self.in_flight.is_empty() && self.outbox.is_empty() => {
@@ -796,7 +799,7 @@ impl Server {
     }
 
     fn commit_failed(&mut self, around: &mut Around, first: BatchNumber) {
-        around.ledger.lost(first);
+        around.ledger.lost(first, self.last_batch);
         let lost = first..=self.last_batch;
         let refusal = Err(Refusal::NotStored);
         for (_, connection) in self.connections.iter_mut() {

@@ -108,7 +108,7 @@ pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
     let users = NAMES[..mix.users as usize].iter().map(|name| UserName::parse(name).expect("a name")).collect();
     if mix.wrong_passwords {
         // So that a lock begins and ends within a run.
-        mix.lockout = mix.lockout.min(mix.duration / 3);
+        mix.lockout = mix.lockout.min(mix.duration / 5);
     }
     let mut ledger = Ledger::new(mix.tries, mix.lockout);
     ledger.expiry = mix.expiry;

@@ -137,11 +137,12 @@ fn what_could_not_be_stored_goes_before_what_comes_next() {
     assert_eq!(outcome.changes[..NAMES.len()], users, "a session is of a user that the store knows");
     fail(&mut world, outcome);
     let outcome = world.message(alice, "bob", "hi");
-    let (row, arrived) = (&outcome.changes[NAMES.len() + 1], &outcome.changes[NAMES.len()]);
-    assert_eq!(outcome.changes[..NAMES.len()], users);
-    assert!(matches!(arrived, Change::Arrived { .. }), "{arrived:?}");
-    assert!(matches!(row, Change::Device(row) if row.device == device(1)), "{row:?}");
-    assert!(matches!(outcome.changes[NAMES.len() + 2..], [Change::Message(_)]), "{outcome:?}");
+    let (first, then) = outcome.changes.split_at(NAMES.len());
+    assert_eq!(first, users);
+    let [Change::SourceKnown { .. }, Change::Arrived { .. }, Change::Device(row), Change::Message(_)] = then else {
+        panic!("{then:?}")
+    };
+    assert_eq!(row.device, device(1));
 }
 
 #[test]
@@ -176,4 +177,20 @@ fn a_cursor_that_has_moved_far_is_written_at_once() {
         let outcome = world.acknowledge(bob, number);
         assert_eq!(outcome.changes.len(), usize::from(number == 1000), "a restart finds no more than that unshown");
     }
+}
+
+#[test]
+fn counters_of_failures_reach_the_disk_when_it_is_there_again() {
+    let mut world = World::new();
+    let connection = world.connect();
+    for _ in 0..3 {
+        let outcome = world.try_password(connection, "alice", "wrong");
+        fail(&mut world, outcome);
+    }
+    let outcome = world.pass(Duration::from_secs(5));
+    let rows = outcome.changes.iter().filter_map(|change| match change {
+        Change::Tries(row) => Some((row.source.is_some(), row.failures, row.locked_until.is_some())),
+        _ => None,
+    });
+    assert_eq!(rows.collect::<Vec<_>>(), [(false, 3, false), (true, 3, true)]);
 }
