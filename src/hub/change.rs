@@ -38,10 +38,12 @@ pub enum Change {
     },
     /// The row of a device, new or changed.
     Device(Box<DeviceRow>),
-    /// The device is not known any more.
+    /// The device is not known any more. Up to `shown` everything was shown on one of the user's devices at least: when
+    /// the last is forgotten, that must not be.
     DeviceForgotten {
         user: UserId,
         device: DeviceId,
+        shown: Number,
     },
     /// Where an account stands with failed log-ins from one source.
     Tries(TriesRow),
@@ -109,10 +111,13 @@ pub struct Snapshot {
     /// Who blocks whom.
     pub blocks: Vec<(UserId, UserId)>,
     pub devices: Vec<DeviceRow>,
+    /// The highest `shown` with which a device of the user's was forgotten, where it is not zero.
+    pub shown: Vec<(UserId, Number)>,
     pub tries: Vec<TriesRow>,
     pub sources: Vec<(UserId, Source, WallTime)>,
     /// What may still have to be delivered, by rising number: private messages that have not expired and are above the
-    /// lowest cursor of their recipient's devices, and the newest broadcasts above the lowest cursor of all.
+    /// lowest cursor of their recipient's devices (or what was `shown`, if there are none), of each recipient's the
+    /// newest; and the newest broadcasts above the lowest cursor of all.
     pub waiting: Vec<Arc<Message>>,
     /// The newest sends of each device, by rising counter.
     pub sends: Vec<PastSend>,

@@ -139,9 +139,9 @@ impl Hub {
             out.changes.push(Change::Secret(secret));
             secret
         });
-        let last = snapshot.last.max(devices::highest_number(&snapshot.devices));
+        let last = snapshot.last.max(devices::highest_number(&snapshot.devices, &snapshot.shown));
         out.changes.extend(snapshot.online.iter().map(|&user| Change::Left { user, last }));
-        let devices = Devices::new(snapshot.devices, last, &mut out.changes);
+        let devices = Devices::new(snapshot.devices, snapshot.shown, last, &mut out.changes);
         Hub {
             accounts: Accounts::new(secret, snapshot.users),
             lockout: Lockout::new(config.password_tries, config.lockout, snapshot.tries, snapshot.sources, now),

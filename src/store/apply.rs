@@ -36,7 +36,8 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
             run("DELETE FROM blocks WHERE user = ?1 AND other = ?2", params![user.0, other.0])
         }
         Change::Device(row) => put_device(connection, row),
-        Change::DeviceForgotten { user, device } => {
+        Change::DeviceForgotten { user, device, shown } => {
+            run("UPDATE users SET shown = max(shown, ?2) WHERE id = ?1", params![user.0, signed(shown.0)])?;
             run("DELETE FROM devices WHERE user = ?1 AND device = ?2", params![user.0, device.as_bytes()])
         }
         Change::Tries(row) => put_tries(connection, row),

@@ -211,7 +211,7 @@ fn devices_come_back_as_last_told_until_they_are_forgotten() {
         token: Some(StoredKeys { stored_key: [4; 32], server_key: [5; 32] }),
         ..old.clone()
     };
-    let gone = Change::DeviceForgotten { user: BOB, device: device_id(2) };
+    let gone = Change::DeviceForgotten { user: BOB, device: device_id(2), shown: Number(0) };
     let snapshot = reopened(&[users(), vec![known(old), known(device(BOB, 2, 0))], vec![known(new.clone()), gone]]);
     assert_eq!(snapshot, Snapshot { devices: vec![new], ..base() });
 }
@@ -305,6 +305,41 @@ fn what_is_above_a_cursor_and_not_expired_waits() {
 }
 
 #[test]
+fn what_a_forgotten_device_has_shown_waits_no_more() {
+    let forgotten = |user, byte, shown| Change::DeviceForgotten { user, device: device_id(byte), shown: Number(shown) };
+    let messages = [1, 2, 3].map(|number| message(number, Some(ANN), Some(BOB)));
+    let also = message(4, Some(BOB), Some(ANN));
+    let mut log: Vec<_> = messages.iter().chain([&also]).cloned().map(accepted).collect();
+    log.extend([
+        known(device(BOB, 1, 2)),
+        known(device(BOB, 2, 1)),
+        known(device(ANN, 3, 3)),
+        known(device(ANN, 4, 4)),
+    ]);
+    // A number never falls; Ann still has the device that has not shown the last one.
+    let gone = vec![forgotten(BOB, 1, 2), forgotten(ANN, 4, 4), forgotten(BOB, 2, 1)];
+    let snapshot = reopened(&[users(), log, gone, users()]);
+    let waiting = [&messages[2], &also].map(|message| Arc::new(message.clone()));
+    let expected = Snapshot {
+        waiting: waiting.to_vec(),
+        shown: vec![(ANN, Number(4)), (BOB, Number(2))],
+        devices: vec![device(ANN, 3, 3)],
+        last: Number(4),
+        ..base()
+    };
+    assert_eq!(snapshot, expected);
+}
+
+#[test]
+fn of_what_waits_for_one_user_the_newest_comes_back() {
+    let most = snapshot::WAITING_MAX as u64;
+    let log = (1..=most + 5).map(|number| accepted(message(number, Some(ANN), Some(BOB)))).collect();
+    let snapshot = reopened(&[users(), log]);
+    let numbers: Vec<_> = snapshot.waiting.iter().map(|message| message.number.0).collect();
+    assert_eq!(numbers, (6..=most + 5).collect::<Vec<_>>());
+}
+
+#[test]
 fn the_newest_broadcasts_wait() {
     let most = snapshot::BROADCASTS_WAITING_MAX as u64;
     let log = (1..=most + 5).map(|number| accepted(message(number, Some(ANN), None))).collect();
@@ -335,7 +370,7 @@ fn the_sends_with_the_highest_counters_come_back_by_rising_counter() {
 
 #[test]
 fn a_device_that_was_forgotten_begins_anew() {
-    let forgotten = Change::DeviceForgotten { user: ANN, device: device_id(1) };
+    let forgotten = Change::DeviceForgotten { user: ANN, device: device_id(1), shown: Number(0) };
     let again = sent(2, ANN, None, 1, 1);
     let snapshot = reopened(&[
         users(),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chatd::hub::change::{Change, DeviceRow, PastSend, Snapshot, TriesRow};
+use chatd::hub::delivery::MAILBOX_MESSAGES_MAX;
 use chatd::hub::id::{DeviceId, Number, Source, UserId};
 use chatd::hub::message::Message;
 use chatd::hub::name::UserName;
@@ -27,6 +28,7 @@ pub struct Fold {
     expired: BTreeSet<Number>,
     pub blocks: BTreeSet<(UserId, UserId)>,
     devices: BTreeMap<(UserId, DeviceId), (DeviceRow, Number)>,
+    shown: BTreeMap<UserId, Number>,
     tries: BTreeMap<(String, Option<Vec<u8>>), TriesRow>,
     sources: BTreeMap<(UserId, Vec<u8>), (Source, WallTime)>,
     online: BTreeSet<UserId>,
@@ -91,8 +93,12 @@ impl Fold {
                 let since = self.devices.get(&(row.user, row.device)).map_or(last, |(_, since)| *since);
                 self.devices.insert((row.user, row.device), (DeviceRow::clone(row), since));
             }
-            Change::DeviceForgotten { user, device } => {
+            Change::DeviceForgotten { user, device, shown } => {
                 self.devices.remove(&(*user, *device));
+                if *shown > Number(0) && self.users.contains_key(user) {
+                    let highest = self.shown.entry(*user).or_default();
+                    *highest = (*shown).max(*highest);
+                }
             }
             Change::Tries(row) => {
                 let key = (row.name.clone(), row.source.map(bytes_of));
@@ -137,11 +143,13 @@ impl Fold {
         let lowest_of_all = self.devices.values().map(|(row, _)| row.cursor).min();
         let waits = |message: &Arc<Message>| match message.recipient() {
             Some(user) => {
-                !self.expired.contains(&message.number) && lowest(user).is_none_or(|cursor| message.number > cursor)
+                let above = lowest(user).or(self.shown.get(&user).copied());
+                !self.expired.contains(&message.number) && above.is_none_or(|above| message.number > above)
             }
             None => false,
         };
         let mut waiting: Vec<Arc<Message>> = self.messages.values().filter(|message| waits(message)).cloned().collect();
+        assert!(waiting.len() <= MAILBOX_MESSAGES_MAX, "the simulation has fewer messages");
         let broadcasts = self.messages.values().rev().filter(|message| message.recipient().is_none());
         let broadcasts = broadcasts.filter(|message| lowest_of_all.is_some_and(|cursor| message.number > cursor));
         waiting.extend(broadcasts.take(BROADCASTS_WAITING_MAX).cloned());
@@ -172,6 +180,7 @@ impl Fold {
             users: self.users.iter().map(|(&id, name)| (id, name.clone())).collect(),
             blocks: self.blocks.iter().copied().collect(),
             devices: self.devices.values().map(|(row, _)| row.clone()).collect(),
+            shown: self.shown.iter().map(|(&user, &number)| (user, number)).collect(),
             tries,
             sources: self.sources.iter().map(|(key, &(source, time))| (key.0, source, time)).collect(),
             waiting,

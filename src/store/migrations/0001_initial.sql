@@ -8,8 +8,9 @@ CREATE TABLE settings (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE users (
-    id   INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE COLLATE NOCASE
+    id    INTEGER PRIMARY KEY,
+    name  TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    shown INTEGER NOT NULL DEFAULT 0            -- the highest cursor when a device of theirs was last forgotten
 ) STRICT;
 
 -- The log. Times are milliseconds since 1970-01-01 00:00 UTC.
