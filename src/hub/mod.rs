@@ -261,8 +261,9 @@ impl Hub {
             if self.gate.is_full(user) {
                 return Answered::refuse(Refusal::TooManyBlocked);
             }
-            self.gate.block(user, other);
-            out.changes.push(Change::Block { user, other });
+            let shown = self.devices.highest_cursor(user);
+            self.gate.block(user, other, shown);
+            out.changes.push(Change::Block { user, other, shown });
         }
         Answered::stored(Reply::Blocked(self.accounts.name(other).clone()))
     }
@@ -272,17 +273,16 @@ impl Hub {
             return Answered::refuse(Refusal::NoSuchUser(other));
         };
         let name = self.accounts.name(other).clone();
-        if !self.gate.blocks(user, other) {
+        let Some(shown) = self.gate.unblock(user, other) else {
             return Answered::refuse(Refusal::NotBlocked(name));
-        }
-        self.gate.unblock(user, other);
-        out.changes.push(Change::Unblock { user, other });
+        };
+        out.changes.push(Change::Unblock { user, other, shown });
         Answered::stored(Reply::Unblocked(name))
     }
 
     fn block_list(&mut self, user: id::UserId) -> Answered {
         let mut names: Vec<UserName> =
-            self.gate.blocked_by(user).map(|other| self.accounts.name(other).clone()).collect();
+            self.gate.blocked_by(user).map(|(other, _)| self.accounts.name(other).clone()).collect();
         names.sort();
         Answered::reply(Reply::BlockList(names))
     }
@@ -305,8 +305,8 @@ impl Hub {
         for change in changes.into_iter().rev() {
             match change {
                 Change::Message(message) => self.delivery.retract(&message),
-                Change::Block { user, other } => self.gate.unblock(user, other),
-                Change::Unblock { user, other } => self.gate.block(user, other),
+                Change::Block { user, other, .. } => _ = self.gate.unblock(user, other),
+                Change::Unblock { user, other, shown } => self.gate.block(user, other, shown),
                 Change::Device(row) => {
                     // The client never got the token that this row may have brought.
                     self.devices.set_token(row.user, row.device, None);

@@ -29,10 +29,11 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
         Change::Expired { number } => {
             run("UPDATE messages SET expired = 1 WHERE number = ?1", params![signed(number.0)])
         }
-        Change::Block { user, other } => {
-            run("INSERT INTO blocks (user, other) VALUES (?1, ?2) ON CONFLICT DO NOTHING", params![user.0, other.0])
-        }
-        Change::Unblock { user, other } => {
+        Change::Block { user, other, shown } => run(
+            "INSERT OR REPLACE INTO blocks (user, other, shown) VALUES (?1, ?2, ?3)",
+            params![user.0, other.0, signed(shown.0)],
+        ),
+        Change::Unblock { user, other, .. } => {
             run("DELETE FROM blocks WHERE user = ?1 AND other = ?2", params![user.0, other.0])
         }
         Change::Device(row) => put_device(connection, row),

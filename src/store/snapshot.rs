@@ -49,8 +49,8 @@ pub(super) fn read(connection: &Connection) -> Result<Snapshot, ReadError> {
     let shown = rows(connection, "users", "SELECT id, shown FROM users WHERE shown > 0 ORDER BY id", [], |row| {
         Ok((user(row, 0)?, number(row, 1)?))
     })?;
-    let blocks = rows(connection, "blocks", "SELECT user, other FROM blocks ORDER BY user, other", [], |row| {
-        Ok((user(row, 0)?, user(row, 1)?))
+    let blocks = rows(connection, "blocks", "SELECT user, other, shown FROM blocks ORDER BY user, other", [], |row| {
+        Ok((user(row, 0)?, user(row, 1)?, number(row, 2)?))
     })?;
     let devices = rows(
         connection,

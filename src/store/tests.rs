@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::hub::change::{AWAY, DeviceRow, PastSend, TriesRow};
 use crate::hub::id::{DeviceId, Number, Source, UserId};
-use crate::hub::message::{Message, Origin, Recipient, Sender as From};
+use crate::hub::message::{Line, Message, Origin, Recipient, Sender as From};
 use crate::hub::name::UserName;
 use crate::hub::scram::StoredKeys;
 use crate::hub::text::Text;
@@ -164,7 +164,7 @@ fn source(text: &str) -> Source {
 }
 
 fn own(viewer: UserId) -> HistoryQuery {
-    HistoryQuery { viewer, with: None, before: None, limit: 100, shown: Number(0), blocked: Arc::new([]) }
+    HistoryQuery { viewer, with: None, before: None, limit: 100, blocked: Arc::new([]) }
 }
 
 /// What a store gives back that was given these batches before.
@@ -195,10 +195,14 @@ fn a_secret_and_users_come_back_as_spelled() {
 
 #[test]
 fn blocks_come_back_until_they_are_lifted() {
-    let block = |user, other| Change::Block { user, other };
-    let lift = Change::Unblock { user: ANN, other: CY };
-    let snapshot = reopened(&[users(), vec![block(BOB, ANN), block(ANN, CY), block(ANN, BOB)], vec![lift]]);
-    assert_eq!(snapshot, Snapshot { blocks: vec![(ANN, BOB), (BOB, ANN)], ..base() });
+    let block = |user, other, shown| Change::Block { user, other, shown: Number(shown) };
+    let lift = |user, other, shown| Change::Unblock { user, other, shown: Number(shown) };
+    let snapshot = reopened(&[
+        users(),
+        vec![block(BOB, ANN, 3), block(ANN, CY, 4), block(ANN, BOB, 0)],
+        vec![lift(ANN, CY, 4), lift(BOB, ANN, 3), block(BOB, ANN, 7)],
+    ]);
+    assert_eq!(snapshot, Snapshot { blocks: vec![(ANN, BOB, Number(0)), (BOB, ANN, Number(7))], ..base() });
 }
 
 #[test]
@@ -809,7 +813,7 @@ fn of_a_blocked_sender_s_only_what_was_shown_stays() {
         running.keep((1..=3).map(|n| accepted(message(n, Some(ANN), Some(BOB)))).collect::<Vec<_>>());
         running.keep([accepted(message(4, Some(ANN), None)), accepted(message(5, Some(CY), None))]);
         let mut page = |with| {
-            let query = HistoryQuery { with, shown: Number(2), blocked: Arc::new([ANN]), ..own(BOB) };
+            let query = HistoryQuery { with, blocked: Arc::new([(ANN, Number(2))]), ..own(BOB) };
             running.history(query).messages.iter().map(|message| message.number.0).collect::<Vec<_>>()
         };
         assert_eq!(page(None), [1, 2, 5]);
@@ -865,16 +869,18 @@ fn any_query() -> impl Strategy<Value = HistoryQuery> {
         prop::option::of(any_user()),
         prop::option::of(0..40u64),
         0..12usize,
-        0..40u64,
-        prop::collection::vec(any_user(), 0..2),
+        prop::collection::btree_map(any_user(), 0..40u64, 0..3),
     )
-        .prop_map(|(viewer, with, before, limit, shown, blocked)| HistoryQuery {
+        .prop_map(|(viewer, with, before, limit, blocked)| HistoryQuery {
             viewer: UserId(viewer),
             with: with.map(UserId),
             before: before.map(Number),
             limit,
-            shown: Number(shown),
-            blocked: blocked.into_iter().filter(|&other| other != viewer).map(UserId).collect(),
+            blocked: blocked
+                .into_iter()
+                .filter(|&(other, _)| other != viewer)
+                .map(|(other, shown)| (UserId(other), Number(shown)))
+                .collect(),
         })
 }
 
@@ -921,20 +927,10 @@ impl Model {
     }
 
     fn page(&self, q: &HistoryQuery) -> HistoryPage {
-        let me = Some(q.viewer);
         let may = |(m, expired): &&(Message, bool)| {
-            let blocked = m.sender().is_some_and(|id| q.blocked.contains(&id));
-            let broadcast = m.to == Recipient::Everyone;
-            let sent = m.sender() == me;
-            let withheld = blocked && m.number > q.shown;
-            let received = !broadcast && m.recipient() == me && !withheld && !expired;
-            let overheard = broadcast && !blocked && self.present.contains(&(q.viewer, m.number));
-            let with = match q.with {
-                None => true,
-                Some(_) if broadcast => false,
-                Some(_) => [m.sender(), m.recipient()] == [me, q.with] || [m.sender(), m.recipient()] == [q.with, me],
-            };
-            with && (sent || received || overheard) && q.before.is_none_or(|before| m.number < before)
+            let line = Line { number: m.number, sender: m.sender(), recipient: m.recipient(), expired: *expired };
+            let attended = || self.present.contains(&(q.viewer, m.number));
+            q.admits(&line, attended) && q.before.is_none_or(|before| m.number < before)
         };
         let all: Vec<_> = self.log.iter().filter(may).map(|(m, _)| Arc::new(m.clone())).collect();
         let skipped = all.len().saturating_sub(q.limit);

@@ -26,7 +26,7 @@ pub struct Fold {
     users: BTreeMap<UserId, UserName>,
     pub messages: BTreeMap<Number, Arc<Message>>,
     expired: BTreeSet<Number>,
-    pub blocks: BTreeSet<(UserId, UserId)>,
+    pub blocks: BTreeMap<(UserId, UserId), Number>,
     devices: BTreeMap<(UserId, DeviceId), (DeviceRow, Number)>,
     shown: BTreeMap<UserId, Number>,
     tries: BTreeMap<(String, Option<Vec<u8>>), TriesRow>,
@@ -59,7 +59,7 @@ impl Fold {
                     vec![]
                 }
                 Change::Message(message) => message.sender().into_iter().chain(message.recipient()).collect(),
-                Change::Block { user, other } => vec![*user, *other],
+                Change::Block { user, other, .. } => vec![*user, *other],
                 Change::Device(row) => vec![row.user],
                 Change::SourceKnown { user, .. } | Change::Arrived { user, .. } => vec![*user],
                 _ => vec![],
@@ -82,10 +82,10 @@ impl Fold {
             Change::Expired { number } => {
                 self.expired.insert(*number);
             }
-            Change::Block { user, other } => {
-                self.blocks.insert((*user, *other));
+            Change::Block { user, other, shown } => {
+                self.blocks.insert((*user, *other), *shown);
             }
-            Change::Unblock { user, other } => {
+            Change::Unblock { user, other, .. } => {
                 self.blocks.remove(&(*user, *other));
             }
             Change::Device(row) => {
@@ -178,7 +178,7 @@ impl Fold {
         Snapshot {
             secret: self.secret,
             users: self.users.iter().map(|(&id, name)| (id, name.clone())).collect(),
-            blocks: self.blocks.iter().copied().collect(),
+            blocks: self.blocks.iter().map(|(&(user, other), &shown)| (user, other, shown)).collect(),
             devices: self.devices.values().map(|(row, _)| row.clone()).collect(),
             shown: self.shown.iter().map(|(&user, &number)| (user, number)).collect(),
             tries,

@@ -37,6 +37,7 @@ CREATE INDEX messages_by_time ON messages (time);
 CREATE TABLE blocks (
     user  INTEGER NOT NULL REFERENCES users (id),
     other INTEGER NOT NULL REFERENCES users (id),
+    shown INTEGER NOT NULL,                     -- the user's highest cursor when they blocked the other
     PRIMARY KEY (user, other)
 ) STRICT, WITHOUT ROWID;
 
