@@ -9,11 +9,9 @@ use super::forget;
 use super::row::{signed, source_bytes};
 use crate::hub::change::{Change, DeviceRow, TriesRow};
 use crate::hub::id::{Source, UserId};
+use crate::hub::lockout::SOURCES_MAX;
 use crate::hub::message::Message;
 use crate::hub::time::WallTime;
-
-/// So many sources with a successful log-in are remembered per user, the newest.
-pub(super) const SOURCES_PER_USER_MAX: usize = 32;
 
 pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
     let run = |sql: &str, params: &[&dyn rusqlite::ToSql]| connection.prepare_cached(sql)?.execute(params).map(drop);
@@ -131,6 +129,6 @@ fn put_source(connection: &Connection, user: UserId, source: Source, time: WallT
             "DELETE FROM sources WHERE user = ?1 AND source NOT IN (SELECT source FROM sources WHERE user = ?1
              ORDER BY source = ?2 DESC, time DESC, source LIMIT ?3)",
         )?
-        .execute(params![user.0, source, SOURCES_PER_USER_MAX as i64])?;
+        .execute(params![user.0, source, SOURCES_MAX as i64])?;
     Ok(())
 }

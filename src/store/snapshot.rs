@@ -11,15 +11,11 @@ use super::row::{
     Names, ReadError, message, message_columns, number, rows, signed, source, time, unsigned, user, user_name,
 };
 use crate::hub::change::{DeviceRow, PastSend, Snapshot, TriesRow};
-use crate::hub::delivery::MAILBOX_MESSAGES_MAX;
+use crate::hub::delivery::{BROADCASTS_MAX, MAILBOX_MESSAGES_MAX};
 use crate::hub::id::{DeviceId, Number, UserId};
 use crate::hub::message::Message;
 use crate::hub::scram::StoredKeys;
-
-/// So many sends of a device are given back, those with the highest counters.
-pub(super) const SENDS_PER_DEVICE_MAX: usize = 256;
-/// So many broadcasts may still wait for somebody, the newest.
-pub(super) const BROADCASTS_WAITING_MAX: usize = 1000;
+use crate::hub::sends::RESULTS_MAX;
 
 pub(super) const WAITING_SQL: &str = concat!(
     "SELECT ",
@@ -101,7 +97,7 @@ pub(super) fn read(connection: &Connection) -> Result<Snapshot, ReadError> {
         waiting.extend(messages(connection, WAITING_SQL, params, &mut names)?);
     }
     if let Some(lowest) = lowest_of_all {
-        let params = params![signed(lowest.0), BROADCASTS_WAITING_MAX as i64];
+        let params = params![signed(lowest.0), BROADCASTS_MAX as i64];
         waiting.extend(messages(connection, BROADCASTS_SQL, params, &mut names)?);
     }
     waiting.sort_by_key(|message| message.number);
@@ -144,7 +140,7 @@ fn sends_of(
     let mut sends = Vec::new();
     // Counters with the top bit set are negative in the column, and yet the highest.
     for (low, high) in [(i64::MIN, -1), (0, i64::MAX)] {
-        let limit = (SENDS_PER_DEVICE_MAX - sends.len()) as i64;
+        let limit = (RESULTS_MAX - sends.len()) as i64;
         let params = params![device.user.0, device.device.as_bytes(), low, high, signed(since.0), limit];
         sends.extend(messages(connection, SENDS_SQL, params, names)?);
     }

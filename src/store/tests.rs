@@ -14,10 +14,13 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::hub::change::{AWAY, DeviceRow, PastSend, TriesRow};
+use crate::hub::delivery::BROADCASTS_MAX;
 use crate::hub::id::{DeviceId, Number, Source, UserId};
+use crate::hub::lockout::SOURCES_MAX;
 use crate::hub::message::{Line, Message, Origin, Recipient, Sender as From};
 use crate::hub::name::UserName;
 use crate::hub::scram::StoredKeys;
+use crate::hub::sends::RESULTS_MAX;
 use crate::hub::text::Text;
 use crate::hub::time::WallTime;
 
@@ -245,7 +248,7 @@ fn tries_come_back_per_source_and_over_all_until_they_are_naught() {
 fn only_the_newest_sources_of_a_user_come_back() {
     let at = |i: u8| source(&format!("10.0.0.{i}"));
     let succeeded = |i: u8, millis| Change::SourceKnown { user: ANN, source: at(i), time: time(millis) };
-    let most = apply::SOURCES_PER_USER_MAX as u8;
+    let most = SOURCES_MAX as u8;
     let mut changes: Vec<_> = (1..=most).map(|i| succeeded(i, 100 + u64::from(i))).collect();
     // The first is used again, so the second is the oldest; the newcomer's clock has gone back.
     changes.extend([succeeded(1, 500), succeeded(200, 1)]);
@@ -345,7 +348,7 @@ fn of_what_waits_for_one_user_the_newest_comes_back() {
 
 #[test]
 fn the_newest_broadcasts_wait() {
-    let most = snapshot::BROADCASTS_WAITING_MAX as u64;
+    let most = BROADCASTS_MAX as u64;
     let log = (1..=most + 5).map(|number| accepted(message(number, Some(ANN), None))).collect();
     let snapshot = reopened(&[users(), vec![known(device(BOB, 1, 2))], log]);
     let numbers: Vec<_> = snapshot.waiting.iter().map(|message| message.number.0).collect();
@@ -354,7 +357,7 @@ fn the_newest_broadcasts_wait() {
 
 #[test]
 fn the_sends_with_the_highest_counters_come_back_by_rising_counter() {
-    let most = snapshot::SENDS_PER_DEVICE_MAX as u64;
+    let most = RESULTS_MAX as u64;
     // The last send in the log has not the highest counter.
     let mut counters: Vec<u64> = (1..=most).collect();
     counters.extend([u64::MAX, most + 2, most + 1]);

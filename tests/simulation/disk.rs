@@ -5,19 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chatd::hub::change::{Change, DeviceRow, PastSend, Snapshot, TriesRow};
-use chatd::hub::delivery::MAILBOX_MESSAGES_MAX;
+use chatd::hub::delivery::{BROADCASTS_MAX, MAILBOX_MESSAGES_MAX};
 use chatd::hub::id::{DeviceId, Number, Source, UserId};
+use chatd::hub::lockout::SOURCES_MAX;
 use chatd::hub::message::Message;
 use chatd::hub::name::UserName;
+use chatd::hub::sends::RESULTS_MAX;
 use chatd::hub::time::WallTime;
 use chatd::store::Batch;
 
 use crate::dice::Dice;
 use crate::link::{MS, Time};
-
-const SENDS_PER_DEVICE_MAX: usize = 256;
-const BROADCASTS_WAITING_MAX: usize = 1000;
-const SOURCES_PER_USER_MAX: usize = 32;
 
 /// The state that the committed changes come to.
 #[derive(Clone, Default)]
@@ -109,7 +107,7 @@ impl Fold {
             }
             Change::SourceKnown { user, source, time } => {
                 self.sources.insert((*user, bytes_of(*source)), (*source, *time));
-                assert!(self.sources.len() <= SOURCES_PER_USER_MAX, "the simulation has fewer sources");
+                assert!(self.sources.len() <= SOURCES_MAX, "the simulation has fewer sources");
             }
             Change::Arrived { user, .. } => {
                 self.online.insert(*user);
@@ -152,7 +150,7 @@ impl Fold {
         assert!(waiting.len() <= MAILBOX_MESSAGES_MAX, "the simulation has fewer messages");
         let broadcasts = self.messages.values().rev().filter(|message| message.recipient().is_none());
         let broadcasts = broadcasts.filter(|message| lowest_of_all.is_some_and(|cursor| message.number > cursor));
-        waiting.extend(broadcasts.take(BROADCASTS_WAITING_MAX).cloned());
+        waiting.extend(broadcasts.take(BROADCASTS_MAX).cloned());
         waiting.sort_by_key(|message| message.number);
         let mut sends = Vec::new();
         for (row, since) in self.devices.values() {
@@ -171,7 +169,7 @@ impl Fold {
                 })
                 .collect();
             of_device.sort_by_key(|send| send.origin.counter);
-            sends.extend(of_device.split_off(of_device.len().saturating_sub(SENDS_PER_DEVICE_MAX)));
+            sends.extend(of_device.split_off(of_device.len().saturating_sub(RESULTS_MAX)));
         }
         let mut tries: Vec<TriesRow> = self.tries.values().cloned().collect();
         tries.sort_by_key(|row| (row.name.clone(), row.source.map(bytes_of).unwrap_or_default()));
