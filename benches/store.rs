@@ -96,14 +96,8 @@ fn measure_log(rows_wanted: u64) {
     println!("  --durability process, a log of {rows} messages: written at {per_second:.0} messages/s");
     let cursor = Number(rows.saturating_sub(20_000));
     running.keep((0..USERS).map(|id| device(UserId(id), cursor)).collect());
-    let own = |viewer| HistoryQuery {
-        viewer: UserId(viewer),
-        with: None,
-        before: None,
-        limit: 100,
-        shown: Number(0),
-        blocked: Arc::new([]),
-    };
+    let own =
+        |viewer| HistoryQuery { viewer: UserId(viewer), with: None, before: None, limit: 100, blocked: Arc::new([]) };
     let queries = [
         ("one's own", own(1)),
         ("one's own, from the middle", HistoryQuery { before: Some(Number(rows / 2)), ..own(1) }),

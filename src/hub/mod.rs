@@ -139,9 +139,9 @@ impl Hub {
             out.changes.push(Change::Secret(secret));
             secret
         });
-        let last = snapshot.last.max(devices::highest_number(&snapshot.devices));
+        let last = snapshot.last.max(devices::highest_number(&snapshot.devices, &snapshot.shown));
         out.changes.extend(snapshot.online.iter().map(|&user| Change::Left { user, last }));
-        let devices = Devices::new(snapshot.devices, last, &mut out.changes);
+        let devices = Devices::new(snapshot.devices, snapshot.shown, last, &mut out.changes);
         Hub {
             accounts: Accounts::new(secret, snapshot.users),
             lockout: Lockout::new(config.password_tries, config.lockout, snapshot.tries, snapshot.sources, now),
@@ -263,8 +263,9 @@ impl Hub {
             if self.gate.is_full(user) {
                 return Answered::refuse(Refusal::TooManyBlocked);
             }
-            self.gate.block(user, other);
-            out.changes.push(Change::Block { user, other });
+            let shown = self.devices.highest_cursor(user);
+            self.gate.block(user, other, shown);
+            out.changes.push(Change::Block { user, other, shown });
         }
         Answered::stored(Reply::Blocked(self.accounts.name(other).clone()))
     }
@@ -274,17 +275,16 @@ impl Hub {
             return Answered::refuse(Refusal::NoSuchUser(other));
         };
         let name = self.accounts.name(other).clone();
-        if !self.gate.blocks(user, other) {
+        let Some(shown) = self.gate.unblock(user, other) else {
             return Answered::Now(Err(Refusal::NotBlocked(name)), IfLost::Refuse);
-        }
-        self.gate.unblock(user, other);
-        out.changes.push(Change::Unblock { user, other });
+        };
+        out.changes.push(Change::Unblock { user, other, shown });
         Answered::stored(Reply::Unblocked(name))
     }
 
     fn block_list(&mut self, user: id::UserId) -> Answered {
         let mut names: Vec<UserName> =
-            self.gate.blocked_by(user).map(|other| self.accounts.name(other).clone()).collect();
+            self.gate.blocked_by(user).map(|(other, _)| self.accounts.name(other).clone()).collect();
         names.sort();
         // As firm as the blocks themselves.
         Answered::stored(Reply::BlockList(names))
@@ -304,7 +304,8 @@ impl Hub {
     }
 
     /// These changes are not on disk: the state goes back to what is. Who asked is told by net, since the replies that
-    /// promised something are void. Counters of failed log-ins stay as they are, in memory; they, cursors and names are written later.
+    /// promised something are void. Counters of failed log-ins stay as they are; they, cursors and names are written
+    /// later.
     fn undo(&mut self, now: Now, changes: Vec<Change>, out: &mut Outbox) {
         let mut unsaved = Vec::new();
         for change in changes.into_iter().rev() {
@@ -312,8 +313,8 @@ impl Hub {
                 // A note has nobody who could be told and try again: it is stored when something can be.
                 Change::Message(message) if message.sender().is_none() => unsaved.push(Change::Message(message)),
                 Change::Message(message) => self.delivery.retract(&message),
-                Change::Block { user, other } => self.gate.unblock(user, other),
-                Change::Unblock { user, other } => self.gate.block(user, other),
+                Change::Block { user, other, .. } => _ = self.gate.unblock(user, other),
+                Change::Unblock { user, other, shown } => self.gate.block(user, other, shown),
                 Change::Device(row) => {
                     // The client never got the token that this row may have brought.
                     self.devices.set_token(row.user, row.device, None);

@@ -194,3 +194,42 @@ fn counters_of_failures_reach_the_disk_when_it_is_there_again() {
     });
     assert_eq!(rows.collect::<Vec<_>>(), [(false, 3, false), (true, 3, true)]);
 }
+
+#[test]
+fn what_was_shown_on_a_device_that_is_forgotten_does_not_come_back() {
+    let mut world = World::new();
+    let (alice, bob) = (world.log_in("alice", 1), world.log_in("bob", 2));
+    let read = world.message(alice, "bob", "read").message();
+    world.acknowledge(bob, 1);
+    world.close(bob);
+    let unread = world.message(alice, "bob", "unread").message();
+    let outcome = world.pass(Duration::from_secs(31 * 24 * 3600));
+    let user = world.hub.accounts.find(&name("bob")).unwrap();
+    assert!(outcome.changes.contains(&Change::DeviceForgotten { user, device: device(2), shown: Number(1) }));
+    assert!(!outcome.changes.contains(&Change::Expired { number: Number(1) }));
+
+    // As a store gives it back, and as one that gives back too much.
+    for waiting in [vec![], vec![read]] {
+        let users: Vec<_> = (1..).map(UserId).zip(NAMES.map(name)).collect();
+        let last = unread.number;
+        let shown = vec![(user, Number(1))];
+        let snapshot = || Snapshot {
+            users: users.clone(),
+            shown: shown.clone(),
+            waiting: waiting.clone(),
+            last,
+            ..Snapshot::default()
+        };
+        let mut world = World::with(config(), snapshot());
+        let claim = world.claim(3, 0);
+        let (bob, outcome) = world.log_in_as("bob", Some(claim));
+        let Some(Ok(Reply::LoggedIn { waiting, .. })) = outcome.answers().first() else { panic!("{outcome:?}") };
+        assert_eq!((*waiting, outcome.texts_for(bob)), (0, vec![]));
+
+        let mut world = World::with(config(), snapshot());
+        let outcome = world.pass(Duration::from_secs(31 * 24 * 3600));
+        let notes =
+            outcome.changes.iter().filter(|change| matches!(change, Change::Expired { .. } | Change::Message(_)));
+        assert_eq!(notes.count(), 0, "nobody is told that it was not delivered");
+    }
+}
