@@ -233,3 +233,45 @@ fn what_was_shown_on_a_device_that_is_forgotten_does_not_come_back() {
         assert_eq!(notes.count(), 0, "nobody is told that it was not delivered");
     }
 }
+
+#[test]
+fn what_can_not_be_stored_for_long_does_not_pile_up() {
+    let mut world = World::new();
+    let mut changes = 0;
+    for _ in 0..50 {
+        let alice = world.connect();
+        let claim = world.claim(1, 0);
+        let password = |salt: &[u8], i| Secret::salted("alice's password", salt, i);
+        let outcome = world.exchange(alice, "alice", Mechanism::Password, Some(claim), password);
+        fail(&mut world, outcome);
+        let outcome = world.close(alice);
+        changes = outcome.changes.len();
+        fail(&mut world, outcome);
+    }
+    assert!(changes <= 5, "{changes} changes after fifty log-ins");
+    let outcome = world.pass(Duration::from_secs(5));
+    let kinds: Vec<_> = outcome.changes.iter().filter(|change| !matches!(change, Change::Forget { .. })).collect();
+    assert!(
+        matches!(
+            kinds[..],
+            [Change::SourceKnown { .. }, Change::Arrived { .. }, Change::Left { .. }, Change::Device(_)]
+        ),
+        "{kinds:?}"
+    );
+}
+
+#[test]
+fn nothing_is_given_up_before_the_accounts_are_there_to_be_told() {
+    let mut world = World::new();
+    let alice = world.log_in("alice", 1);
+    let waiting = vec![world.message(alice, "bob", "hi").message()];
+    let users: Vec<_> = (1..).map(UserId).zip(NAMES.map(name)).collect();
+    let last = waiting[0].number;
+    let mut world = World::empty(config(), Snapshot { users, waiting, last, ..Snapshot::default() });
+    let expired = |outcome: &Outcome| outcome.changes.contains(&Change::Expired { number: last });
+    assert!(!expired(&world.pass(Duration::from_secs(31 * 24 * 3600))));
+    world.read_accounts(credentials());
+    let outcome = world.pass(Duration::from_secs(1));
+    assert!(expired(&outcome));
+    assert!(outcome.message().text.as_str().starts_with("Your message to bob"), "and alice gets a note");
+}
