@@ -11,6 +11,9 @@ use chatd::wire::native::client::{Heard, Party, Problem};
 use crate::disk::Disk;
 use crate::link::{LinkId, MS, Time};
 
+/// As many messages may wait for somebody.
+const QUEUE_MESSAGES_MAX: usize = 1000;
+
 /// Who sends or is shown something: a run of a client, or a device through all its runs.
 pub type Uid = usize;
 
@@ -200,6 +203,9 @@ impl Ledger {
                 }
             }
         }
+        if answer.is_ok() && self.waits_for(name) > QUEUE_MESSAGES_MAX {
+            return self.broken("10: more waits for somebody than may");
+        }
         let sent = &mut self.sent[name];
         let answer = answer.map_err(|problem| problem.code);
         if let (Err(code), false) = (&answer, sent.shown.is_empty()) {
@@ -207,6 +213,16 @@ impl Ledger {
             return self.broken(&law);
         }
         sent.answer = Some(answer);
+    }
+
+    /// How many messages were accepted for the same recipient and shown nowhere, as far as this can be said.
+    fn waits_for(&self, name: usize) -> usize {
+        let to = &self.sent[name].to;
+        if to.is_none() || self.sent.len() < QUEUE_MESSAGES_MAX || !self.blocks.is_empty() || self.expiry.is_some() {
+            return 0;
+        }
+        let waits = |sent: &&Sent| sent.to == *to && sent.shown.is_empty() && matches!(sent.answer, Some(Ok(_)));
+        self.sent.iter().filter(waits).count()
     }
 
     /// The hub took a message.

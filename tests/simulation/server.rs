@@ -409,7 +409,9 @@ impl Server {
                                 if until > judged {
                                     around.ledger.broken("8: somebody was heard, and is said to be silent");
                                 }
-                                if in_kernel || found.inbound.contains(&b'\n') {
+                                // Who does not take their answers is not read, and so not heard.
+                                let in_kernel = in_kernel || found.inbound.contains(&b'\n');
+                                if in_kernel && !is_paused(found) {
                                     around.ledger.broken("8: a sign of life was there in time, and was missed");
                                 }
                             }

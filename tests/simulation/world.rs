@@ -615,7 +615,10 @@ impl World {
         self.at(at + SECOND, Happens::Act(uid));
     }
 
-    fn source(&mut self, user: &UserName) -> IpAddr {
+    fn source(&mut self, user: &UserName, wrong: bool) -> IpAddr {
+        if wrong && self.dice.one_in(2) {
+            return [10, 0, 2, 1].into();
+        }
         let home = self.users.iter().position(|known| known == user).unwrap_or(0) as u8;
         match self.dice.one_in(5) {
             true => [10, 0, 1, 1].into(),
@@ -628,14 +631,16 @@ impl World {
         if !person.wants_in || person.link.is_some() || person.over {
             return;
         }
-        let user = person.user.clone();
+        let (user, wrong) = (person.user.clone(), !person.password_right);
         let link = LinkId(self.next_link);
         self.next_link += 1;
-        let source = self.source(&user);
+        let source = self.source(&user, wrong);
         let mut weather = self.mix.weather(&mut self.dice);
         if self.calm {
             weather.reset_after = None;
             weather.delay_max = weather.delay_max.min(SECOND);
+            weather.buffer = 256 * 1024;
+            weather.piece_max = weather.piece_max.max(1000);
         }
         self.links.open(link, source, weather);
         if let Some(person) = self.people.get_mut(&uid) {
@@ -755,7 +760,7 @@ impl World {
             }
             86..88 if self.mix.silence => {
                 let until = self.now + self.mix.heartbeat_timeout + self.dice.range(0, 10 * SECOND);
-                if let Some(person) = self.people.get_mut(&uid) {
+                if let Some(person) = self.people.get_mut(&uid).filter(|person| person.session.is_logged_in()) {
                     person.silent_until = until;
                     self.fault("silence");
                 }
