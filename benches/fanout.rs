@@ -26,7 +26,7 @@ const BROADCASTS_A_ROUND: u64 = ACKNOWLEDGE_EVERY;
 fn main() {
     let (recipients, rounds) = match effort() {
         Effort::Quick => (50, 3),
-        Effort::Usual => (1000, 15),
+        Effort::Usual => (1000, 25),
         Effort::Full => (1000, 51),
     };
     println!(

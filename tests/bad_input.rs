@@ -212,6 +212,27 @@ fn a_forged_token_is_refused_and_a_used_one_too() {
 }
 
 #[test]
+fn whoever_listens_hears_no_token() {
+    let scene = Scene::new();
+    let mut alice = scene.chatd.log_in("alice", 1);
+    let first = alice.token.take().expect("a token");
+    let mut heard = alice.heard.clone();
+    drop(alice);
+    let mut client = scene.chatd.connect();
+    assert_eq!(client.resume("alice", device_claim(1), &first)["reply"], "logged-in");
+    client.take_token();
+    let second = client.token.take().expect("a token");
+    client.nothing_but_alive();
+    heard += &client.heard;
+    assert_eq!(heard.matches("{\"event\":\"token\"}\n").count(), 2, "{heard}");
+    assert!(first != second);
+    for token in [first, second] {
+        let hex: String = token.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(!heard.to_lowercase().contains(&hex), "{heard}");
+    }
+}
+
+#[test]
 fn a_client_that_closes_its_side_still_gets_its_answers() {
     let scene = Scene::new();
     let mut client = scene.chatd.log_in_once("alice");

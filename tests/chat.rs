@@ -343,6 +343,8 @@ fn what_waits_arrives_in_order_once() {
     alice.chat_with_input(&[], script.as_bytes()).is(&accepted, "", 0);
     chatd.kill();
     chatd.start_again();
+    // A command of the command line takes nothing of it.
+    bob.chat(&["online"]).is("", "", 0);
     let waited: String = (1..=50).map(|i| format!("alice: {i}.\n")).collect();
     bob.chat_with_input(&[], b"wait 50. 60\n").is(&waited, "", 0);
     alice.chat(&["message", "bob", "more"]).is("", "", 0);

@@ -44,8 +44,12 @@ impl Scene {
         let (commits_in, commits) = channel();
         let hooks = Hooks { before_commit: Some(before_commit(Arc::clone(&disk), commits_in)) };
         let (store, snapshot) = Store::open(dir.path(), Durability::Process, hooks).expect("a store");
-        let options =
-            Options { addresses: vec!["127.0.0.1:0".parse().unwrap()], plaintext: Scope::Private, signals: false };
+        let options = Options {
+            addresses: vec!["127.0.0.1:0".parse().unwrap()],
+            plaintext: Scope::Private,
+            out_bytes_max: 64 * 1024 * 1024,
+            signals: false,
+        };
         let config = Config { scram_iterations: 1, ..Config::default() };
         let mut server =
             Server::start(options, store, |now, out| Hub::new(config, [1; 32], snapshot, now, out)).expect("a server");
@@ -121,17 +125,21 @@ fn nothing_leaves_while_the_store_is_stalled_and_everything_when_it_goes_on() {
     alice.event("online");
     alice.event("online");
     bob.event("online");
+    let mut carols_other = scene.log_in("carol", 5);
     let mut stranger = Client::connect(scene.address);
     let exchange = stranger.begin_log_in("alice");
     let (mut send, mut block) = (0, 0);
     scene.stall_with(|| send = alice.request(json!({"request": "message", "to": "bob", "text": "one"})));
     let second = alice.request(json!({"request": "message", "to": "bob", "text": "two"}));
     block += carol.request(json!({"request": "block", "user": "alice"}));
+    // The other session may not learn of the block before it is on disk either.
+    turn_the_loop(scene.address);
+    let blocked = carols_other.request(json!({"request": "blocked"}));
     let wrong = stranger.finish_log_in(exchange, "wrong");
     // What needs no disk, but comes behind something that does, keeps its place.
     let behind = alice.request(json!({"request": "alive"}));
     turn_the_loop(scene.address);
-    for client in [&mut alice, &mut bob, &mut carol, &mut stranger] {
+    for client in [&mut alice, &mut bob, &mut carol, &mut carols_other, &mut stranger] {
         assert_silent(client);
     }
     scene.disk(Disk::Works);
@@ -142,6 +150,7 @@ fn nothing_leaves_while_the_store_is_stalled_and_everything_when_it_goes_on() {
     assert_eq!(bob.event("message")["text"], "one");
     assert_eq!(bob.event("message")["text"], "two");
     assert_eq!(carol.answer(block), json!({"id": block, "reply": "blocked", "user": "alice"}));
+    assert_eq!(carols_other.answer(blocked)["users"], json!(["alice"]));
     assert_eq!(stranger.answer(wrong)["error"], "not-authenticated");
     assert_eq!(scene.stop(), Ended::Orderly);
 }

@@ -62,8 +62,10 @@ fn what_comes_in_leaves_the_line_being_typed_intact() {
     alice.sees(&[&begin[..], &["alice> message bob half a line"]].concat());
     bob.chat(&["message", "alice", "in between\nwith two lines"]).is("", "", 0);
     let came = [&begin[..], &["hh:mm bob: in between", "    with two lines"]].concat();
-    alice.sees(&[&came[..], &["alice> message bob half a line"]].concat());
-    assert_eq!(alice.cursor(), "alice> message bob half a line".len() as u16);
+    alice.sees_with(
+        &[&came[..], &["alice> message bob half a line"]].concat(),
+        Some("alice> message bob half a line".len()),
+    );
     alice.enters(", and the rest");
     let sent = [&came[..], &["alice> message bob half a line, and the rest"]].concat();
     let queued = "✓ to bob (bob is offline: it waits)";
@@ -74,12 +76,10 @@ fn what_comes_in_leaves_the_line_being_typed_intact() {
     alice.types("\x01\x1bf");
     let all = format!("alice> {}", long.trim_end());
     let rows: Vec<&str> = [&all[..100], &all[100..]].to_vec();
-    alice.sees(&[&sent[..], &[queued], &rows].concat());
-    assert_eq!(alice.cursor(), "alice> message".len() as u16);
+    alice.sees_with(&[&sent[..], &[queued], &rows].concat(), Some("alice> message".len()));
     bob.chat(&["message", "alice", "again"]).is("", "", 0);
     let again = [&sent[..], &[queued, "hh:mm bob: again"]].concat();
-    alice.sees(&[&again[..], &rows].concat());
-    assert_eq!(alice.cursor(), "alice> message".len() as u16);
+    alice.sees_with(&[&again[..], &rows].concat(), Some("alice> message".len()));
     alice.enters("");
     alice.sees(&[&again[..], &rows, &[queued, "alice>"]].concat());
     let history = format!(

@@ -37,7 +37,7 @@ pub struct Crowd {
     members: Vec<Member>,
     /// Messages that all members together have received.
     pub received: u64,
-    /// Members that have their resume token: the end of a log-in.
+    /// Members whose resume token is valid: the end of a log-in.
     logged_in: usize,
     /// The last message that came, with its newline.
     pub last_line: Vec<u8>,
@@ -224,7 +224,7 @@ impl Crowd {
                 };
                 let challenge = exchange.challenge(&message).expect("a challenge");
                 let secret = Secret::salted(PASSWORD, &challenge.salt, challenge.iterations);
-                let (message, _) = exchange.prove(&challenge, &secret);
+                let (message, ..) = exchange.prove(&challenge, &secret);
                 let mut bytes = Vec::new();
                 encode(Some(RequestId(2)), &Ask::Authenticate { message }, &mut bytes);
                 self.members[index].step = Step::Second;

@@ -104,6 +104,7 @@ impl Running {
             let options = Options {
                 addresses: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
                 plaintext: "loopback".parse().expect("a scope"),
+                out_bytes_max: chatd::net::server::ALL_OUT_BYTES_MAX,
                 signals: false,
             };
             let hub = |now, out: &mut _| Hub::new(config, [7; 32], snapshot, now, out);
@@ -130,7 +131,11 @@ pub fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
-/// Says whether a target was met, in a form that can be searched for.
+/// Says whether a target was met, in a form that can be searched for. A quick run, mostly of a debug build, shows nothing.
 pub fn verdict(met: bool) -> &'static str {
-    if met { "PASS" } else { "FAIL" }
+    match effort() {
+        Effort::Quick => "(quick)",
+        _ if met => "PASS",
+        _ => "FAIL",
+    }
 }

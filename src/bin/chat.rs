@@ -221,13 +221,13 @@ fn text(argument: &OsString) -> Result<String, Failure> {
 fn after_help() -> String {
     format!(
         "Options stand before COMMAND: what follows it is data, even if it begins with '-'.\n\n\
-         PORT is {PORT_DEFAULT} unless given. If CHAT_HOST is set, HOST and PORT can be left out: the first word is then\n\
-         the command if it is one of those below, else HOST.\n\n\
+         PORT is {PORT_DEFAULT} unless given. If CHAT_HOST is set, HOST and PORT can be left out: the first word is \
+         then the command if it is one of those below, else HOST.\n\n\
          Commands:\n{}\n\n\
-         message USER - takes the text from standard input. wait and logout are for sessions.\n\n\
-         Exit status: 0 done; 2 usage; 66 unreadable file; 67 no such recipient; 69 no server, or the connection was\n\
-         lost; 75 not yet, try again; 76 not understood; 77 not authenticated, locked out, blocked or refused;\n\
-         130 Ctrl-C; 143 SIGTERM.",
+         'message USER -' takes the text from standard input; 'wait' and 'logout' are for sessions.\n\n\
+         Exit status: 0 done; 2 usage; 66 unreadable file; 67 no such recipient; 69 no server, or the connection was \
+         lost, or displaced; 75 not yet, try again; 76 not understood; 77 not authenticated, locked out, blocked or \
+         refused; 130 Ctrl-C; 143 SIGTERM.",
         command::help().lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
     )
 }

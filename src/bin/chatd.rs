@@ -18,7 +18,7 @@ use chatd::hub::credentials::{Credential, parse_credentials};
 use chatd::hub::input::Input;
 use chatd::hub::{Config, Hub};
 use chatd::net::scope::Scope;
-use chatd::net::server::{Ended, Options, Server};
+use chatd::net::server::{ALL_OUT_BYTES_MAX, Ended, Options, Server};
 use chatd::store::{Durability, Hooks, OpenError, Opened, Store};
 
 /// The accounts that everybody knows the passwords of.
@@ -141,6 +141,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = Options {
         addresses: addresses(arguments.bind, arguments.port),
         plaintext: arguments.plaintext.clone(),
+        out_bytes_max: ALL_OUT_BYTES_MAX,
         signals: true,
     };
     let started = Server::start(options, store, |now, out| Hub::new(config, seed, snapshot, now, out));

@@ -171,18 +171,27 @@ impl Connection {
     }
 }
 
-/// The device that is kept in `file`, or a new one.
+/// The device that is kept in `file`, or a new one, which is kept there at once: a second chat that begins before the first
+/// is logged in is the same device.
 pub fn device(file: Option<&DeviceFile>, rng: &mut StdRng) -> Device {
-    let kept = file.and_then(|file| match file.load() {
-        Ok(device) => device,
-        Err(error) => {
-            super::warn(&format!("can't read {}: {error}; beginning anew", file.path().display()));
-            None
-        }
-    });
-    kept.unwrap_or_else(|| {
+    let load = || {
+        file.and_then(|file| match file.load() {
+            Ok(device) => device,
+            Err(error) => {
+                super::warn(&format!("can't read {}: {error}; beginning anew", file.path().display()));
+                None
+            }
+        })
+    };
+    load().unwrap_or_else(|| {
         let mut id = [0; 16];
         rng.fill_bytes(&mut id);
-        Device { id: crate::wire::DeviceId::from_bytes(id), shown: None, token: None }
+        let device = Device { id: crate::wire::DeviceId::from_bytes(id), shown: None, token: None };
+        match file.map(|file| file.keep_first(&device)) {
+            // Somebody was faster, or what is there is damaged.
+            Some(Err(error)) if error.kind() == io::ErrorKind::AlreadyExists => load().unwrap_or(device),
+            // If it can't be kept, that is told after the log-in.
+            _ => device,
+        }
     })
 }

@@ -164,6 +164,8 @@ pub struct Session {
     /// Whether a log-in has succeeded: from then on the token comes before the password.
     proven: bool,
     memory_changed: bool,
+    /// The token of this log-in, until the server says that it is valid.
+    derived: Option<ResumeToken>,
     /// The password as the server wants it: making it is slow.
     salted: Option<Salted>,
     phase: Phase,
@@ -207,7 +209,7 @@ enum Phase {
 
 enum Step {
     Challenge(ClientExchange),
-    Proof(ServerSignature),
+    Proof(ServerSignature, ResumeToken),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -236,6 +238,7 @@ impl Session {
             login,
             proven: false,
             memory_changed: false,
+            derived: None,
             salted: None,
             phase: Phase::Apart,
             last_id: 0,
@@ -267,6 +270,7 @@ impl Session {
     /// would be a second message, those that were sent are forgotten.
     pub fn disconnected(&mut self) {
         self.phase = Phase::Apart;
+        self.derived = None;
         self.input.clear();
         self.output.clear();
         self.alive_at = None;
@@ -365,6 +369,7 @@ impl Session {
 
     /// Ends the session properly; `End::LoggedOut` follows. The resume token is worth nothing then.
     pub fn log_out(&mut self) {
+        self.derived = None;
         if let Some(device) = &mut self.login.device
             && device.token.take().is_some()
         {
@@ -458,16 +463,16 @@ impl Session {
             (_, Err(problem)) => self.log_in_refused(by, nonce, until, problem),
             (Step::Challenge(exchange), Ok(Told::Challenge { message })) => {
                 match self.prove(by, &exchange, &message) {
-                    Ok((message, signature)) => {
+                    Ok((message, signature, token)) => {
                         let id = self.next_id();
                         wire::encode(Some(id), &Ask::Authenticate { message }, &mut self.output);
-                        self.phase = Phase::LoggingIn { id, step: Step::Proof(signature), by, nonce, until };
+                        self.phase = Phase::LoggingIn { id, step: Step::Proof(signature, token), by, nonce, until };
                     }
                     Err(why) => self.end(End::Impostor(why)),
                 };
             }
             (
-                Step::Proof(signature),
+                Step::Proof(signature, token),
                 Ok(Told::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting }),
             ) => {
                 if !signature.matches(&message) {
@@ -476,6 +481,7 @@ impl Session {
                 if user != self.login.user || counter >= INTEGER_MAX {
                     return self.end(End::NotUnderstood);
                 }
+                self.derived = Some(token);
                 self.logged_in(now, heartbeat_timeout, log, counter);
                 self.happenings.push_back(Happening::LoggedIn { user, waiting });
             }
@@ -502,7 +508,7 @@ impl Session {
         by: By,
         exchange: &ClientExchange,
         message: &str,
-    ) -> Result<(String, ServerSignature), &'static str> {
+    ) -> Result<(String, ServerSignature, ResumeToken), &'static str> {
         let challenge = exchange.challenge(message)?;
         if by == By::Token {
             let token = self.login.device.as_ref().and_then(|device| device.token.as_ref());
@@ -590,6 +596,8 @@ impl Session {
             self.phase = Phase::Apart;
             self.alive_at = None;
             self.acknowledge_at = None;
+            // The device's memory is the other session's from here on.
+            self.memory_changed &= reason != Closing::Displaced;
             self.happenings.push_back(Happening::Closing { reason, text });
             return;
         }
@@ -598,7 +606,11 @@ impl Session {
             return;
         }
         match news {
-            News::Token(token) => self.set_token(Some(token)),
+            News::Token => {
+                if let Some(token) = self.derived.take() {
+                    self.set_token(Some(token));
+                }
+            }
             News::Unknown => {}
             News::Message(heard) if heard.number.0 > INTEGER_MAX => self.end(End::NotUnderstood),
             News::Message(heard) => {

@@ -111,7 +111,7 @@ pub fn event_line(news: &News) -> Option<String> {
         News::Missed { count } => {
             format!("* missed {count}: too many messages came while you were away; history has them")
         }
-        News::Token(_) | News::Closing { .. } | News::Unknown => return None,
+        News::Token | News::Closing { .. } | News::Unknown => return None,
     })
 }
 
@@ -125,7 +125,7 @@ pub fn event_kind(news: &News) -> &'static str {
         News::Offline { .. } => "offline",
         News::Delivered { .. } => "delivered",
         News::Missed { .. } => "missed",
-        News::Token(_) => "token",
+        News::Token => "token",
         News::Closing { .. } => "closing",
         News::Unknown => "unknown",
     }
@@ -146,7 +146,7 @@ pub fn event_json(news: &News, you: &UserName) -> Option<String> {
         News::Online { user } | News::Offline { user } => json!({"event": event, "user": user.as_str()}),
         News::Delivered { number, to } => json!({"event": event, "number": number.0, "to": to.as_str()}),
         News::Missed { count } => json!({"event": event, "count": count}),
-        News::Token(_) | News::Closing { .. } | News::Unknown => return None,
+        News::Token | News::Closing { .. } | News::Unknown => return None,
     };
     Some(json(&value))
 }

@@ -73,17 +73,24 @@ impl DeviceFile {
 
     /// Keeps it: either the old or the new content is there, never half of it.
     pub fn keep(&self, device: &Device) -> io::Result<()> {
+        self.put(device, |fresh, file| fs::rename(fresh, file))
+    }
+
+    /// Keeps it unless there is a file already: of two chats that begin at once only one is the first.
+    pub fn keep_first(&self, device: &Device) -> io::Result<()> {
+        self.put(device, |fresh, file| fs::hard_link(fresh, file))
+    }
+
+    fn put(&self, device: &Device, place: impl FnOnce(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
         // Two chats of one user may write at once.
         let fresh = self.0.with_file_name(format!(
             "{}.{}.new",
             self.0.file_name().and_then(|name| name.to_str()).unwrap_or("device"),
             std::process::id()
         ));
-        let written = write(&fresh, &format(device)).and_then(|()| fs::rename(&fresh, &self.0));
-        if written.is_err() {
-            // Nothing is lost with it.
-            let _ = fs::remove_file(&fresh);
-        }
+        let written = write(&fresh, &format(device)).and_then(|()| place(&fresh, &self.0));
+        // If it is still there, nothing is lost with it.
+        let _ = fs::remove_file(&fresh);
         written
     }
 
@@ -161,6 +168,17 @@ mod tests {
         assert_eq!(mode(file.path().parent().unwrap()), 0o700);
         assert_eq!(fs::read_dir(file.path().parent().unwrap()).unwrap().count(), 1, "no file is left over");
         assert!(file.path().ends_with("host,6001,alice"));
+    }
+
+    #[test]
+    fn only_the_first_of_two_new_devices_is_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let file = directory(root.path()).device("h", 1, &UserName::parse("a").unwrap());
+        file.keep_first(&device()).unwrap();
+        let other = Device { id: DeviceId::from_bytes([8; 16]), ..device() };
+        assert_eq!(file.keep_first(&other).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(file.load().unwrap(), Some(device()));
+        assert_eq!(fs::read_dir(file.path().parent().unwrap()).unwrap().count(), 1, "no file is left over");
     }
 
     #[test]

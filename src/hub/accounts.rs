@@ -138,6 +138,11 @@ impl Accounts {
             .collect()
     }
 
+    /// Whether the accounts have been read completely once.
+    pub(super) fn are_read(&self) -> bool {
+        !self.unread
+    }
+
     pub(super) fn forget_connection(&mut self, connection: ConnectionId) {
         self.waiting.retain(|waiting| waiting.connection != connection);
     }
@@ -256,6 +261,7 @@ impl Hub {
         let Some((source, challenged)) = self.presence.take_challenged(connection) else {
             return Answered::refuse(Refusal::NoChallenge);
         };
+        let not_from_here = self.config.loopback_only && !source.is_loopback();
         match challenged.mechanism {
             Mechanism::Password => {
                 let user = self.accounts.find(&challenged.name);
@@ -264,16 +270,15 @@ impl Hub {
                 let nobody = StoredKeys::of_nobody();
                 let keys = verifier.as_ref().map_or(&nobody, |verifier| &verifier.keys);
                 let proof = challenged.exchange.check(last, keys);
-                let not_from_here = self.config.loopback_only && !source.is_loopback();
                 let (why, rows) = match (user, proof) {
                     _ if locked => (LogInFailure::LockedOut, self.lockout.left_unchecked(&challenged.name, source)),
-                    (Some(user), Some(message)) if !not_from_here => {
+                    (Some(user), Some(proved)) if !not_from_here => {
                         let (row, new_source) = self.lockout.succeeded(&challenged.name, user, source, now);
                         out.changes.extend(row.map(Change::Tries));
                         if new_source {
                             out.changes.push(Change::SourceKnown { user, source, time: now.wall });
                         }
-                        return self.begin_session(now, connection, id, user, challenged.device, message, out);
+                        return self.begin_session(now, connection, id, user, challenged.device, proved, out);
                     }
                     (user, proof) => {
                         let why = match (user, proof) {
@@ -284,7 +289,7 @@ impl Hub {
                         (why, self.lockout.failed(&challenged.name, source, now))
                     }
                 };
-                out.changes.extend(rows.map(Change::Tries));
+                out.changes.extend(rows.into_iter().map(Change::Tries));
                 out.effects.push(Effect::LogInFailed { connection, why });
                 // As true without a disk as with one: the counters live in memory then.
                 Answered::Now(Err(Refusal::NotAuthenticated), IfLost::Send)
@@ -295,11 +300,15 @@ impl Hub {
                     let kept = self.devices.token(user, challenged.device?.id)?;
                     Some(kept.bound_to(self.accounts.verifier(user)?))
                 });
-                let message = challenged.exchange.check(last, keys.as_ref().unwrap_or(&StoredKeys::of_nobody()));
-                if let (Some(user), Some(message)) = (user, message) {
-                    return self.begin_session(now, connection, id, user, challenged.device, message, out);
-                }
-                out.effects.push(Effect::LogInFailed { connection, why: LogInFailure::StaleToken });
+                let proof = challenged.exchange.check(last, keys.as_ref().unwrap_or(&StoredKeys::of_nobody()));
+                let why = match (user, proof) {
+                    (Some(user), Some(proved)) if !not_from_here => {
+                        return self.begin_session(now, connection, id, user, challenged.device, proved, out);
+                    }
+                    (Some(_), Some(_)) => LogInFailure::NotFromHere,
+                    _ => LogInFailure::StaleToken,
+                };
+                out.effects.push(Effect::LogInFailed { connection, why });
                 Answered::refuse(Refusal::TokenRefused)
             }
         }

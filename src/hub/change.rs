@@ -17,54 +17,30 @@ pub enum Change {
     /// The key behind the salts of all names; made once.
     Secret([u8; 32]),
     /// A name was given an id, for ever.
-    User {
-        id: UserId,
-        name: UserName,
-    },
+    User { id: UserId, name: UserName },
     /// A message was accepted.
     Message(Arc<Message>),
     /// This message waited too long for its recipient.
-    Expired {
-        number: Number,
-    },
-    /// `user` no longer wants anything of `other`'s.
-    Block {
-        user: UserId,
-        other: UserId,
-    },
-    Unblock {
-        user: UserId,
-        other: UserId,
-    },
+    Expired { number: Number },
+    /// `user` no longer wants anything of `other`'s. Up to `shown` everything had been shown to `user` by then.
+    Block { user: UserId, other: UserId, shown: Number },
+    /// The end of the block that was made with this `shown`.
+    Unblock { user: UserId, other: UserId, shown: Number },
     /// The row of a device, new or changed.
     Device(Box<DeviceRow>),
-    /// The device is not known any more.
-    DeviceForgotten {
-        user: UserId,
-        device: DeviceId,
-    },
+    /// The device is not known any more. Up to `shown` everything was shown on one of the user's devices at least: when
+    /// the last is forgotten, that must not be.
+    DeviceForgotten { user: UserId, device: DeviceId, shown: Number },
     /// Where an account stands with failed log-ins from one source.
     Tries(TriesRow),
     /// From this source the account has logged in with success.
-    SourceKnown {
-        user: UserId,
-        source: Source,
-        time: WallTime,
-    },
+    SourceKnown { user: UserId, source: Source, time: WallTime },
     /// The user came online: broadcasts from this number on are part of their history.
-    Arrived {
-        user: UserId,
-        first: Number,
-    },
+    Arrived { user: UserId, first: Number },
     /// The user went offline: broadcasts up to this number were.
-    Left {
-        user: UserId,
-        last: Number,
-    },
+    Left { user: UserId, last: Number },
     /// History from before this time is not kept.
-    Forget {
-        before: WallTime,
-    },
+    Forget { before: WallTime },
 }
 
 /// A device of a user's.
@@ -106,13 +82,16 @@ pub struct TriesRow {
 pub struct Snapshot {
     pub secret: Option<[u8; 32]>,
     pub users: Vec<(UserId, UserName)>,
-    /// Who blocks whom.
-    pub blocks: Vec<(UserId, UserId)>,
+    /// Who blocks whom, and up to where they had been shown everything by then.
+    pub blocks: Vec<(UserId, UserId, Number)>,
     pub devices: Vec<DeviceRow>,
+    /// The highest `shown` with which a device of the user's was forgotten, where it is not zero.
+    pub shown: Vec<(UserId, Number)>,
     pub tries: Vec<TriesRow>,
     pub sources: Vec<(UserId, Source, WallTime)>,
     /// What may still have to be delivered, by rising number: private messages that have not expired and are above the
-    /// lowest cursor of their recipient's devices, and the newest broadcasts above the lowest cursor of all.
+    /// lowest cursor of their recipient's devices (or what was `shown`, if there are none), of each recipient's the
+    /// newest; and the newest broadcasts above the lowest cursor of all.
     pub waiting: Vec<Arc<Message>>,
     /// The newest sends of each device, by rising counter.
     pub sends: Vec<PastSend>,

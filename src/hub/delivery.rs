@@ -22,7 +22,9 @@ use super::{Answered, Hub};
 
 /// Private messages that wait for a recipient who has shown them on no device. With more the sender gets an error.
 pub const QUEUE_MESSAGES_MAX: usize = 1000;
-/// The same in bytes of text.
+/// Private messages kept for a user whose slow devices have not shown them, with those above.
+pub const MAILBOX_MESSAGES_MAX: usize = 2 * QUEUE_MESSAGES_MAX;
+/// As for `QUEUE_MESSAGES_MAX`, in bytes of text.
 pub const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Broadcasts kept for devices that have not shown them. With more the oldest are dropped, and who was owed them is told.
 pub const BROADCASTS_MAX: usize = 1000;
@@ -82,7 +84,7 @@ impl Mailbox {
 
     /// What only slow devices still wait for must not cost without bound: the oldest of it goes.
     fn drop_surplus(&mut self) {
-        while self.waiting.len() > 2 * QUEUE_MESSAGES_MAX || self.bytes > 2 * QUEUE_BYTES_MAX {
+        while self.waiting.len() > MAILBOX_MESSAGES_MAX || self.bytes > 2 * QUEUE_BYTES_MAX {
             match self.waiting.front() {
                 Some(front) if front.message.number <= self.shown => self.dropped = front.message.number,
                 _ => return,
@@ -146,7 +148,7 @@ impl Delivery {
         };
         for message in waiting {
             match message.recipient() {
-                Some(user) if devices.lowest_cursor(user).is_none_or(|cursor| message.number > cursor) => {
+                Some(user) if message.number > devices.lowest_cursor(user) => {
                     let mailbox = delivery.mailbox(user, devices);
                     mailbox.push(Waiting { message, receipt: None });
                     mailbox.drop_surplus();
@@ -199,10 +201,9 @@ impl Delivery {
                 out.event(connection, Event::Delivered { number: message.number, to: to.clone() }, IfLost::Send);
             }
         }
-        if let Some(lowest) = devices.lowest_cursor(user) {
-            while mailbox.waiting.front().is_some_and(|front| front.message.number <= lowest) {
-                mailbox.remove(0);
-            }
+        let lowest = devices.lowest_cursor(user);
+        while mailbox.waiting.front().is_some_and(|front| front.message.number <= lowest) {
+            mailbox.remove(0);
         }
         if mailbox.waiting.is_empty() {
             self.mailboxes.remove(&user);
@@ -337,7 +338,7 @@ impl Hub {
 
     fn accept_broadcast(&mut self, now: Now, draft: Draft, out: &mut Outbox) -> Reply {
         let from = draft.from;
-        let reach = self.accept(from, self.presence.online().filter(|&user| user != from));
+        let reach = self.accept(from, self.presence.users_here().filter(|&user| user != from));
         let message = self.log(now, draft, Recipient::Everyone, out);
         self.delivery.keep_broadcast(Arc::clone(&message));
         self.send_broadcast(&message, from, out);
@@ -538,7 +539,7 @@ impl Hub {
         let text = format!("Your message to {recipient} of {days} days ago was not delivered: it waited too long.");
         let (Ok(text), true) = (Text::parse(&text), self.accounts.verifier(sender).is_some()) else { return };
         if self.delivery.mailbox(sender, &self.devices).is_full_for(&text) {
-            return; // Too much waits for the sender already; history says that the message was not delivered.
+            return; // Too much waits for the sender already.
         }
         let number = self.delivery.last.next();
         let to = Recipient::User(sender, self.accounts.name(sender).clone());

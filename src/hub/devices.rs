@@ -36,6 +36,8 @@ pub struct Device {
 pub struct Devices {
     /// By rising id; a user has few, and a table of their own for each would be mostly empty.
     of: BTreeMap<UserId, Vec<Device>>,
+    /// What had been shown to the user when a device of theirs was forgotten, where it is not zero.
+    shown: BTreeMap<UserId, Number>,
     dirty: BTreeSet<(UserId, DeviceId)>,
     flush_at: Option<Instant>,
 }
@@ -43,8 +45,13 @@ pub struct Devices {
 impl Devices {
     /// `last`: the end of the log. Whatever was connected when the server stopped has been away since; that is written at
     /// once, or after one more stop it would seem to have been there all the time.
-    pub(super) fn new(rows: Vec<DeviceRow>, last: Number, changes: &mut Vec<Change>) -> Devices {
-        let mut devices = Devices::default();
+    pub(super) fn new(
+        rows: Vec<DeviceRow>,
+        shown: Vec<(UserId, Number)>,
+        last: Number,
+        changes: &mut Vec<Change>,
+    ) -> Devices {
+        let mut devices = Devices { shown: shown.into_iter().collect(), ..Devices::default() };
         for mut row in rows {
             if row.absences.last().is_none_or(|absence| absence.1 != AWAY) {
                 leave(&mut row, last);
@@ -64,14 +71,16 @@ impl Devices {
         self.get(user, device).map_or(Number(0), |device| device.row.cursor)
     }
 
-    /// The highest cursor of the user's devices: up to here everything was shown on one at least.
+    /// The highest cursor of the user's devices, those that were forgotten too: up to here everything was shown on one
+    /// at least.
     pub fn highest_cursor(&self, user: UserId) -> Number {
-        self.cursors(user).max().unwrap_or_default()
+        self.cursors(user).chain(self.shown.get(&user).copied()).max().unwrap_or_default()
     }
 
-    /// The lowest: up to here everything was shown on all. `None` if there are no devices.
-    pub fn lowest_cursor(&self, user: UserId) -> Option<Number> {
-        self.cursors(user).min()
+    /// The lowest of those that are known: no device needs anything up to here. Without devices that is the highest,
+    /// where the next one will start.
+    pub fn lowest_cursor(&self, user: UserId) -> Number {
+        self.cursors(user).min().unwrap_or_else(|| self.highest_cursor(user))
     }
 
     fn cursors(&self, user: UserId) -> impl Iterator<Item = Number> + '_ {
@@ -104,6 +113,10 @@ impl Devices {
     }
 
     pub(super) fn forget(&mut self, user: UserId, device: DeviceId, changes: &mut Vec<Change>) {
+        let shown = self.highest_cursor(user);
+        if shown > Number(0) {
+            self.shown.insert(user, shown);
+        }
         if let Some(devices) = self.of.get_mut(&user) {
             devices.retain(|found| found.row.device != device);
             if devices.is_empty() {
@@ -111,7 +124,7 @@ impl Devices {
             }
         }
         self.dirty.remove(&(user, device));
-        changes.push(Change::DeviceForgotten { user, device });
+        changes.push(Change::DeviceForgotten { user, device, shown });
     }
 
     /// Forgets the devices that were not seen for too long.
@@ -248,9 +261,9 @@ impl Devices {
 
 /// The highest number that these know of. The message itself may have been lost with its commit; given again, its number
 /// would count as shown.
-pub(super) fn highest_number(rows: &[DeviceRow]) -> Number {
+pub(super) fn highest_number(rows: &[DeviceRow], shown: &[(UserId, Number)]) -> Number {
     let absences = rows.iter().flat_map(|row| row.absences.iter().flat_map(|&(from, to)| [from, to]));
-    let numbers = rows.iter().map(|row| row.cursor).chain(absences);
+    let numbers = rows.iter().map(|row| row.cursor).chain(absences).chain(shown.iter().map(|&(_, number)| number));
     numbers.filter(|&number| number != AWAY).max().unwrap_or_default()
 }
 
@@ -305,12 +318,12 @@ mod tests {
         devices.arrive(USER, device(1), HERE, Number(0), Number(5), WallTime::default());
         devices.save(USER, device(1), &mut changes);
         let Some(Change::Device(row)) = changes.pop() else { panic!("a row") };
-        let devices = Devices::new(vec![*row], Number(9), &mut changes);
+        let devices = Devices::new(vec![*row], vec![], Number(9), &mut changes);
         assert!(devices.was_there(USER, device(1), Number(9)));
         assert!(!devices.was_there(USER, device(1), Number(10)));
         devices.check_invariants();
         let Some(Change::Device(row)) = changes.pop() else { panic!("its absence is written") };
-        let devices = Devices::new(vec![*row], Number(12), &mut changes);
+        let devices = Devices::new(vec![*row], vec![], Number(12), &mut changes);
         assert!(!devices.was_there(USER, device(1), Number(10)), "nor after the server has died once more");
         assert_eq!(changes, []);
     }
@@ -323,6 +336,25 @@ mod tests {
         assert!(!devices.advance(USER, device(1), Number(40), Instant::default()));
         devices.arrive(USER, device(2), HERE, Number(0), Number(50), WallTime::default());
         assert_eq!(devices.cursor(USER, device(2)), Number(40));
+    }
+
+    #[test]
+    fn what_a_forgotten_device_has_shown_stays_shown() {
+        let mut changes = Vec::new();
+        let mut devices = Devices::default();
+        devices.arrive(USER, device(1), HERE, Number(7), Number(50), WallTime::default());
+        devices.arrive(USER, device(2), HERE, Number(40), Number(50), WallTime::default());
+        for (n, lowest) in [(2, 7), (1, 40)] {
+            devices.forget(USER, device(n), &mut changes);
+            let forgotten = Change::DeviceForgotten { user: USER, device: device(n), shown: Number(40) };
+            assert_eq!(changes.pop(), Some(forgotten));
+            assert_eq!((devices.lowest_cursor(USER), devices.highest_cursor(USER)), (Number(lowest), Number(40)));
+        }
+        let shown = vec![(USER, Number(40))];
+        assert_eq!(highest_number(&[], &shown), Number(40));
+        let mut devices = Devices::new(vec![], shown, Number(50), &mut changes);
+        devices.arrive(USER, device(3), HERE, Number(0), Number(50), WallTime::default());
+        assert_eq!(devices.cursor(USER, device(3)), Number(40));
     }
 
     #[test]

@@ -207,8 +207,8 @@ pub enum Event {
         number: Number,
         to: UserName,
     },
-    /// With this the device can log in again without the password, once.
-    Token(ResumeToken),
+    /// The token of this log-in is valid: with it the device can log in again without the password, once.
+    Token,
     /// At least so many messages were too many to be kept for this device; history has them.
     Missed {
         count: u64,
@@ -229,7 +229,7 @@ pub enum CloseReason {
     AccountChanged,
 }
 
-/// 256 random bits. Whoever has them is that device.
+/// 256 bits that both sides of a log-in derive from it. Whoever has them is that device.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ResumeToken(pub [u8; 32]);
 

@@ -1,8 +1,8 @@
 //! Who blocks whom, and the two predicates that stand before every way to reach or see a user.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::id::UserId;
+use super::id::{Number, UserId};
 
 /// The most users that one user can block.
 pub const BLOCKS_MAX: usize = 1000;
@@ -10,14 +10,15 @@ pub const BLOCKS_MAX: usize = 1000;
 /// The block lists.
 #[derive(Debug, Default)]
 pub struct Gate {
-    blocks: BTreeMap<UserId, BTreeSet<UserId>>,
+    /// With each who is blocked: up to where the one who blocks had been shown everything by then.
+    blocks: BTreeMap<UserId, BTreeMap<UserId, Number>>,
 }
 
 impl Gate {
-    pub fn new(blocks: impl IntoIterator<Item = (UserId, UserId)>) -> Gate {
+    pub fn new(blocks: impl IntoIterator<Item = (UserId, UserId, Number)>) -> Gate {
         let mut gate = Gate::default();
-        for (user, other) in blocks {
-            gate.block(user, other);
+        for (user, other, shown) in blocks {
+            gate.block(user, other, shown);
         }
         gate
     }
@@ -34,28 +35,29 @@ impl Gate {
 
     /// Whether `user` has blocked `other`.
     pub fn blocks(&self, user: UserId, other: UserId) -> bool {
-        self.blocks.get(&user).is_some_and(|blocked| blocked.contains(&other))
+        self.blocks.get(&user).is_some_and(|blocked| blocked.contains_key(&other))
     }
 
-    /// Whom `user` blocks.
-    pub fn blocked_by(&self, user: UserId) -> impl Iterator<Item = UserId> + '_ {
-        self.blocks.get(&user).into_iter().flatten().copied()
+    /// Whom `user` blocks, and up to where `user` had been shown everything by then: what was held back is above.
+    pub fn blocked_by(&self, user: UserId) -> impl Iterator<Item = (UserId, Number)> + '_ {
+        self.blocks.get(&user).into_iter().flatten().map(|(&other, &shown)| (other, shown))
     }
 
     pub(super) fn is_full(&self, user: UserId) -> bool {
         self.blocks.get(&user).is_some_and(|blocked| blocked.len() >= BLOCKS_MAX)
     }
 
-    pub(super) fn block(&mut self, user: UserId, other: UserId) {
-        self.blocks.entry(user).or_default().insert(other);
+    pub(super) fn block(&mut self, user: UserId, other: UserId, shown: Number) {
+        self.blocks.entry(user).or_default().insert(other, shown);
     }
 
-    pub(super) fn unblock(&mut self, user: UserId, other: UserId) {
-        if let Some(blocked) = self.blocks.get_mut(&user) {
-            blocked.remove(&other);
-            if blocked.is_empty() {
-                self.blocks.remove(&user);
-            }
+    /// Comes back: the number that the block was made with. `None` if there was none.
+    pub(super) fn unblock(&mut self, user: UserId, other: UserId) -> Option<Number> {
+        let blocked = self.blocks.get_mut(&user)?;
+        let shown = blocked.remove(&other);
+        if blocked.is_empty() {
+            self.blocks.remove(&user);
         }
+        shown
     }
 }

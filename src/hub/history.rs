@@ -1,6 +1,6 @@
 //! History: the questions that users ask about the log, and how long it is kept.
 //!
-//! The log itself is the store's; the rules of who sees what of it go with the question.
+//! The log itself is the store's; the rule of who sees what of it goes with the question (`HistoryQuery::admits`).
 
 use std::time::Duration;
 
@@ -50,9 +50,8 @@ impl Hub {
                 None => return Answered::refuse(Refusal::NoSuchUser(name)),
             },
         };
-        let shown = self.devices.highest_cursor(viewer);
         let blocked = self.gate.blocked_by(viewer).collect();
-        let query = HistoryQuery { viewer, with, before, limit, shown, blocked };
+        let query = HistoryQuery { viewer, with, before, limit, blocked };
         out.effects.push(Effect::Query { connection, id, query });
         Answered::Later
     }

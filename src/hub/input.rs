@@ -17,6 +17,8 @@ pub enum Input {
     Connected { connection: ConnectionId, source: Source },
     /// A client asks for something.
     Request { connection: ConnectionId, id: Option<RequestId>, request: Request },
+    /// A client that is not read for now is there all the same: it takes what is written, or waits for the server itself.
+    Heard { connection: ConnectionId },
     /// The connection is gone; effects for it reach nobody.
     Closed { connection: ConnectionId },
     /// The operator's accounts, read anew. They replace those of the last time.

@@ -18,7 +18,7 @@ pub const OVERALL_TRIES: usize = 30;
 pub const OVERALL_WINDOW: Duration = Duration::from_secs(600);
 /// Failures that did not lock are forgotten after this long without another.
 pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
-/// Counters kept at most. Beyond it the one that changed longest ago is forgotten.
+/// Counters kept at most. Beyond it the one that changed longest ago is forgotten, those that lock only if all do.
 pub const COUNTERS_MAX: usize = 20_000;
 /// Sources remembered for an account as having succeeded; beyond it the oldest is forgotten.
 pub const SOURCES_MAX: usize = 32;
@@ -41,7 +41,10 @@ pub struct Lockout {
     tries_max: usize,
     duration: Duration,
     counters: BTreeMap<Key, Tries>,
-    by_age: BTreeSet<(Instant, Key)>,
+    /// Those that lock nothing come first, and of them the one that changed longest ago.
+    by_age: BTreeSet<(bool, Instant, Key)>,
+    /// Rows of counters that had to make room: to be stored as gone.
+    evicted: Vec<TriesRow>,
     succeeded: BTreeMap<UserId, VecDeque<Source>>,
     /// What the disk says of these is out of date.
     unwritten: BTreeSet<Key>,
@@ -60,13 +63,16 @@ impl Lockout {
             duration,
             counters: BTreeMap::new(),
             by_age: BTreeSet::new(),
+            evicted: Vec::new(),
             succeeded: BTreeMap::new(),
             unwritten: BTreeSet::new(),
         };
         for row in rows {
             // The wall clock may have jumped while the server was down: no lock lasts longer than a fresh one.
             let left = row.locked_until.map(|until| until.since(now.wall).min(duration));
-            if left.is_some_and(|left| left.is_zero()) {
+            let window = if row.source.is_some() { FORGOTTEN_AFTER } else { OVERALL_WINDOW };
+            let forgotten = row.locked_until.is_none() && now.wall.since(row.last) >= window;
+            if forgotten || left.is_some_and(|left| left.is_zero()) {
                 continue; // It has ended, and the count begins anew.
             }
             let locked = left.map(|left| (now.instant + left, now.wall + left));
@@ -91,14 +97,16 @@ impl Lockout {
         locked(Some(source)) || (locked(None) && !self.has_succeeded(user, source))
     }
 
-    /// A password was wrong.
-    pub(super) fn failed(&mut self, name: &UserName, source: Source, now: Now) -> [TriesRow; 2] {
-        [self.count(name, Some(source), now), self.count(name, None, now)]
+    /// A password was wrong. What comes back is to be stored: both counters, and those that had to make room.
+    pub(super) fn failed(&mut self, name: &UserName, source: Source, now: Now) -> Vec<TriesRow> {
+        let mut rows = vec![self.count(name, Some(source), now), self.count(name, None, now)];
+        rows.append(&mut self.evicted);
+        rows
     }
 
     /// A try that was not checked. What comes back only makes it take as long as one that was.
-    pub(super) fn left_unchecked(&self, name: &UserName, source: Source) -> [TriesRow; 2] {
-        [self.row((name.folded(), Some(source))), self.row((name.folded(), None))]
+    pub(super) fn left_unchecked(&self, name: &UserName, source: Source) -> Vec<TriesRow> {
+        vec![self.row((name.folded(), Some(source))), self.row((name.folded(), None))]
     }
 
     /// A password was right. Comes back: the counter to store, if there was one; and whether the source is new.
@@ -194,17 +202,18 @@ impl Lockout {
 
     fn insert(&mut self, key: Key, tries: Tries) {
         if self.counters.len() >= COUNTERS_MAX
-            && let Some((_, oldest)) = self.by_age.pop_first()
+            && let Some((_, _, oldest)) = self.by_age.pop_first()
         {
             self.counters.remove(&oldest);
+            self.evicted.push(self.row(oldest));
         }
-        self.by_age.insert((tries.touched, key.clone()));
+        self.by_age.insert((tries.locked.is_some(), tries.touched, key.clone()));
         self.counters.insert(key, tries);
     }
 
     fn remove(&mut self, key: &Key) -> Option<Tries> {
         let tries = self.counters.remove(key)?;
-        self.by_age.remove(&(tries.touched, key.clone()));
+        self.by_age.remove(&(tries.locked.is_some(), tries.touched, key.clone()));
         Some(tries)
     }
 }
@@ -283,7 +292,7 @@ mod tests {
     #[test]
     fn a_lock_survives_a_restart_but_never_lasts_longer_than_a_fresh_one() {
         let mut lockout = Lockout::new(1, D, vec![], vec![], at(0));
-        let [row, _] = lockout.failed(&alice(), source(1), at(0));
+        let row = lockout.failed(&alice(), source(1), at(0)).swap_remove(0);
         let again = Lockout::new(1, D, vec![row.clone()], vec![], at(10_000_000));
         assert!(again.is_locked(&alice(), None, source(1), at(D.as_micros() as u64 - 1)));
         assert!(!again.is_locked(&alice(), None, source(1), at(D.as_micros() as u64)));
@@ -295,7 +304,7 @@ mod tests {
     #[test]
     fn after_a_lock_that_ended_during_a_restart_the_count_begins_anew() {
         let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
-        let rows = (0..3).map(|_| lockout.failed(&alice(), source(1), at(0))).last().map(Vec::from).unwrap();
+        let rows = (0..3).map(|_| lockout.failed(&alice(), source(1), at(0))).last().unwrap();
         let end = D.as_micros() as u64;
         let mut again = Lockout::new(3, D, rows, vec![], at(end));
         again.failed(&alice(), source(1), at(end));
@@ -308,10 +317,27 @@ mod tests {
     #[test]
     fn counters_are_bounded() {
         let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        (0..3).for_each(|_| drop(lockout.failed(&alice(), source(1), at(0))));
+        let mut kept = 2;
         for i in 0..COUNTERS_MAX as u64 {
-            lockout.failed(&UserName::parse(&format!("u{i}")).unwrap(), source(1), at(i));
+            let rows = lockout.failed(&UserName::parse(&format!("u{i}")).unwrap(), source(1), at(i));
+            kept = kept + 2 - (rows.len() - 2);
+            assert!(rows[2..].iter().all(|row| row.failures == 0 && row.locked_until.is_none()), "stored as gone");
         }
-        assert_eq!(lockout.counters.len(), COUNTERS_MAX);
-        assert_eq!(lockout.by_age.len(), COUNTERS_MAX);
+        assert_eq!((lockout.counters.len(), lockout.by_age.len(), kept), (COUNTERS_MAX, COUNTERS_MAX, COUNTERS_MAX));
+        assert!(lockout.is_locked(&alice(), None, source(1), at(1)), "a lock does not make room for guesses");
+    }
+
+    #[test]
+    fn what_failed_long_before_a_restart_is_forgotten() {
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        (0..2).for_each(|_| drop(lockout.failed(&alice(), source(1), at(0))));
+        let rows = lockout.left_unchecked(&alice(), source(1));
+        let later = FORGOTTEN_AFTER.as_micros() as u64;
+        for (restart, locked) in [(later - 1_000_000, true), (later, false)] {
+            let mut again = Lockout::new(3, D, rows.clone(), vec![], at(restart));
+            again.failed(&alice(), source(1), at(restart));
+            assert_eq!(again.is_locked(&alice(), None, source(1), at(restart)), locked);
+        }
     }
 }

@@ -69,10 +69,58 @@ pub struct HistoryQuery {
     pub before: Option<Number>,
     /// How many messages at most; the newest that match.
     pub limit: usize,
-    /// Up to here the viewer has been shown what was for them.
-    pub shown: Number,
-    /// Whom the viewer blocks: of their messages nothing beyond `shown`, and no broadcast.
-    pub blocked: Arc<[UserId]>,
+    /// Whom the viewer blocks, by rising id, and up to where they had been shown everything when they did.
+    pub blocked: Arc<[(UserId, Number)]>,
+}
+
+/// The parts of a message in the log that decide who sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub number: Number,
+    /// `None`: the server.
+    pub sender: Option<UserId>,
+    /// `None`: everyone.
+    pub recipient: Option<UserId>,
+    /// It waited too long for its recipient.
+    pub expired: bool,
+}
+
+impl HistoryQuery {
+    /// Whether the viewer may see this message, and asks for it; `before` and `limit` are not looked at. This is the
+    /// one statement of the rule, to which every way to keep a log is held:
+    ///
+    /// - what the viewer wrote is theirs to see, whatever became of it;
+    /// - what was written to the viewer they see unless it expired, or a block held it back: of somebody whom they
+    ///   block, only what they had been shown before the block;
+    /// - a broadcast they see if they were online when it was accepted (`attended`) and don't block its sender;
+    /// - nobody sees anything else;
+    /// - of this, with somebody (`with`) is only what went between the two, so no broadcast.
+    pub fn admits(&self, line: &Line, attended: impl FnOnce() -> bool) -> bool {
+        let own = line.sender == Some(self.viewer);
+        let received = line.recipient == Some(self.viewer);
+        if let Some(with) = self.with {
+            let between = own && line.recipient == Some(with) || received && line.sender == Some(with);
+            if !between {
+                return false;
+            }
+        }
+        if own {
+            return true;
+        }
+        if line.expired {
+            return false;
+        }
+        let blocked_at = line.sender.and_then(|sender| self.blocked_at(sender));
+        match line.recipient {
+            Some(_) => received && blocked_at.is_none_or(|shown| line.number <= shown),
+            None => blocked_at.is_none() && attended(),
+        }
+    }
+
+    fn blocked_at(&self, sender: UserId) -> Option<Number> {
+        let index = self.blocked.binary_search_by_key(&sender, |&(other, _)| other).ok()?;
+        Some(self.blocked[index].1)
+    }
 }
 
 /// A page of history, oldest first.
@@ -81,4 +129,48 @@ pub struct HistoryPage {
     pub messages: Vec<Arc<Message>>,
     /// There are older ones: ask again with `before` the first of these.
     pub more: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: Option<UserId> = Some(UserId(1));
+    const FRIEND: Option<UserId> = Some(UserId(2));
+    const BLOCKED: Option<UserId> = Some(UserId(3));
+
+    /// Whether I see it: among everything, and with the friend, and with the one I block; at a time when I was online.
+    fn seen(number: u64, sender: Option<UserId>, recipient: Option<UserId>, expired: bool) -> [bool; 3] {
+        let blocked: Arc<[_]> = Arc::new([(UserId(3), Number(5)), (UserId(9), Number(9))]);
+        let line = Line { number: Number(number), sender, recipient, expired };
+        [None, FRIEND, BLOCKED].map(|with| {
+            let query = HistoryQuery { viewer: UserId(1), with, before: None, limit: 9, blocked: blocked.clone() };
+            query.admits(&line, || true)
+        })
+    }
+
+    #[test]
+    fn who_sees_what_of_the_log() {
+        assert_eq!(seen(7, FRIEND, ME, false), [true, true, false]);
+        assert_eq!(seen(7, ME, FRIEND, false), [true, true, false]);
+        assert_eq!(seen(7, ME, ME, false), [true, false, false]);
+        assert_eq!(seen(7, None, ME, false), [true, false, false], "a note of the server's");
+        assert_eq!(seen(7, FRIEND, BLOCKED, false), [false; 3], "it is not mine");
+        assert_eq!(seen(7, FRIEND, ME, true), [false; 3], "expired");
+        assert_eq!(seen(7, ME, FRIEND, true), [true, true, false], "expired, but mine");
+        assert_eq!(seen(5, BLOCKED, ME, false), [true, false, true], "shown before the block");
+        assert_eq!(seen(6, BLOCKED, ME, false), [false; 3], "held back by the block");
+        assert_eq!(seen(6, ME, BLOCKED, false), [true, false, true]);
+    }
+
+    #[test]
+    fn who_sees_a_broadcast() {
+        assert_eq!(seen(7, FRIEND, None, false), [true, false, false]);
+        assert_eq!(seen(7, ME, None, false), [true, false, false]);
+        assert_eq!(seen(5, BLOCKED, None, false), [false; 3], "even from before the block");
+        let query = HistoryQuery { viewer: UserId(1), with: None, before: None, limit: 9, blocked: Arc::new([]) };
+        let line = |sender| Line { number: Number(1), sender, recipient: None, expired: false };
+        assert!(!query.admits(&line(FRIEND), || false), "not online at the time");
+        assert!(query.admits(&line(ME), || false));
+    }
 }

@@ -20,6 +20,7 @@ pub mod name;
 pub mod presence;
 pub mod scram;
 pub mod sends;
+pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -138,9 +139,9 @@ impl Hub {
             out.changes.push(Change::Secret(secret));
             secret
         });
-        let last = snapshot.last.max(devices::highest_number(&snapshot.devices));
+        let last = snapshot.last.max(devices::highest_number(&snapshot.devices, &snapshot.shown));
         out.changes.extend(snapshot.online.iter().map(|&user| Change::Left { user, last }));
-        let devices = Devices::new(snapshot.devices, last, &mut out.changes);
+        let devices = Devices::new(snapshot.devices, snapshot.shown, last, &mut out.changes);
         Hub {
             accounts: Accounts::new(secret, snapshot.users),
             lockout: Lockout::new(config.password_tries, config.lockout, snapshot.tries, snapshot.sources, now),
@@ -166,6 +167,7 @@ impl Hub {
                     self.request(now, connection, id, request, out).send(connection, id, out);
                 }
             }
+            Input::Heard { connection } => self.presence.heard(connection, now.instant),
             Input::Closed { connection } => self.leave(now, connection, out),
             Input::Accounts(credentials) => self.read_accounts(now, credentials, out),
             Input::Derived(verifiers) => self.derived(now, verifiers, out),
@@ -182,7 +184,8 @@ impl Hub {
         if self.devices.flush_at().is_some_and(|at| at <= now.instant) {
             self.devices.flush(&mut out.changes);
         }
-        if self.delivery.next_sweep() <= now.instant {
+        // Before the accounts are there, nobody has one who could be told.
+        if self.accounts.are_read() && self.delivery.next_sweep() <= now.instant {
             self.sweep(now, out);
         }
         if self.history.next_forget() <= now.instant {
@@ -197,7 +200,7 @@ impl Hub {
             self.presence.next_heartbeat(),
             self.devices.flush_at(),
             self.retry_at,
-            Some(self.delivery.next_sweep()),
+            self.accounts.are_read().then(|| self.delivery.next_sweep()),
             Some(self.history.next_forget()),
         ]
         .into_iter()
@@ -260,8 +263,9 @@ impl Hub {
             if self.gate.is_full(user) {
                 return Answered::refuse(Refusal::TooManyBlocked);
             }
-            self.gate.block(user, other);
-            out.changes.push(Change::Block { user, other });
+            let shown = self.devices.highest_cursor(user);
+            self.gate.block(user, other, shown);
+            out.changes.push(Change::Block { user, other, shown });
         }
         Answered::stored(Reply::Blocked(self.accounts.name(other).clone()))
     }
@@ -271,19 +275,19 @@ impl Hub {
             return Answered::refuse(Refusal::NoSuchUser(other));
         };
         let name = self.accounts.name(other).clone();
-        if !self.gate.blocks(user, other) {
-            return Answered::refuse(Refusal::NotBlocked(name));
-        }
-        self.gate.unblock(user, other);
-        out.changes.push(Change::Unblock { user, other });
+        let Some(shown) = self.gate.unblock(user, other) else {
+            return Answered::Now(Err(Refusal::NotBlocked(name)), IfLost::Refuse);
+        };
+        out.changes.push(Change::Unblock { user, other, shown });
         Answered::stored(Reply::Unblocked(name))
     }
 
     fn block_list(&mut self, user: id::UserId) -> Answered {
         let mut names: Vec<UserName> =
-            self.gate.blocked_by(user).map(|other| self.accounts.name(other).clone()).collect();
+            self.gate.blocked_by(user).map(|(other, _)| self.accounts.name(other).clone()).collect();
         names.sort();
-        Answered::reply(Reply::BlockList(names))
+        // As firm as the blocks themselves.
+        Answered::stored(Reply::BlockList(names))
     }
 
     /// What could not be stored goes before the next thing that can: a name before a message that needs it, a device
@@ -300,13 +304,17 @@ impl Hub {
     }
 
     /// These changes are not on disk: the state goes back to what is. Who asked is told by net, since the replies that
-    /// promised something are void. Counters of failed log-ins stay as they are, in memory; they, cursors and names are written later.
+    /// promised something are void. Counters of failed log-ins stay as they are; they, cursors and names are written
+    /// later.
     fn undo(&mut self, now: Now, changes: Vec<Change>, out: &mut Outbox) {
+        let mut unsaved = Vec::new();
         for change in changes.into_iter().rev() {
             match change {
+                // A note has nobody who could be told and try again: it is stored when something can be.
+                Change::Message(message) if message.sender().is_none() => unsaved.push(Change::Message(message)),
                 Change::Message(message) => self.delivery.retract(&message),
-                Change::Block { user, other } => self.gate.unblock(user, other),
-                Change::Unblock { user, other } => self.gate.block(user, other),
+                Change::Block { user, other, .. } => _ = self.gate.unblock(user, other),
+                Change::Unblock { user, other, shown } => self.gate.block(user, other, shown),
                 Change::Device(row) => {
                     // The client never got the token that this row may have brought.
                     self.devices.set_token(row.user, row.device, None);
@@ -324,13 +332,43 @@ impl Hub {
                 | Change::DeviceForgotten { .. }
                 | Change::Arrived { .. }
                 | Change::Left { .. } => {
-                    self.unsaved.insert(0, change);
-                    self.retry_at.get_or_insert(now.instant + RETRY_AFTER);
+                    unsaved.push(change);
                 }
                 Change::Forget { .. } => {}
             }
         }
+        if !unsaved.is_empty() {
+            self.retry_at.get_or_insert(now.instant + RETRY_AFTER);
+        }
+        unsaved.reverse();
+        unsaved.append(&mut self.unsaved);
+        self.unsaved = unsaved;
+        self.forget_what_is_overtaken();
         self.rewind_all(out);
+    }
+
+    /// Of what could not be stored only the newest counts; where the disk fails for long, the rest would pile up. Who came
+    /// and went meanwhile has met nobody: no broadcast was accepted.
+    fn forget_what_is_overtaken(&mut self) {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut kept: Vec<Change> = Vec::new();
+        for change in std::mem::take(&mut self.unsaved).into_iter().rev() {
+            let key = match &change {
+                Change::Secret(_) => (0, 0, [0; 16]),
+                Change::User { id, .. } => (1, u64::from(id.0), [0; 16]),
+                Change::Expired { number } => (2, number.0, [0; 16]),
+                Change::DeviceForgotten { user, device, .. } => (3, u64::from(user.0), *device.as_bytes()),
+                Change::Left { user, .. } => (4, u64::from(user.0), [0; 16]),
+                Change::Arrived { user, .. } => (5, u64::from(user.0), [0; 16]),
+                Change::Message(message) => (6, message.number.0, [0; 16]),
+                _ => (7, kept.len() as u64, [0; 16]),
+            };
+            if seen.insert(key) {
+                kept.push(change);
+            }
+        }
+        kept.reverse();
+        self.unsaved = kept;
     }
 
     /// What always holds; panics where it doesn't. For tests and simulations.

@@ -3,11 +3,9 @@
 //! A user is online while a device of theirs is logged in. A session without a device (a one-shot command) makes nobody
 //! online, takes nothing from the queue and displaces nobody.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
-
-use rand::Rng;
 
 use super::accounts::Challenged;
 use super::change::Change;
@@ -16,6 +14,7 @@ use super::id::{ConnectionId, DeviceId, Number, RequestId, Source, UserId};
 use super::input::{DeviceClaim, Precondition};
 use super::name::UserName;
 use super::scram::StoredKeys;
+use super::table::Table;
 use super::time::{Instant, Now};
 use super::{Answered, Hub};
 
@@ -101,7 +100,7 @@ impl Flow {
 /// All connections.
 #[derive(Debug, Default)]
 pub struct Presence {
-    connections: BTreeMap<ConnectionId, Connection>,
+    connections: Table<Connection>,
     /// The sessions with a device, by user: who is here is online. One set, since most users have one session.
     online: BTreeSet<(UserId, ConnectionId)>,
     /// A heartbeat may have been missed then. At most one entry a session; it is looked at anew when it comes up.
@@ -119,6 +118,11 @@ impl Presence {
         self.online.iter().map(|&(user, _)| user).filter(move |&user| last.replace(user) != Some(user))
     }
 
+    /// The same in no particular order, each user as often as they have devices here; what is cheapest.
+    pub(super) fn users_here(&self) -> impl Iterator<Item = UserId> + '_ {
+        self.sessions().filter(|(_, session)| session.device.is_some()).map(|(_, session)| session.user)
+    }
+
     /// The user's sessions with a device.
     pub fn devices_of(&self, user: UserId) -> impl Iterator<Item = ConnectionId> + '_ {
         const FIRST: ConnectionId = ConnectionId { slot: 0, generation: 0 };
@@ -132,35 +136,35 @@ impl Presence {
     }
 
     pub fn session(&self, connection: ConnectionId) -> Option<&Session> {
-        match &self.connections.get(&connection)?.state {
+        match &self.connections.get(connection)?.state {
             State::LoggedIn(session) => Some(session),
             _ => None,
         }
     }
 
     pub(super) fn session_mut(&mut self, connection: ConnectionId) -> Option<&mut Session> {
-        match &mut self.connections.get_mut(&connection)?.state {
+        match &mut self.connections.get_mut(connection)?.state {
             State::LoggedIn(session) => Some(session),
             _ => None,
         }
     }
 
     pub(super) fn sessions(&self) -> impl Iterator<Item = (ConnectionId, &Session)> {
-        self.connections.iter().filter_map(|(&connection, found)| match &found.state {
+        self.connections.iter().filter_map(|(connection, found)| match &found.state {
             State::LoggedIn(session) => Some((connection, session)),
             _ => None,
         })
     }
 
     pub(super) fn sessions_mut(&mut self) -> impl Iterator<Item = (ConnectionId, &mut Session)> {
-        self.connections.iter_mut().filter_map(|(&connection, found)| match &mut found.state {
+        self.connections.iter_mut().filter_map(|(connection, found)| match &mut found.state {
             State::LoggedIn(session) => Some((connection, session)),
             _ => None,
         })
     }
 
     pub(super) fn all(&self) -> Vec<ConnectionId> {
-        self.connections.keys().copied().collect()
+        self.connections.iter().map(|(connection, _)| connection).collect()
     }
 
     pub(super) fn connected(&mut self, connection: ConnectionId, source: Source) {
@@ -168,17 +172,17 @@ impl Presence {
     }
 
     pub(super) fn is_connected(&self, connection: ConnectionId) -> bool {
-        self.connections.contains_key(&connection)
+        self.connections.get(connection).is_some()
     }
 
     pub(super) fn set_state(&mut self, connection: ConnectionId, state: State) {
-        if let Some(found) = self.connections.get_mut(&connection) {
+        if let Some(found) = self.connections.get_mut(connection) {
             found.state = state;
         }
     }
 
     pub(super) fn take_challenged(&mut self, connection: ConnectionId) -> Option<(Source, Challenged)> {
-        let found = self.connections.get_mut(&connection)?;
+        let found = self.connections.get_mut(connection)?;
         match mem::replace(&mut found.state, State::New) {
             State::Challenged(challenged) => Some((found.source, *challenged)),
             other => {
@@ -190,7 +194,7 @@ impl Presence {
 
     /// The one place where a request's precondition is checked. Who is logged in has shown a sign of life by asking.
     pub(super) fn check(&mut self, connection: ConnectionId, needs: Precondition, now: Instant) -> Result<(), Refusal> {
-        let Some(found) = self.connections.get_mut(&connection) else { return Err(Refusal::LogInFirst) };
+        let Some(found) = self.connections.get_mut(connection) else { return Err(Refusal::LogInFirst) };
         match (&mut found.state, needs) {
             (State::LoggedIn(session), needs) => {
                 session.last_heard = now;
@@ -203,6 +207,12 @@ impl Presence {
             (_, Precondition::LoggedOut) | (State::Challenged(_), Precondition::Challenged) => Ok(()),
             (_, Precondition::Challenged) => Err(Refusal::NoChallenge),
             (_, Precondition::LoggedIn | Precondition::Device) => Err(Refusal::LogInFirst),
+        }
+    }
+
+    pub(super) fn heard(&mut self, connection: ConnectionId, now: Instant) {
+        if let Some(session) = self.session_mut(connection) {
+            session.last_heard = session.last_heard.max(now);
         }
     }
 
@@ -236,7 +246,7 @@ impl Hub {
         id: Option<RequestId>,
         user: UserId,
         claim: Option<DeviceClaim>,
-        message: String,
+        (message, token): (String, ResumeToken),
         out: &mut Outbox,
     ) -> Answered {
         let device = claim.map(|claim| claim.id);
@@ -278,7 +288,7 @@ impl Hub {
         Answered::reply(reply).send(connection, id, out);
         if let Some(device) = device {
             self.presence.online.insert((user, connection));
-            self.issue_token(connection, user, device, out);
+            self.issue_token(connection, user, device, &token, out);
             self.devices.save(user, device, &mut out.changes);
             if came_online {
                 out.changes.push(Change::Arrived { user, first: self.delivery.last().next() });
@@ -289,13 +299,18 @@ impl Hub {
         Answered::Later
     }
 
-    /// A token that serves once, in the place of the password.
-    fn issue_token(&mut self, connection: ConnectionId, user: UserId, device: DeviceId, out: &mut Outbox) {
+    /// From now on the token of this log-in serves, once, in the place of the password. The client has derived it too.
+    fn issue_token(
+        &mut self,
+        connection: ConnectionId,
+        user: UserId,
+        device: DeviceId,
+        token: &ResumeToken,
+        out: &mut Outbox,
+    ) {
         let Some(verifier) = self.accounts.verifier(user).map(Arc::clone) else { return };
-        let mut token = ResumeToken([0; 32]);
-        self.rng.fill_bytes(&mut token.0);
-        self.devices.set_token(user, device, Some(StoredKeys::of_token(&token, &verifier)));
-        out.event(connection, Event::Token(token), IfLost::Drop);
+        self.devices.set_token(user, device, Some(StoredKeys::of_token(token, &verifier)));
+        out.event(connection, Event::Token, IfLost::Drop);
     }
 
     /// Ends a session whose user goes on elsewhere: nobody is told that they left.
@@ -336,7 +351,7 @@ impl Hub {
     /// Takes a connection out of all tables. Comes back: whose device it was.
     fn remove(&mut self, now: Now, connection: ConnectionId, out: &mut Outbox) -> Option<UserId> {
         self.accounts.forget_connection(connection);
-        let State::LoggedIn(session) = self.presence.connections.remove(&connection)?.state else { return None };
+        let State::LoggedIn(session) = self.presence.connections.remove(connection)?.state else { return None };
         let Presence { heartbeats, online, .. } = &mut self.presence;
         heartbeats.remove(&(session.look_at, connection));
         let device = session.device?;

@@ -202,15 +202,16 @@ impl ServerExchange {
         &self.server_first
     }
 
-    /// `server-final-message` if the proof is right. Takes the same time if it isn't.
-    pub fn check(&self, last: &ClientFinal, keys: &StoredKeys) -> Option<String> {
+    /// `server-final-message` and the token for the next log-in, if the proof is right. Takes the same time if it isn't.
+    pub fn check(&self, last: &ClientFinal, keys: &StoredKeys) -> Option<(String, ResumeToken)> {
         let transcript = transcript(&self.client_first_bare, &self.server_first, &last.without_proof);
         let signature = hmac_sha256(&keys.stored_key, transcript.as_bytes());
         let client_key = xor(&last.proof, &signature);
         let right = constant_time::verify_slices_are_equal(&sha256(&client_key), &keys.stored_key).is_ok();
         let server_signature = hmac_sha256(&keys.server_key, transcript.as_bytes());
+        let token = resume_token(&client_key, &transcript);
         let bound = last.channel_binding == "biws" && last.nonce == self.nonce;
-        (right && bound).then(|| format!("v={}", BASE64.encode(server_signature)))
+        (right && bound).then(|| (format!("v={}", BASE64.encode(server_signature)), token))
     }
 }
 
@@ -245,15 +246,17 @@ impl ClientExchange {
         Ok(Challenge { nonce: nonce.to_owned(), salt, iterations, message: message.to_owned() })
     }
 
-    /// `client-final-message`, and the signature that the server has to answer with.
-    pub fn prove(&self, challenge: &Challenge, secret: &Secret) -> (String, ServerSignature) {
+    /// `client-final-message`, the signature that the server has to answer with, and the token that it then has too.
+    pub fn prove(&self, challenge: &Challenge, secret: &Secret) -> (String, ServerSignature, ResumeToken) {
         let keys = StoredKeys::of(secret);
         let without_proof = format!("c=biws,r={}", challenge.nonce);
         let transcript = transcript(&self.first_bare, &challenge.message, &without_proof);
         let signature = hmac_sha256(&keys.stored_key, transcript.as_bytes());
-        let proof = xor(&hmac_sha256(&secret.0, b"Client Key"), &signature);
+        let client_key = hmac_sha256(&secret.0, b"Client Key");
+        let proof = xor(&client_key, &signature);
         let server = ServerSignature(hmac_sha256(&keys.server_key, transcript.as_bytes()));
-        (format!("{without_proof},p={}", BASE64.encode(proof)), server)
+        let token = resume_token(&client_key, &transcript);
+        (format!("{without_proof},p={}", BASE64.encode(proof)), server, token)
     }
 }
 
@@ -274,6 +277,11 @@ impl ServerSignature {
 
 fn transcript(client_first_bare: &str, server_first: &str, client_final_without_proof: &str) -> String {
     format!("{client_first_bare},{server_first},{client_final_without_proof}")
+}
+
+/// Both sides have the client key when the proof is right, and whoever only listens has not: the token never travels.
+fn resume_token(client_key: &Key, transcript: &str) -> ResumeToken {
+    ResumeToken(hmac_sha256(client_key, format!("Resume Token{transcript}").as_bytes()))
 }
 
 fn decode_key(base64: &str) -> Option<Key> {
@@ -317,7 +325,7 @@ mod tests {
     fn the_server_agrees_with_rfc_7677() {
         let (exchange, verifier) = rfc_exchange();
         let last = ClientFinal::parse(CLIENT_FINAL).unwrap();
-        assert_eq!(exchange.check(&last, &verifier.keys).as_deref(), Some(SERVER_FINAL));
+        assert_eq!(exchange.check(&last, &verifier.keys).unwrap().0, SERVER_FINAL);
         assert_eq!(exchange.check(&last, &StoredKeys::of_nobody()), None);
     }
 
@@ -328,7 +336,7 @@ mod tests {
         let challenge = client.challenge(rfc_exchange().0.message()).unwrap();
         assert!(challenge.iterations_are_sane());
         let secret = Secret::salted("pencil", &challenge.salt, challenge.iterations);
-        let (message, signature) = client.prove(&challenge, &secret);
+        let (message, signature, _) = client.prove(&challenge, &secret);
         assert_eq!(message, CLIENT_FINAL);
         assert!(signature.matches(SERVER_FINAL));
         assert!(!signature.matches("v=AAriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="));
@@ -385,12 +393,39 @@ mod tests {
         let first = ClientFirst::parse(&client.message()).unwrap();
         let server = ServerExchange::new(&first, b"server", &[0; SALT_BYTES], 1);
         let challenge = client.challenge(server.message()).unwrap();
-        let (message, signature) = client.prove(&challenge, &Secret::token(&token));
+        let (message, signature, _) = client.prove(&challenge, &Secret::token(&token));
         let last = ClientFinal::parse(&message).unwrap();
         let (account, changed) = (Verifier::derive("old", [0; 16], 1), Verifier::derive("new", [0; 16], 1));
         let kept = StoredKeys::of_token(&token, &account);
         assert_eq!(server.check(&last, &kept), None, "what is kept does not check without the account");
         assert_eq!(server.check(&last, &kept.bound_to(&changed)), None);
-        assert!(signature.matches(&server.check(&last, &kept.bound_to(&account)).unwrap()));
+        assert!(signature.matches(&server.check(&last, &kept.bound_to(&account)).unwrap().0));
+    }
+
+    #[test]
+    fn both_sides_derive_the_same_token_and_another_in_each_exchange() {
+        let user = UserName::parse("user").unwrap();
+        let account = Verifier::derive("pencil", [0; SALT_BYTES], 1);
+        let exchange = |client_nonce: &[u8], server_nonce: &[u8], secret: &Secret, keys: &StoredKeys| {
+            let client = ClientExchange::new(&user, client_nonce);
+            let first = ClientFirst::parse(&client.message()).unwrap();
+            let server = ServerExchange::new(&first, server_nonce, &account.salt, 1);
+            let challenge = client.challenge(server.message()).unwrap();
+            let (message, _, token) = client.prove(&challenge, secret);
+            let (_, same) = server.check(&ClientFinal::parse(&message).unwrap(), keys).unwrap();
+            assert_eq!(token.0, same.0);
+            token
+        };
+        let password = Secret::salted("pencil", &account.salt, 1);
+        let mut tokens = vec![
+            exchange(b"client", b"server", &password, &account.keys),
+            exchange(b"client", b"another", &password, &account.keys),
+            exchange(b"another", b"server", &password, &account.keys),
+        ];
+        let kept = StoredKeys::of_token(&tokens[0], &account).bound_to(&account);
+        let resumed = exchange(b"client", b"server", &Secret::token(&tokens[0]), &kept);
+        tokens.push(resumed);
+        let different: std::collections::BTreeSet<Key> = tokens.iter().map(|token| token.0).collect();
+        assert_eq!(different.len(), tokens.len());
     }
 }

@@ -35,6 +35,8 @@ pub enum Accepted {
     Connection(TcpStream, SocketAddr),
     /// Nobody waits.
     Nobody,
+    /// Whoever came has gone again.
+    Failed,
     /// Somebody was turned away, since descriptors have run out.
     TurnedAway,
     /// Descriptors have run out, and not even the reserve helps: try again later.
@@ -48,14 +50,11 @@ impl Reserve {
 
     /// Accepts one connection.
     pub fn accept(&mut self, listener: &TcpListener) -> Accepted {
-        loop {
-            match listener.accept() {
-                Ok((stream, address)) => return Accepted::Connection(stream, address),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Accepted::Nobody,
-                Err(error) if is_exhaustion(&error) => break,
-                // The peer has gone again, or a signal came: the next one.
-                Err(_) => continue,
-            }
+        match listener.accept() {
+            Ok((stream, address)) => return Accepted::Connection(stream, address),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Accepted::Nobody,
+            Err(error) if is_exhaustion(&error) => {}
+            Err(_) => return Accepted::Failed,
         }
         if self.0.take().is_none() {
             self.0 = File::open("/dev/null").ok();

@@ -47,15 +47,19 @@ const READ_BYTES_A_TURN: usize = 16 * 1024;
 /// Requests of one connection handled in a turn.
 const REQUESTS_A_TURN: usize = 64;
 /// A connection whose peer does not read may have this much to be written; with more it is closed.
-const OUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+const OUT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// With this much to be written a connection's requests wait.
 const OUT_BYTES_PAUSE: usize = 256 * 1024;
 /// What a connection may say, and be told, before its log-in.
 const STRANGE_BYTES_MAX: usize = 4 * 1024;
-/// All connections together may have this much to be written; who adds more is closed.
-const ALL_OUT_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// All connections together may have this much to be written, unless told otherwise; with more, who lets most wait is closed.
+pub const ALL_OUT_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// Batches that the store may owe an answer; with more nobody is read until it has caught up.
 const BATCHES_IN_FLIGHT_MAX: usize = 4096;
+/// The same in bytes.
+const BYTES_IN_FLIGHT_MAX: usize = 64 * 1024 * 1024;
+/// Questions about history that the store has at a time; others wait. A connection has one at a time.
+const QUERIES_ASKED_MAX: usize = 32;
 /// A connection's first complete message has to come within this time,
 const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(20);
 /// each further one of the log-in within this,
@@ -68,6 +72,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// At the end what is acknowledged may take this long to be written.
 const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether the store is closed: the thread wakes the loop a moment before it ends.
+const CLOSE_LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Turns with events but without progress, in a row, that are a bug.
 const IDLE_TURNS_MAX: u32 = 1000;
 /// Descriptors that are not for connections: listeners, poll, waker, signals, database, standard streams.
@@ -85,6 +91,8 @@ pub struct Options {
     pub addresses: Vec<SocketAddr>,
     /// From where unencrypted protocols are served.
     pub plaintext: Scope,
+    /// All connections together may have this much to be written, in bytes.
+    pub out_bytes_max: usize,
     /// Whether SIGINT and SIGTERM stop the server.
     pub signals: bool,
 }
@@ -124,6 +132,7 @@ pub struct Server {
     round_began: Instant,
     /// Batches without an outcome, oldest first.
     in_flight: VecDeque<Batch>,
+    in_flight_bytes: usize,
     /// The last commit failed; said once.
     store_fails: bool,
     last_batch: BatchNumber,
@@ -221,6 +230,7 @@ impl Server {
             deadlines: BTreeSet::new(),
             round_began: Instant::default(),
             in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
             store_fails: false,
             last_batch: 0,
             persisted: 0,
@@ -259,11 +269,34 @@ impl Server {
                 break ended;
             }
         };
-        if ended == Ended::Orderly {
+        if ended == Ended::Hurried {
+            // A disk that stalls must not keep the program from ending.
+            return Ok(ended);
+        }
+        self.close_store(&mut events)
+    }
+
+    /// Everything is stored; what is left is to tidy up. A second signal, or a disk that stalls, ends that.
+    fn close_store(self, events: &mut Events) -> io::Result<Ended> {
+        let Server { clock, mut poll, waker, stop, mut signals, store, stopping, .. } = self;
+        let closing = std::thread::Builder::new().name("store-close".to_owned()).spawn(move || {
             // What nobody fetched concerns nobody any more.
-            let _ = self.store.close();
-        } // Else a disk that stalls must not keep the program from ending.
-        Ok(ended)
+            let _ = store.close();
+            wake(&waker)();
+        })?;
+        let end = stopping.unwrap_or_else(|| clock.instant()) + DRAIN_WITHIN;
+        while !closing.is_finished() {
+            let left = end.since(clock.instant());
+            let asked_again = signals.as_mut().is_some_and(|signals| signals.pending().count() > 0);
+            if left.is_zero() || asked_again || stop.load(Ordering::SeqCst) {
+                return Ok(Ended::Hurried);
+            }
+            match poll.poll(events, Some(left.min(CLOSE_LOOK_EVERY))) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(Ended::Orderly)
     }
 
     fn turn(&mut self, events: &mut Events) -> io::Result<Option<Ended>> {
@@ -315,7 +348,7 @@ impl Server {
 
     /// The store is so far behind that nobody is read until it has caught up.
     fn is_congested(&self) -> bool {
-        self.in_flight.len() >= BATCHES_IN_FLIGHT_MAX
+        self.in_flight.len() >= BATCHES_IN_FLIGHT_MAX || self.in_flight_bytes >= BYTES_IN_FLIGHT_MAX
     }
 
     fn note_events(&mut self, events: &Events) -> bool {
@@ -421,6 +454,7 @@ impl Server {
                         }
                     }
                     Accepted::Nobody => listener.ready = false,
+                    Accepted::Failed => {}
                     Accepted::TurnedAway => {
                         progress = true;
                         log::warn!("descriptors have run out: a connection was turned away");
@@ -444,6 +478,7 @@ impl Server {
         let judged = Now { instant: self.round_began, wall: now.wall };
         let mut progress = false;
         if self.hub.poll_timeout().is_some_and(|at| at <= judged.instant) {
+            self.excuse_the_waiting(now);
             self.hub.handle_timeout(judged, &mut self.outbox);
             progress = true;
         }
@@ -473,7 +508,9 @@ impl Server {
 
     /// Events again and again that lead to nothing are a bug, and would cost a whole core.
     fn watch_progress(&mut self, had_events: bool, progress: bool) {
-        self.idle_turns = if had_events && !progress { self.idle_turns + 1 } else { 0 };
+        // While the store is behind nobody is read, and what comes announces itself in vain.
+        let idle = had_events && !progress && !self.is_congested();
+        self.idle_turns = if idle { self.idle_turns + 1 } else { 0 };
         if self.idle_turns == IDLE_TURNS_MAX {
             log::error!("{IDLE_TURNS_MAX} turns brought events but no progress; this is a bug");
             debug_assert!(false, "the loop spins");

@@ -9,11 +9,9 @@ use super::forget;
 use super::row::{signed, source_bytes};
 use crate::hub::change::{Change, DeviceRow, TriesRow};
 use crate::hub::id::{Source, UserId};
+use crate::hub::lockout::SOURCES_MAX;
 use crate::hub::message::Message;
 use crate::hub::time::WallTime;
-
-/// So many sources with a successful log-in are remembered per user, the newest.
-pub(super) const SOURCES_PER_USER_MAX: usize = 32;
 
 pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
     let run = |sql: &str, params: &[&dyn rusqlite::ToSql]| connection.prepare_cached(sql)?.execute(params).map(drop);
@@ -29,14 +27,16 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
         Change::Expired { number } => {
             run("UPDATE messages SET expired = 1 WHERE number = ?1", params![signed(number.0)])
         }
-        Change::Block { user, other } => {
-            run("INSERT INTO blocks (user, other) VALUES (?1, ?2) ON CONFLICT DO NOTHING", params![user.0, other.0])
-        }
-        Change::Unblock { user, other } => {
+        Change::Block { user, other, shown } => run(
+            "INSERT OR REPLACE INTO blocks (user, other, shown) VALUES (?1, ?2, ?3)",
+            params![user.0, other.0, signed(shown.0)],
+        ),
+        Change::Unblock { user, other, .. } => {
             run("DELETE FROM blocks WHERE user = ?1 AND other = ?2", params![user.0, other.0])
         }
         Change::Device(row) => put_device(connection, row),
-        Change::DeviceForgotten { user, device } => {
+        Change::DeviceForgotten { user, device, shown } => {
+            run("UPDATE users SET shown = max(shown, ?2) WHERE id = ?1", params![user.0, signed(shown.0)])?;
             run("DELETE FROM devices WHERE user = ?1 AND device = ?2", params![user.0, device.as_bytes()])
         }
         Change::Tries(row) => put_tries(connection, row),
@@ -129,6 +129,6 @@ fn put_source(connection: &Connection, user: UserId, source: Source, time: WallT
             "DELETE FROM sources WHERE user = ?1 AND source NOT IN (SELECT source FROM sources WHERE user = ?1
              ORDER BY source = ?2 DESC, time DESC, source LIMIT ?3)",
         )?
-        .execute(params![user.0, source, SOURCES_PER_USER_MAX as i64])?;
+        .execute(params![user.0, source, SOURCES_MAX as i64])?;
     Ok(())
 }

@@ -1,6 +1,7 @@
-//! Pages of the log: who may see which message, and the thread that reads them.
+//! Pages of the log, and the thread that reads them.
 //!
-//! The rule is one function, for the database and for the memory alike. The thread has a connection of its own, which
+//! Who may see which message is the hub's rule (`HistoryQuery::admits`); the searches only come near it, so that an
+//! index can lead them, and what they find is asked of the rule. The thread has a connection of its own, which
 //! can only read, so that a long search stops neither the loop nor the commits.
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::sync::mpsc::Receiver;
 
 use rusqlite::{Connection, Params, params};
 
-use super::row::{Line, Names, ReadError, line, message, message_columns, number, rows, signed};
+use super::row::{Names, ReadError, line, message, message_columns, number, rows, signed};
 use super::{Completion, Reports, Ticket};
 use crate::hub::id::Number;
 use crate::hub::message::{HistoryPage, HistoryQuery, Message};
@@ -25,29 +26,6 @@ pub(super) const SENT_SQL: &str = newest_first!("sender = ?1 AND number < ?2");
 pub(super) const PAIR_SQL: &str = newest_first!("sender = ?1 AND recipient = ?2 AND number < ?3");
 pub(super) const BROADCASTS_SQL: &str = newest_first!("recipient IS NULL AND number BETWEEN ?1 AND ?2");
 pub(super) const VISITS_SQL: &str = "SELECT first, coalesce(last, ?2) FROM attendance WHERE user = ?1 ORDER BY first";
-
-/// Whether the query is for this message. `attended`: the viewer was online when it was accepted.
-pub(super) fn visible(query: &HistoryQuery, line: &Line, attended: impl FnOnce() -> bool) -> bool {
-    let own = line.sender == Some(query.viewer);
-    let received = line.recipient == Some(query.viewer);
-    if let Some(with) = query.with {
-        let between = own && line.recipient == Some(with) || received && line.sender == Some(with);
-        if !between {
-            return false;
-        }
-    }
-    if own {
-        return true;
-    }
-    if line.expired {
-        return false;
-    }
-    let blocked = line.sender.is_some_and(|sender| query.blocked.contains(&sender));
-    match line.recipient {
-        Some(_) => received && !(blocked && line.number > query.shown),
-        None => !blocked && attended(),
-    }
-}
 
 /// The same numbers, as ranges that neither overlap nor touch; from ranges in the order of their beginnings.
 pub(super) fn merged(ranges: impl IntoIterator<Item = (Number, Number)>) -> Vec<(Number, Number)> {
@@ -136,7 +114,7 @@ impl Search<'_> {
         {
             let line = line(row).map_err(|error| error.within("messages"))?;
             // Only rows of the viewer's visits are asked for.
-            if visible(self.query, &line, || true) {
+            if self.query.admits(&line, || true) {
                 let message = message(row, &mut self.names).map_err(|error| error.within("messages"))?;
                 self.matches.insert(line.number, Arc::new(message));
                 taken += 1;

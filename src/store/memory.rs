@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::history::{merged, page_of, visible};
-use super::row::Line;
+use super::history::{merged, page_of};
 use crate::hub::change::Change;
 use crate::hub::id::{Number, UserId};
-use crate::hub::message::{HistoryPage, HistoryQuery, Message};
+use crate::hub::message::{HistoryPage, HistoryQuery, Line, Message};
 
 /// So many messages are held at most.
 pub(super) const MESSAGES_MAX: usize = 10_000;
@@ -67,7 +66,7 @@ impl Memory {
         let before = query.before.unwrap_or(Number(u64::MAX));
         let matches = self.log.range(..before).rev().filter(|&(&number, held)| {
             let (sender, recipient) = (held.message.sender(), held.message.recipient());
-            visible(query, &Line { number, sender, recipient, expired: held.expired }, || attended(number))
+            query.admits(&Line { number, sender, recipient, expired: held.expired }, || attended(number))
         });
         let newest = matches.take(query.limit.saturating_add(1));
         page_of(newest.map(|(&number, held)| (number, held.message.clone())).collect(), query.limit)

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
 
 use crate::hub::id::{DeviceId, Number, Source, UserId};
-use crate::hub::message::{Message, Origin, Recipient, Sender};
+use crate::hub::message::{Line, Message, Origin, Recipient, Sender};
 use crate::hub::name::UserName;
 use crate::hub::text::Text;
 use crate::hub::time::WallTime;
@@ -34,15 +34,6 @@ pub(super) enum ReadError {
 pub(super) struct Names<'c> {
     statement: CachedStatement<'c>,
     known: HashMap<UserId, UserName>,
-}
-
-/// The parts of a message that decide who sees it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Line {
-    pub number: Number,
-    pub sender: Option<UserId>,
-    pub recipient: Option<UserId>,
-    pub expired: bool,
 }
 
 impl ReadError {

@@ -11,19 +11,16 @@ use super::row::{
     Names, ReadError, message, message_columns, number, rows, signed, source, time, unsigned, user, user_name,
 };
 use crate::hub::change::{DeviceRow, PastSend, Snapshot, TriesRow};
+use crate::hub::delivery::{BROADCASTS_MAX, MAILBOX_MESSAGES_MAX};
 use crate::hub::id::{DeviceId, Number, UserId};
 use crate::hub::message::Message;
 use crate::hub::scram::StoredKeys;
-
-/// So many sends of a device are given back, those with the highest counters.
-pub(super) const SENDS_PER_DEVICE_MAX: usize = 256;
-/// So many broadcasts may still wait for somebody, the newest.
-pub(super) const BROADCASTS_WAITING_MAX: usize = 1000;
+use crate::hub::sends::RESULTS_MAX;
 
 pub(super) const WAITING_SQL: &str = concat!(
     "SELECT ",
     message_columns!(),
-    " FROM kept WHERE recipient = ?1 AND number > ?2 AND expired = 0 ORDER BY number"
+    " FROM kept WHERE recipient = ?1 AND number > ?2 AND expired = 0 ORDER BY number DESC LIMIT ?3"
 );
 pub(super) const BROADCASTS_SQL: &str = concat!(
     "SELECT ",
@@ -37,13 +34,19 @@ pub(super) const SENDS_SQL: &str = concat!(
     " ORDER BY counter DESC LIMIT ?6"
 );
 
+/// So many messages may still wait for a user: what the hub keeps, and one that shows it that there were more.
+pub(super) const WAITING_MAX: usize = MAILBOX_MESSAGES_MAX + 1;
+
 /// The lists are in the order of their ids, so that the same database gives the same snapshot.
 pub(super) fn read(connection: &Connection) -> Result<Snapshot, ReadError> {
     let users = rows(connection, "users", "SELECT id, name FROM users ORDER BY id", [], |row| {
         Ok((user(row, 0)?, user_name(&row.get::<_, String>(1)?)?))
     })?;
-    let blocks = rows(connection, "blocks", "SELECT user, other FROM blocks ORDER BY user, other", [], |row| {
-        Ok((user(row, 0)?, user(row, 1)?))
+    let shown = rows(connection, "users", "SELECT id, shown FROM users WHERE shown > 0 ORDER BY id", [], |row| {
+        Ok((user(row, 0)?, number(row, 1)?))
+    })?;
+    let blocks = rows(connection, "blocks", "SELECT user, other, shown FROM blocks ORDER BY user, other", [], |row| {
+        Ok((user(row, 0)?, user(row, 1)?, number(row, 2)?))
     })?;
     let devices = rows(
         connection,
@@ -83,13 +86,18 @@ pub(super) fn read(connection: &Connection) -> Result<Snapshot, ReadError> {
         let cursor = cursors.entry(device.user).or_insert(device.cursor);
         *cursor = device.cursor.min(*cursor);
     }
+    let lowest_of_all = cursors.values().min().copied();
+    for &(user, shown) in &shown {
+        cursors.entry(user).or_insert(shown);
+    }
     let mut waiting = Vec::new();
     for (id, _) in &users {
         let above = cursors.get(id).map_or(-1, |cursor| signed(cursor.0));
-        waiting.extend(messages(connection, WAITING_SQL, params![id.0, above], &mut names)?);
+        let params = params![id.0, above, WAITING_MAX as i64];
+        waiting.extend(messages(connection, WAITING_SQL, params, &mut names)?);
     }
-    if let Some(lowest) = cursors.values().min() {
-        let params = params![signed(lowest.0), BROADCASTS_WAITING_MAX as i64];
+    if let Some(lowest) = lowest_of_all {
+        let params = params![signed(lowest.0), BROADCASTS_MAX as i64];
         waiting.extend(messages(connection, BROADCASTS_SQL, params, &mut names)?);
     }
     waiting.sort_by_key(|message| message.number);
@@ -103,6 +111,7 @@ pub(super) fn read(connection: &Connection) -> Result<Snapshot, ReadError> {
         users,
         blocks,
         devices: devices.into_iter().map(|(row, _)| row).collect(),
+        shown,
         tries,
         sources,
         waiting: waiting.into_iter().map(Arc::new).collect(),
@@ -131,7 +140,7 @@ fn sends_of(
     let mut sends = Vec::new();
     // Counters with the top bit set are negative in the column, and yet the highest.
     for (low, high) in [(i64::MIN, -1), (0, i64::MAX)] {
-        let limit = (SENDS_PER_DEVICE_MAX - sends.len()) as i64;
+        let limit = (RESULTS_MAX - sends.len()) as i64;
         let params = params![device.user.0, device.device.as_bytes(), low, high, signed(since.0), limit];
         sends.extend(messages(connection, SENDS_SQL, params, names)?);
     }

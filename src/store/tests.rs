@@ -14,10 +14,13 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::hub::change::{AWAY, DeviceRow, PastSend, TriesRow};
+use crate::hub::delivery::BROADCASTS_MAX;
 use crate::hub::id::{DeviceId, Number, Source, UserId};
-use crate::hub::message::{Message, Origin, Recipient, Sender as From};
+use crate::hub::lockout::SOURCES_MAX;
+use crate::hub::message::{Line, Message, Origin, Recipient, Sender as From};
 use crate::hub::name::UserName;
 use crate::hub::scram::StoredKeys;
+use crate::hub::sends::RESULTS_MAX;
 use crate::hub::text::Text;
 use crate::hub::time::WallTime;
 
@@ -164,7 +167,7 @@ fn source(text: &str) -> Source {
 }
 
 fn own(viewer: UserId) -> HistoryQuery {
-    HistoryQuery { viewer, with: None, before: None, limit: 100, shown: Number(0), blocked: Arc::new([]) }
+    HistoryQuery { viewer, with: None, before: None, limit: 100, blocked: Arc::new([]) }
 }
 
 /// What a store gives back that was given these batches before.
@@ -195,10 +198,14 @@ fn a_secret_and_users_come_back_as_spelled() {
 
 #[test]
 fn blocks_come_back_until_they_are_lifted() {
-    let block = |user, other| Change::Block { user, other };
-    let lift = Change::Unblock { user: ANN, other: CY };
-    let snapshot = reopened(&[users(), vec![block(BOB, ANN), block(ANN, CY), block(ANN, BOB)], vec![lift]]);
-    assert_eq!(snapshot, Snapshot { blocks: vec![(ANN, BOB), (BOB, ANN)], ..base() });
+    let block = |user, other, shown| Change::Block { user, other, shown: Number(shown) };
+    let lift = |user, other, shown| Change::Unblock { user, other, shown: Number(shown) };
+    let snapshot = reopened(&[
+        users(),
+        vec![block(BOB, ANN, 3), block(ANN, CY, 4), block(ANN, BOB, 0)],
+        vec![lift(ANN, CY, 4), lift(BOB, ANN, 3), block(BOB, ANN, 7)],
+    ]);
+    assert_eq!(snapshot, Snapshot { blocks: vec![(ANN, BOB, Number(0)), (BOB, ANN, Number(7))], ..base() });
 }
 
 #[test]
@@ -211,7 +218,7 @@ fn devices_come_back_as_last_told_until_they_are_forgotten() {
         token: Some(StoredKeys { stored_key: [4; 32], server_key: [5; 32] }),
         ..old.clone()
     };
-    let gone = Change::DeviceForgotten { user: BOB, device: device_id(2) };
+    let gone = Change::DeviceForgotten { user: BOB, device: device_id(2), shown: Number(0) };
     let snapshot = reopened(&[users(), vec![known(old), known(device(BOB, 2, 0))], vec![known(new.clone()), gone]]);
     assert_eq!(snapshot, Snapshot { devices: vec![new], ..base() });
 }
@@ -241,7 +248,7 @@ fn tries_come_back_per_source_and_over_all_until_they_are_naught() {
 fn only_the_newest_sources_of_a_user_come_back() {
     let at = |i: u8| source(&format!("10.0.0.{i}"));
     let succeeded = |i: u8, millis| Change::SourceKnown { user: ANN, source: at(i), time: time(millis) };
-    let most = apply::SOURCES_PER_USER_MAX as u8;
+    let most = SOURCES_MAX as u8;
     let mut changes: Vec<_> = (1..=most).map(|i| succeeded(i, 100 + u64::from(i))).collect();
     // The first is used again, so the second is the oldest; the newcomer's clock has gone back.
     changes.extend([succeeded(1, 500), succeeded(200, 1)]);
@@ -305,8 +312,43 @@ fn what_is_above_a_cursor_and_not_expired_waits() {
 }
 
 #[test]
+fn what_a_forgotten_device_has_shown_waits_no_more() {
+    let forgotten = |user, byte, shown| Change::DeviceForgotten { user, device: device_id(byte), shown: Number(shown) };
+    let messages = [1, 2, 3].map(|number| message(number, Some(ANN), Some(BOB)));
+    let also = message(4, Some(BOB), Some(ANN));
+    let mut log: Vec<_> = messages.iter().chain([&also]).cloned().map(accepted).collect();
+    log.extend([
+        known(device(BOB, 1, 2)),
+        known(device(BOB, 2, 1)),
+        known(device(ANN, 3, 3)),
+        known(device(ANN, 4, 4)),
+    ]);
+    // A number never falls; Ann still has the device that has not shown the last one.
+    let gone = vec![forgotten(BOB, 1, 2), forgotten(ANN, 4, 4), forgotten(BOB, 2, 1)];
+    let snapshot = reopened(&[users(), log, gone, users()]);
+    let waiting = [&messages[2], &also].map(|message| Arc::new(message.clone()));
+    let expected = Snapshot {
+        waiting: waiting.to_vec(),
+        shown: vec![(ANN, Number(4)), (BOB, Number(2))],
+        devices: vec![device(ANN, 3, 3)],
+        last: Number(4),
+        ..base()
+    };
+    assert_eq!(snapshot, expected);
+}
+
+#[test]
+fn of_what_waits_for_one_user_the_newest_comes_back() {
+    let most = snapshot::WAITING_MAX as u64;
+    let log = (1..=most + 5).map(|number| accepted(message(number, Some(ANN), Some(BOB)))).collect();
+    let snapshot = reopened(&[users(), log]);
+    let numbers: Vec<_> = snapshot.waiting.iter().map(|message| message.number.0).collect();
+    assert_eq!(numbers, (6..=most + 5).collect::<Vec<_>>());
+}
+
+#[test]
 fn the_newest_broadcasts_wait() {
-    let most = snapshot::BROADCASTS_WAITING_MAX as u64;
+    let most = BROADCASTS_MAX as u64;
     let log = (1..=most + 5).map(|number| accepted(message(number, Some(ANN), None))).collect();
     let snapshot = reopened(&[users(), vec![known(device(BOB, 1, 2))], log]);
     let numbers: Vec<_> = snapshot.waiting.iter().map(|message| message.number.0).collect();
@@ -315,7 +357,7 @@ fn the_newest_broadcasts_wait() {
 
 #[test]
 fn the_sends_with_the_highest_counters_come_back_by_rising_counter() {
-    let most = snapshot::SENDS_PER_DEVICE_MAX as u64;
+    let most = RESULTS_MAX as u64;
     // The last send in the log has not the highest counter.
     let mut counters: Vec<u64> = (1..=most).collect();
     counters.extend([u64::MAX, most + 2, most + 1]);
@@ -335,7 +377,7 @@ fn the_sends_with_the_highest_counters_come_back_by_rising_counter() {
 
 #[test]
 fn a_device_that_was_forgotten_begins_anew() {
-    let forgotten = Change::DeviceForgotten { user: ANN, device: device_id(1) };
+    let forgotten = Change::DeviceForgotten { user: ANN, device: device_id(1), shown: Number(0) };
     let again = sent(2, ANN, None, 1, 1);
     let snapshot = reopened(&[
         users(),
@@ -774,7 +816,7 @@ fn of_a_blocked_sender_s_only_what_was_shown_stays() {
         running.keep((1..=3).map(|n| accepted(message(n, Some(ANN), Some(BOB)))).collect::<Vec<_>>());
         running.keep([accepted(message(4, Some(ANN), None)), accepted(message(5, Some(CY), None))]);
         let mut page = |with| {
-            let query = HistoryQuery { with, shown: Number(2), blocked: Arc::new([ANN]), ..own(BOB) };
+            let query = HistoryQuery { with, blocked: Arc::new([(ANN, Number(2))]), ..own(BOB) };
             running.history(query).messages.iter().map(|message| message.number.0).collect::<Vec<_>>()
         };
         assert_eq!(page(None), [1, 2, 5]);
@@ -830,16 +872,18 @@ fn any_query() -> impl Strategy<Value = HistoryQuery> {
         prop::option::of(any_user()),
         prop::option::of(0..40u64),
         0..12usize,
-        0..40u64,
-        prop::collection::vec(any_user(), 0..2),
+        prop::collection::btree_map(any_user(), 0..40u64, 0..3),
     )
-        .prop_map(|(viewer, with, before, limit, shown, blocked)| HistoryQuery {
+        .prop_map(|(viewer, with, before, limit, blocked)| HistoryQuery {
             viewer: UserId(viewer),
             with: with.map(UserId),
             before: before.map(Number),
             limit,
-            shown: Number(shown),
-            blocked: blocked.into_iter().filter(|&other| other != viewer).map(UserId).collect(),
+            blocked: blocked
+                .into_iter()
+                .filter(|&(other, _)| other != viewer)
+                .map(|(other, shown)| (UserId(other), Number(shown)))
+                .collect(),
         })
 }
 
@@ -886,20 +930,10 @@ impl Model {
     }
 
     fn page(&self, q: &HistoryQuery) -> HistoryPage {
-        let me = Some(q.viewer);
         let may = |(m, expired): &&(Message, bool)| {
-            let blocked = m.sender().is_some_and(|id| q.blocked.contains(&id));
-            let broadcast = m.to == Recipient::Everyone;
-            let sent = m.sender() == me;
-            let withheld = blocked && m.number > q.shown;
-            let received = !broadcast && m.recipient() == me && !withheld && !expired;
-            let overheard = broadcast && !blocked && self.present.contains(&(q.viewer, m.number));
-            let with = match q.with {
-                None => true,
-                Some(_) if broadcast => false,
-                Some(_) => [m.sender(), m.recipient()] == [me, q.with] || [m.sender(), m.recipient()] == [q.with, me],
-            };
-            with && (sent || received || overheard) && q.before.is_none_or(|before| m.number < before)
+            let line = Line { number: m.number, sender: m.sender(), recipient: m.recipient(), expired: *expired };
+            let attended = || self.present.contains(&(q.viewer, m.number));
+            q.admits(&line, attended) && q.before.is_none_or(|before| m.number < before)
         };
         let all: Vec<_> = self.log.iter().filter(may).map(|(m, _)| Arc::new(m.clone())).collect();
         let skipped = all.len().saturating_sub(q.limit);

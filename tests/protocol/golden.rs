@@ -147,7 +147,7 @@ pub fn news(event: &Event) -> News {
         Event::Online(user) => News::Online { user },
         Event::Offline(user) => News::Offline { user },
         Event::Delivered { number, to } => News::Delivered { number, to },
-        Event::Token(token) => News::Token(token),
+        Event::Token => News::Token,
         Event::Missed { count } => News::Missed { count },
         Event::Closing(reason) => {
             let (reason, text) = match reason {

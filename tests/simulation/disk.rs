@@ -5,18 +5,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chatd::hub::change::{Change, DeviceRow, PastSend, Snapshot, TriesRow};
+use chatd::hub::delivery::{BROADCASTS_MAX, MAILBOX_MESSAGES_MAX};
 use chatd::hub::id::{DeviceId, Number, Source, UserId};
+use chatd::hub::lockout::SOURCES_MAX;
 use chatd::hub::message::Message;
 use chatd::hub::name::UserName;
+use chatd::hub::sends::RESULTS_MAX;
 use chatd::hub::time::WallTime;
 use chatd::store::Batch;
 
 use crate::dice::Dice;
 use crate::link::{MS, Time};
-
-const SENDS_PER_DEVICE_MAX: usize = 256;
-const BROADCASTS_WAITING_MAX: usize = 1000;
-const SOURCES_PER_USER_MAX: usize = 32;
 
 /// The state that the committed changes come to.
 #[derive(Clone, Default)]
@@ -25,8 +24,9 @@ pub struct Fold {
     users: BTreeMap<UserId, UserName>,
     pub messages: BTreeMap<Number, Arc<Message>>,
     expired: BTreeSet<Number>,
-    pub blocks: BTreeSet<(UserId, UserId)>,
+    pub blocks: BTreeMap<(UserId, UserId), Number>,
     devices: BTreeMap<(UserId, DeviceId), (DeviceRow, Number)>,
+    shown: BTreeMap<UserId, Number>,
     tries: BTreeMap<(String, Option<Vec<u8>>), TriesRow>,
     sources: BTreeMap<(UserId, Vec<u8>), (Source, WallTime)>,
     online: BTreeSet<UserId>,
@@ -57,7 +57,7 @@ impl Fold {
                     vec![]
                 }
                 Change::Message(message) => message.sender().into_iter().chain(message.recipient()).collect(),
-                Change::Block { user, other } => vec![*user, *other],
+                Change::Block { user, other, .. } => vec![*user, *other],
                 Change::Device(row) => vec![row.user],
                 Change::SourceKnown { user, .. } | Change::Arrived { user, .. } => vec![*user],
                 _ => vec![],
@@ -80,10 +80,10 @@ impl Fold {
             Change::Expired { number } => {
                 self.expired.insert(*number);
             }
-            Change::Block { user, other } => {
-                self.blocks.insert((*user, *other));
+            Change::Block { user, other, shown } => {
+                self.blocks.insert((*user, *other), *shown);
             }
-            Change::Unblock { user, other } => {
+            Change::Unblock { user, other, .. } => {
                 self.blocks.remove(&(*user, *other));
             }
             Change::Device(row) => {
@@ -91,8 +91,12 @@ impl Fold {
                 let since = self.devices.get(&(row.user, row.device)).map_or(last, |(_, since)| *since);
                 self.devices.insert((row.user, row.device), (DeviceRow::clone(row), since));
             }
-            Change::DeviceForgotten { user, device } => {
+            Change::DeviceForgotten { user, device, shown } => {
                 self.devices.remove(&(*user, *device));
+                if *shown > Number(0) && self.users.contains_key(user) {
+                    let highest = self.shown.entry(*user).or_default();
+                    *highest = (*shown).max(*highest);
+                }
             }
             Change::Tries(row) => {
                 let key = (row.name.clone(), row.source.map(bytes_of));
@@ -103,7 +107,7 @@ impl Fold {
             }
             Change::SourceKnown { user, source, time } => {
                 self.sources.insert((*user, bytes_of(*source)), (*source, *time));
-                assert!(self.sources.len() <= SOURCES_PER_USER_MAX, "the simulation has fewer sources");
+                assert!(self.sources.len() <= SOURCES_MAX, "the simulation has fewer sources");
             }
             Change::Arrived { user, .. } => {
                 self.online.insert(*user);
@@ -137,14 +141,16 @@ impl Fold {
         let lowest_of_all = self.devices.values().map(|(row, _)| row.cursor).min();
         let waits = |message: &Arc<Message>| match message.recipient() {
             Some(user) => {
-                !self.expired.contains(&message.number) && lowest(user).is_none_or(|cursor| message.number > cursor)
+                let above = lowest(user).or(self.shown.get(&user).copied());
+                !self.expired.contains(&message.number) && above.is_none_or(|above| message.number > above)
             }
             None => false,
         };
         let mut waiting: Vec<Arc<Message>> = self.messages.values().filter(|message| waits(message)).cloned().collect();
+        assert!(waiting.len() <= MAILBOX_MESSAGES_MAX, "the simulation has fewer messages");
         let broadcasts = self.messages.values().rev().filter(|message| message.recipient().is_none());
         let broadcasts = broadcasts.filter(|message| lowest_of_all.is_some_and(|cursor| message.number > cursor));
-        waiting.extend(broadcasts.take(BROADCASTS_WAITING_MAX).cloned());
+        waiting.extend(broadcasts.take(BROADCASTS_MAX).cloned());
         waiting.sort_by_key(|message| message.number);
         let mut sends = Vec::new();
         for (row, since) in self.devices.values() {
@@ -163,15 +169,16 @@ impl Fold {
                 })
                 .collect();
             of_device.sort_by_key(|send| send.origin.counter);
-            sends.extend(of_device.split_off(of_device.len().saturating_sub(SENDS_PER_DEVICE_MAX)));
+            sends.extend(of_device.split_off(of_device.len().saturating_sub(RESULTS_MAX)));
         }
         let mut tries: Vec<TriesRow> = self.tries.values().cloned().collect();
         tries.sort_by_key(|row| (row.name.clone(), row.source.map(bytes_of).unwrap_or_default()));
         Snapshot {
             secret: self.secret,
             users: self.users.iter().map(|(&id, name)| (id, name.clone())).collect(),
-            blocks: self.blocks.iter().copied().collect(),
+            blocks: self.blocks.iter().map(|(&(user, other), &shown)| (user, other, shown)).collect(),
             devices: self.devices.values().map(|(row, _)| row.clone()).collect(),
+            shown: self.shown.iter().map(|(&user, &number)| (user, number)).collect(),
             tries,
             sources: self.sources.iter().map(|(key, &(source, time))| (key.0, source, time)).collect(),
             waiting,

@@ -328,7 +328,7 @@ impl Ledger {
         let stored = disk
             .fold
             .blocks
-            .iter()
+            .keys()
             .any(|(by, whom)| disk.fold.name(*by) == Some(user) && disk.fold.name(*whom) == Some(other));
         if yes && alone && stored != block {
             self.broken(&format!(

@@ -394,7 +394,7 @@ impl Server {
                     for id in self.outbox.recipients(to) {
                         let Some(found) = self.connections.get(id) else { continue };
                         match event {
-                            Event::Message(_) | Event::Online(_) | Event::Offline(_) | Event::Token(_)
+                            Event::Message(_) | Event::Online(_) | Event::Offline(_) | Event::Token
                                 if found.stage != Stage::LoggedIn =>
                             {
                                 around.ledger.broken("14: news for somebody who is not logged in");

@@ -220,7 +220,11 @@ pub struct Client {
     reader: BufReader<TcpStream>,
     next_id: u64,
     pub token: Option<ResumeToken>,
+    /// The token of the last log-in, until the server says that it is valid.
+    derived: Option<ResumeToken>,
     pub log: String,
+    /// Each line that was read, as it came.
+    pub heard: String,
 }
 
 impl Client {
@@ -229,7 +233,7 @@ impl Client {
         stream.set_read_timeout(Some(LIMIT)).expect("a limit");
         stream.set_nodelay(true).expect("no delay");
         let reader = BufReader::new(stream.try_clone().expect("clone"));
-        Client { stream, reader, next_id: 1, token: None, log: String::new() }
+        Client { stream, reader, next_id: 1, token: None, derived: None, log: String::new(), heard: String::new() }
     }
 
     pub fn send_bytes(&mut self, bytes: &[u8]) {
@@ -282,7 +286,9 @@ impl Client {
     /// The next line; `None` at the end.
     pub fn try_line(&mut self) -> Option<Value> {
         let mut line = String::new();
-        match self.reader.read_line(&mut line) {
+        let result = self.reader.read_line(&mut line);
+        self.heard += &line;
+        match result {
             Ok(0) | Err(_) => None,
             Ok(_) => Some(serde_json::from_str(&line).unwrap_or_else(|_| panic!("no JSON: {line:?}"))),
         }
@@ -339,9 +345,8 @@ impl Client {
     }
 
     pub fn take_token(&mut self) {
-        let token = self.event("token");
-        let bytes = chatd::wire::native::client::unhex(token["token"].as_str().expect("a token")).expect("hex");
-        self.token = Some(ResumeToken(bytes));
+        assert_eq!(self.event("token"), json!({"event": "token"}));
+        self.token = Some(self.derived.take().expect("a log-in"));
     }
 
     pub fn try_password(&mut self, user: &str, password: &str) -> Value {
@@ -362,10 +367,11 @@ impl Client {
         device: Option<Value>,
     ) -> Value {
         let (exchange, challenge) = self.begin_exchange(user, mechanism, device);
-        let (proof, signature) = exchange.prove(&challenge, &secret(&challenge.salt, challenge.iterations));
+        let (proof, signature, token) = exchange.prove(&challenge, &secret(&challenge.salt, challenge.iterations));
         let answer = self.ask(json!({"request": "authenticate", "message": proof}));
         if let Some(message) = answer["message"].as_str() {
             assert!(signature.matches(message), "the server does not know the account");
+            self.derived = Some(token);
         }
         answer
     }
@@ -378,7 +384,7 @@ impl Client {
     /// The second half; its answer is not waited for.
     pub fn finish_log_in(&mut self, (exchange, challenge): (ClientExchange, Challenge), password: &str) -> u64 {
         let secret = Secret::salted(password, &challenge.salt, challenge.iterations);
-        let (proof, _) = exchange.prove(&challenge, &secret);
+        let (proof, ..) = exchange.prove(&challenge, &secret);
         self.request(json!({"request": "authenticate", "message": proof}))
     }
 

@@ -96,15 +96,23 @@ impl Terminal {
     /// Waits until the screen is this and nothing else; `hh:mm` stands for each time.
     #[track_caller]
     pub fn sees(&mut self, lines: &[&str]) {
+        self.sees_with(lines, None);
+    }
+
+    /// The same, with the cursor in this column, from 0.
+    #[track_caller]
+    pub fn sees_with(&mut self, lines: &[&str], column: Option<usize>) {
         let end = Instant::now() + LIMIT;
         loop {
-            let screen = self.screen();
-            if screen == lines {
+            let (screen, cursor) = (self.screen(), usize::from(self.screen.screen().cursor_position().1));
+            if screen == lines && column.is_none_or(|column| column == cursor) {
                 return;
             }
             match self.output.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(bytes) => self.take(&bytes),
-                Err(_) => assert_eq!(screen, lines),
+                Err(_) => {
+                    panic!("on the screen: {screen:#?}, cursor in column {cursor}; expected: {lines:#?} {column:?}")
+                }
             }
         }
     }
@@ -114,11 +122,6 @@ impl Terminal {
         let mut rows: Vec<String> = self.screen.screen().rows(0, COLUMNS).map(|row| undated(row.trim_end())).collect();
         rows.truncate(rows.iter().rposition(|row| !row.is_empty()).map_or(0, |last| last + 1));
         rows
-    }
-
-    /// The column of the cursor, from 0.
-    pub fn cursor(&self) -> u16 {
-        self.screen.screen().cursor_position().1
     }
 
     /// Everything that was printed, as text.

@@ -34,12 +34,19 @@ fn message(to: &str, text: &str) -> Request {
 struct Peer {
     verifier: Verifier,
     token: Option<ResumeToken>,
+    /// What the last log-in came to.
+    derived: Option<ResumeToken>,
     exchange: Option<ServerExchange>,
 }
 
 impl Peer {
     fn new() -> Peer {
-        Peer { verifier: Verifier::derive("wonderland", [5; SALT_BYTES], 4096), token: None, exchange: None }
+        Peer {
+            verifier: Verifier::derive("wonderland", [5; SALT_BYTES], 4096),
+            token: None,
+            derived: None,
+            exchange: None,
+        }
     }
 
     /// Answers a `log-in` with a challenge.
@@ -62,7 +69,8 @@ impl Peer {
             Some(token) => StoredKeys::of_token(token, &self.verifier).bound_to(&self.verifier),
             None => self.verifier.keys.clone(),
         };
-        let proof = self.exchange.take().unwrap().check(&last, &keys).expect("the proof is right");
+        let (proof, token) = self.exchange.take().unwrap().check(&last, &keys).expect("the proof is right");
+        self.derived = Some(token);
         format!(
             "{{\"id\":{},\"reply\":\"logged-in\",\"message\":\"{proof}\",\"user\":\"Alice\",\"heartbeat-timeout\":35,\
              \"log\":\"{LOG}\",\"counter\":{counter},\"waiting\":0}}\n",
@@ -260,13 +268,16 @@ fn what_was_shown_is_told_at_the_next_log_in_and_counts_for_its_log_only() {
 
 #[test]
 fn a_token_comes_before_the_password_once_that_was_right() {
-    let mut session = logged_in();
+    let mut session = Session::new(login(Some("wonderland"), Some(device())));
     let mut peer = Peer::new();
-    hear(&mut session, seconds(1), &format!("{{\"event\":\"token\",\"token\":\"{}\"}}\n", "07".repeat(32)));
+    log_in(&mut session, &mut peer, seconds(0), 0);
+    assert_eq!(session.take_memory().unwrap().token, None, "the server has not said that it is valid");
+    hear(&mut session, seconds(1), "{\"event\":\"token\"}\n");
     assert_eq!(happened(&mut session), []);
-    assert_eq!(session.take_memory().unwrap().token, Some(ResumeToken([7; 32])));
+    peer.token = peer.derived.take();
+    assert!(peer.token.is_some());
+    assert_eq!(session.take_memory().unwrap().token, peer.token);
     session.disconnected();
-    peer.token = Some(ResumeToken([7; 32]));
     log_in(&mut session, &mut peer, seconds(2), 0);
 
     // The next one is refused: the password is tried on the same connection, with another nonce.
@@ -298,7 +309,7 @@ fn a_given_password_comes_before_a_kept_token() {
 #[test]
 fn a_log_out_forgets_the_token_and_ends() {
     let mut session = logged_in();
-    hear(&mut session, seconds(1), &format!("{{\"event\":\"token\",\"token\":\"{}\"}}\n", "07".repeat(32)));
+    hear(&mut session, seconds(1), "{\"event\":\"token\"}\n");
     session.log_out();
     assert_eq!(session.take_memory().unwrap().token, None);
     let id = serde_json::from_str::<Value>(&sent(&mut session)[0]).unwrap()["id"].clone();
@@ -479,6 +490,18 @@ fn a_server_that_ends_or_complains_is_heard() {
     hear(&mut session, seconds(0), "{\"error\":\"out-of-scope\",\"text\":\"t\"}\n");
     let problem = Problem { code: "out-of-scope".into(), text: "t".into() };
     assert_eq!(happened(&mut session), [Happening::End(End::Refused(problem))]);
+}
+
+#[test]
+fn a_displaced_session_leaves_the_memory_to_the_other() {
+    for (reason, kept) in [("shutdown", true), ("displaced", false)] {
+        let mut session = logged_in();
+        session.take_memory();
+        let message = r#"{"event":"message","number":9,"time":1,"from":"bob","text":"hi"}"#;
+        let closing = format!(r#"{{"event":"closing","reason":"{reason}","text":"t"}}"#);
+        hear(&mut session, seconds(1), &format!("{message}\n{closing}\n"));
+        assert_eq!(session.take_memory().is_some(), kept, "{reason}");
+    }
 }
 
 #[test]

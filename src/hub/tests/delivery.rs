@@ -181,11 +181,14 @@ fn a_broadcast_from_before_the_block_does_not_leave_after_it() {
 fn blocking_has_its_own_refusals() {
     let mut world = World::new();
     let bob = world.log_in("bob", 2);
+    let alice = Refusal::NotBlocked(name("alice"));
+    let outcome = world.ask(bob, Request::Unblock(name("alice")));
+    let effects = vec![world.reply(bob, Err(alice), IfLost::Refuse)];
+    assert_eq!(outcome, Outcome { effects, ..Outcome::default() }, "as firm as the last unblock");
     for (request, refusal) in [
         (Request::Block(name("nobody")), Refusal::NoSuchUser(name("nobody"))),
         (Request::Block(name("bob")), Refusal::CannotBlockYourself),
         (Request::Unblock(name("nobody")), Refusal::NoSuchUser(name("nobody"))),
-        (Request::Unblock(name("alice")), Refusal::NotBlocked(name("alice"))),
     ] {
         let outcome = world.ask(bob, request);
         assert_eq!(outcome, world.refusal(bob, refusal));
@@ -319,6 +322,34 @@ fn one_may_write_to_oneself_but_not_to_nobody() {
 }
 
 #[test]
+fn what_a_block_held_back_is_not_in_history_when_the_cursor_has_passed_it() {
+    let mut world = World::new();
+    let (alice, carol) = (world.log_in("alice", 1), world.log_in("carol", 3));
+    world.message(alice, "bob", "held back");
+    let once = world.log_in_once("bob");
+    let outcome = world.block(once, "alice");
+    let id = |world: &World, user: &str| world.hub.accounts.find(&name(user)).unwrap();
+    let (alice_id, bob_id) = (id(&world, "alice"), id(&world, "bob"));
+    assert_eq!(outcome.changes, [Change::Block { user: bob_id, other: alice_id, shown: Number(0) }]);
+    let bob = world.log_in("bob", 2);
+    assert_eq!(world.message(carol, "bob", "hi").texts_for(bob), ["hi"]);
+    world.acknowledge(bob, 2);
+    assert_eq!(world.hub.devices.highest_cursor(bob_id), Number(2));
+    let asks = |world: &mut World| {
+        let outcome = world.ask(bob, Request::History { with: None, before: None, limit: 5 });
+        let [Effect::Query { query, .. }] = &outcome.effects[..] else { panic!("{outcome:?}") };
+        query.blocked.to_vec()
+    };
+    assert_eq!(asks(&mut world), [(alice_id, Number(0))]);
+
+    let outcome = world.ask(bob, Request::Unblock(name("alice")));
+    assert_eq!(outcome.changes, [Change::Unblock { user: bob_id, other: alice_id, shown: Number(0) }]);
+    assert_eq!(asks(&mut world), []);
+    world.input(Input::CommitFailed(outcome.changes));
+    assert_eq!(asks(&mut world), [(alice_id, Number(0))], "the block is the one it was");
+}
+
+#[test]
 fn history_asks_for_what_the_asker_may_see() {
     let mut world = World::new();
     let (alice, bob) = (world.log_in("alice", 1), world.log_in("bob", 2));
@@ -329,8 +360,8 @@ fn history_asks_for_what_the_asker_may_see() {
     let [Effect::Query { connection, id, query }] = &outcome.effects[..] else { panic!("{outcome:?}") };
     assert_eq!((*connection, *id), (alice, Some(world.id())));
     let bob_id = world.hub.accounts.find(&name("bob")).unwrap();
-    assert_eq!((query.with, query.before, query.limit, query.shown), (Some(bob_id), Some(Number(9)), 5, Number(1)));
-    assert_eq!(query.blocked[..], [bob_id]);
+    assert_eq!((query.with, query.before, query.limit), (Some(bob_id), Some(Number(9)), 5));
+    assert_eq!(query.blocked[..], [(bob_id, Number(1))]);
     let outcome = world.ask(alice, Request::History { with: Some(name("nobody")), before: None, limit: 5 });
     assert_eq!(outcome, world.refusal(alice, Refusal::NoSuchUser(name("nobody"))));
 }

@@ -17,7 +17,7 @@ fn a_log_in_comes_to_exactly_this() {
     let Reply::LoggedIn { user, heartbeat_timeout, log, counter, waiting, .. } = reply else { panic!("{reply:?}") };
     assert_eq!((user.as_str(), heartbeat_timeout.as_secs(), *counter, *waiting), ("alice", 35, 0, 0));
     assert_eq!(*log, world.hub.accounts.log());
-    assert_eq!(*token, event(connection, Event::Token(outcome.token()), IfLost::Drop));
+    assert_eq!(*token, event(connection, Event::Token, IfLost::Drop));
     let kinds: Vec<String> = outcome.changes.iter().map(|change| format!("{change:?}")).collect();
     assert!(
         matches!(outcome.changes[..], [Change::SourceKnown { .. }, Change::Device(_), Change::Arrived { .. }]),
@@ -99,6 +99,27 @@ fn public_passwords_work_from_loopback_only() {
 }
 
 #[test]
+fn tokens_of_public_passwords_work_from_loopback_only() {
+    let mut world = World::with(Config { loopback_only: true, ..config() }, Snapshot::default());
+    let claim = world.claim(1, 0);
+    let (alice, outcome) = world.log_in_as("alice", Some(claim));
+    let token = world.token(&outcome);
+    world.close(alice);
+    let resume = |world: &mut World, connection, token: &ResumeToken| {
+        world.exchange(connection, "alice", Mechanism::Token, Some(claim), |_, _| Secret::token(token))
+    };
+    let stranger = world.connect_from([10, 0, 0, 1]);
+    for (token, why) in [(&token, LogInFailure::NotFromHere), (&ResumeToken([1; 32]), LogInFailure::StaleToken)] {
+        let outcome = resume(&mut world, stranger, token);
+        let refused = world.reply(stranger, Err(Refusal::TokenRefused), IfLost::Send);
+        assert_eq!(outcome.effects, [Effect::LogInFailed { connection: stranger, why }, refused]);
+        assert_eq!(outcome.changes, []);
+    }
+    let local = world.connect();
+    assert!(resume(&mut world, local, &token).logged_in());
+}
+
+#[test]
 fn log_ins_wait_for_the_accounts_whether_the_name_exists_or_not() {
     let mut world = World::empty(config(), Snapshot::default());
     let outcome = world.input(Input::Accounts(credentials()));
@@ -128,7 +149,7 @@ fn a_changed_password_ends_sessions_and_tokens_and_a_removed_account_is_nobody()
     let (alice, outcome) = world.log_in_as("alice", Some(claim));
     let bob = world.log_in("bob", 2);
     let dave = world.log_in("dave", 3);
-    let token = outcome.token();
+    let token = world.token(&outcome);
     let mut changed = credentials();
     changed[0] = Credential::new(name("alice"), "another");
     changed.remove(3);
@@ -149,7 +170,7 @@ fn a_token_works_once_and_only_for_its_device_and_user() {
     let mut world = World::new();
     let claim = world.claim(1, 0);
     let (first, outcome) = world.log_in_as("alice", Some(claim));
-    let token = outcome.token();
+    let token = world.token(&outcome);
     world.close(first);
     let connection = world.connect();
     let other_device = world.claim(2, 0);
@@ -161,7 +182,7 @@ fn a_token_works_once_and_only_for_its_device_and_user() {
     assert_eq!(resume(&mut world, "nobody", claim).answer(), &Err(Refusal::TokenRefused));
     let outcome = resume(&mut world, "alice", claim);
     assert!(outcome.logged_in());
-    assert_ne!(outcome.token(), token);
+    assert_ne!(world.token(&outcome), token);
     world.close(connection);
     let connection = world.connect();
     let outcome = world.exchange(connection, "alice", Mechanism::Token, Some(claim), |_, _| Secret::token(&token));
@@ -173,7 +194,7 @@ fn logging_out_takes_the_token_with_it() {
     let mut world = World::new();
     let claim = world.claim(1, 0);
     let (alice, outcome) = world.log_in_as("alice", Some(claim));
-    let token = outcome.token();
+    let token = world.token(&outcome);
     world.ask(alice, Request::LogOut);
     let connection = world.connect();
     let outcome = world.exchange(connection, "alice", Mechanism::Token, Some(claim), |_, _| Secret::token(&token));
@@ -255,13 +276,13 @@ fn the_same_inputs_and_seed_give_the_same_outputs() {
     let run = |seed: u8| {
         let now = Now { instant: Instant::from_micros(1), wall: WallTime::from_millis(1_700_000_000_000) };
         let hub = Hub::new(config(), [seed; 32], Snapshot::default(), now, &mut Outbox::new());
-        let mut world = World { hub, now, next_slot: 0, requests: 0 };
+        let mut world = World { hub, now, next_slot: 0, requests: 0, derived: None };
         let mut transcript = format!("{:?}", world.read_accounts(credentials()));
         for (index, user) in NAMES.iter().enumerate() {
             let claim = world.claim(index as u8, 0);
             let (connection, outcome) = world.log_in_as(user, Some(claim));
             let message = outcome.answers().iter().map(|answer| format!("{answer:?}")).collect::<String>();
-            transcript += &format!("{message}{:?}{:?}", outcome.token().0, outcome.changes);
+            transcript += &format!("{message}{:?}{:?}", world.token(&outcome).0, outcome.changes);
             transcript += &format!("{:?}", world.broadcast(connection, "hello"));
             transcript += &format!("{:?}", world.ask(connection, Request::Online));
             transcript += &format!("{:?}", world.pass(Duration::from_secs(7)));

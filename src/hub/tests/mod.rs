@@ -26,6 +26,8 @@ struct World {
     now: Now,
     next_slot: u32,
     requests: u64,
+    /// The token of the last exchange, as the client has it.
+    derived: Option<ResumeToken>,
 }
 
 /// What came of one input.
@@ -74,7 +76,7 @@ impl World {
     fn empty(config: Config, snapshot: Snapshot) -> World {
         let now = Now { instant: Instant::from_micros(1), wall: WallTime::from_millis(1_700_000_000_000) };
         let hub = Hub::new(config, [7; 32], snapshot, now, &mut Outbox::new());
-        World { hub, now, next_slot: 0, requests: 0 }
+        World { hub, now, next_slot: 0, requests: 0, derived: None }
     }
 
     fn read_accounts(&mut self, credentials: Vec<Credential>) -> Outcome {
@@ -144,8 +146,16 @@ impl World {
         };
         assert_eq!(outcome.changes, []);
         let challenge = client.challenge(message).unwrap();
-        let (proof, _) = client.prove(&challenge, &secret(&challenge.salt, challenge.iterations));
+        let (proof, _, token) = client.prove(&challenge, &secret(&challenge.salt, challenge.iterations));
+        self.derived = Some(token);
         self.ask(connection, Request::Authenticate(ClientFinal::parse(&proof).unwrap()))
+    }
+
+    /// The token of the last exchange; `outcome` is what came of that.
+    fn token(&self, outcome: &Outcome) -> ResumeToken {
+        let valid = |effect: &Effect| matches!(effect, Effect::Event { event: Event::Token, .. });
+        assert!(outcome.effects.iter().any(valid), "{outcome:?}");
+        self.derived.clone().expect("an exchange")
     }
 
     fn try_password(&mut self, connection: ConnectionId, user: &str, password: &str) -> Outcome {
@@ -246,14 +256,6 @@ impl Outcome {
             .into_iter()
             .filter_map(|event| if let Event::Message(message) = event { Some(message.text.as_str()) } else { None })
             .collect()
-    }
-
-    fn token(&self) -> ResumeToken {
-        let token = self.effects.iter().find_map(|effect| match effect {
-            Effect::Event { event: Event::Token(token), .. } => Some(token.clone()),
-            _ => None,
-        });
-        token.expect("a token")
     }
 
     fn message(&self) -> Arc<Message> {

@@ -144,5 +144,5 @@ fn the_ninth_device_displaces_the_one_not_seen_for_longest() {
     let (_, outcome) = world.log_in_as("alice", Some(claim));
     assert_eq!(outcome.events_for(first), [&Event::Closing(CloseReason::Displaced)]);
     let user = world.hub.accounts.find(&name("alice")).unwrap();
-    assert!(outcome.changes.contains(&Change::DeviceForgotten { user, device: device(1) }));
+    assert!(outcome.changes.contains(&Change::DeviceForgotten { user, device: device(1), shown: Number(0) }));
 }

@@ -72,7 +72,7 @@ fn a_log_in_goes_on_without_a_disk_but_without_a_token() {
     let mut world = World::new();
     let claim = world.claim(1, 0);
     let (alice, outcome) = world.log_in_as("alice", Some(claim));
-    let token = outcome.token();
+    let token = world.token(&outcome);
     for effect in &outcome.effects {
         if let Effect::Reply { if_lost, answer, .. } = effect {
             assert_eq!((answer.is_ok(), *if_lost), (true, IfLost::Send));
@@ -193,4 +193,85 @@ fn counters_of_failures_reach_the_disk_when_it_is_there_again() {
         _ => None,
     });
     assert_eq!(rows.collect::<Vec<_>>(), [(false, 3, false), (true, 3, true)]);
+}
+
+#[test]
+fn what_was_shown_on_a_device_that_is_forgotten_does_not_come_back() {
+    let mut world = World::new();
+    let (alice, bob) = (world.log_in("alice", 1), world.log_in("bob", 2));
+    let read = world.message(alice, "bob", "read").message();
+    world.acknowledge(bob, 1);
+    world.close(bob);
+    let unread = world.message(alice, "bob", "unread").message();
+    let outcome = world.pass(Duration::from_secs(31 * 24 * 3600));
+    let user = world.hub.accounts.find(&name("bob")).unwrap();
+    assert!(outcome.changes.contains(&Change::DeviceForgotten { user, device: device(2), shown: Number(1) }));
+    assert!(!outcome.changes.contains(&Change::Expired { number: Number(1) }));
+
+    // As a store gives it back, and as one that gives back too much.
+    for waiting in [vec![], vec![read]] {
+        let users: Vec<_> = (1..).map(UserId).zip(NAMES.map(name)).collect();
+        let last = unread.number;
+        let shown = vec![(user, Number(1))];
+        let snapshot = || Snapshot {
+            users: users.clone(),
+            shown: shown.clone(),
+            waiting: waiting.clone(),
+            last,
+            ..Snapshot::default()
+        };
+        let mut world = World::with(config(), snapshot());
+        let claim = world.claim(3, 0);
+        let (bob, outcome) = world.log_in_as("bob", Some(claim));
+        let Some(Ok(Reply::LoggedIn { waiting, .. })) = outcome.answers().first() else { panic!("{outcome:?}") };
+        assert_eq!((*waiting, outcome.texts_for(bob)), (0, vec![]));
+
+        let mut world = World::with(config(), snapshot());
+        let outcome = world.pass(Duration::from_secs(31 * 24 * 3600));
+        let notes =
+            outcome.changes.iter().filter(|change| matches!(change, Change::Expired { .. } | Change::Message(_)));
+        assert_eq!(notes.count(), 0, "nobody is told that it was not delivered");
+    }
+}
+
+#[test]
+fn what_can_not_be_stored_for_long_does_not_pile_up() {
+    let mut world = World::new();
+    let mut changes = 0;
+    for _ in 0..50 {
+        let alice = world.connect();
+        let claim = world.claim(1, 0);
+        let password = |salt: &[u8], i| Secret::salted("alice's password", salt, i);
+        let outcome = world.exchange(alice, "alice", Mechanism::Password, Some(claim), password);
+        fail(&mut world, outcome);
+        let outcome = world.close(alice);
+        changes = outcome.changes.len();
+        fail(&mut world, outcome);
+    }
+    assert!(changes <= 5, "{changes} changes after fifty log-ins");
+    let outcome = world.pass(Duration::from_secs(5));
+    let kinds: Vec<_> = outcome.changes.iter().filter(|change| !matches!(change, Change::Forget { .. })).collect();
+    assert!(
+        matches!(
+            kinds[..],
+            [Change::SourceKnown { .. }, Change::Arrived { .. }, Change::Left { .. }, Change::Device(_)]
+        ),
+        "{kinds:?}"
+    );
+}
+
+#[test]
+fn nothing_is_given_up_before_the_accounts_are_there_to_be_told() {
+    let mut world = World::new();
+    let alice = world.log_in("alice", 1);
+    let waiting = vec![world.message(alice, "bob", "hi").message()];
+    let users: Vec<_> = (1..).map(UserId).zip(NAMES.map(name)).collect();
+    let last = waiting[0].number;
+    let mut world = World::empty(config(), Snapshot { users, waiting, last, ..Snapshot::default() });
+    let expired = |outcome: &Outcome| outcome.changes.contains(&Change::Expired { number: last });
+    assert!(!expired(&world.pass(Duration::from_secs(31 * 24 * 3600))));
+    world.read_accounts(credentials());
+    let outcome = world.pass(Duration::from_secs(1));
+    assert!(expired(&outcome));
+    assert!(outcome.message().text.as_str().starts_with("Your message to bob"), "and alice gets a note");
 }

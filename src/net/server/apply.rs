@@ -3,7 +3,7 @@
 use super::*;
 use crate::hub::effect::{self, Effect, LogInFailure, Recipients};
 use crate::net::connection::Wrote;
-use crate::net::queue::IfLost;
+use crate::net::queue::{IfLost, WriteQueue};
 use crate::net::worker::Job;
 use crate::wire::Protocol;
 
@@ -130,7 +130,8 @@ impl Server {
     pub(super) fn heed(&mut self, first: usize) {
         for index in first..self.outbox.effects.len() {
             match self.outbox.effects[index] {
-                Effect::Suspend { connection } => {
+                // One question at a time: the next request waits for its answer.
+                Effect::Suspend { connection } | Effect::Query { connection, .. } => {
                     if let Some(found) = self.connections.get_mut(connection) {
                         found.suspended = true;
                     }
@@ -155,17 +156,31 @@ impl Server {
             return;
         }
         let max = if connection.stage == Stage::Strange { STRANGE_BYTES_MAX } else { OUT_BYTES_MAX };
-        let after = connection.queue.bytes() + bytes.len();
-        if after > max || self.out_bytes + bytes.len() > ALL_OUT_BYTES_MAX {
+        if connection.queue.bytes() + bytes.len() > max {
             log::debug!("a connection does not read what is sent to it: closed");
             self.overflowed.push(id);
             return;
         }
+        if self.out_bytes + bytes.len() > self.options.out_bytes_max {
+            self.make_room();
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return };
         self.out_bytes += bytes.len();
         connection.queue.push(bytes, batch, if_lost);
         if !connection.dirty {
             connection.dirty = true;
             self.dirty.push(id);
+        }
+    }
+
+    /// All queues together are full: whoever lets most wait is closed.
+    fn make_room(&mut self) {
+        let most = self.connections.iter_mut().max_by_key(|(_, connection)| connection.queue.bytes());
+        if let Some((id, connection)) = most {
+            log::warn!("too much waits to be written: the connection with most of it is closed");
+            self.out_bytes -= connection.queue.bytes();
+            connection.queue = WriteQueue::default();
+            self.overflowed.push(id);
         }
     }
 
@@ -208,7 +223,12 @@ impl Server {
                 return None;
             }
         };
-        self.out_bytes -= before - connection.queue.bytes();
+        let written = before - connection.queue.bytes();
+        self.out_bytes -= written;
+        if written > 0 && before > OUT_BYTES_PAUSE && connection.is_served() {
+            // It is not read until its queue is shorter, but it takes what is written.
+            self.hub.handle(now, Input::Heard { connection: id }, &mut self.outbox);
+        }
         connection.dirty = wrote == Wrote::More;
         // Writable events are asked for only while something is left that the socket did not take.
         let watch = wrote == Wrote::Full;
@@ -217,6 +237,9 @@ impl Server {
             let interest = if watch { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
             if let Err(error) = self.poll.registry().reregister(&mut connection.stream, token_of(id), interest) {
                 log::warn!("a connection could not be watched: {error}");
+                if connection.is_served() {
+                    self.hub.handle(now, Input::Closed { connection: id }, &mut self.outbox);
+                }
                 self.drop_connection(id);
                 return None;
             }
@@ -225,7 +248,9 @@ impl Server {
             && !connection.parked
         {
             connection.parked = true;
-            self.parked.push_back((batch, id));
+            // Mostly at the end: by rising batch.
+            let place = self.parked.iter().rposition(|&(earlier, _)| earlier <= batch).map_or(0, |last| last + 1);
+            self.parked.insert(place, (batch, id));
         }
         if connection.stage == Stage::Ending && connection.queue.is_empty() {
             connection.stage = Stage::Lingering;

@@ -43,6 +43,18 @@ impl Server {
         }
     }
 
+    /// Who is not read because something is waited for on this side gives no sign of life that could be heard.
+    pub(super) fn excuse_the_waiting(&mut self, now: Now) {
+        let parked = self.parked.iter().map(|&(_, id)| id);
+        let asking = self.queries.iter().map(|(_, query)| query.connection);
+        let asked = self.asked.iter().map(|&(_, id, _)| id);
+        for connection in parked.chain(asking).chain(asked) {
+            if self.connections.get(connection).is_some_and(is_paused) {
+                self.hub.handle(now, Input::Heard { connection }, &mut self.outbox);
+            }
+        }
+    }
+
     fn serve(&mut self, now: Now, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         match connection.stage {
@@ -134,7 +146,10 @@ impl Server {
                     self.heed(before);
                 }
                 Step::Refused { reply, .. } => {
-                    self.said(now, id, taken);
+                    // It counts as said, but nonsense buys no time.
+                    if let Some(connection) = self.connections.get_mut(id) {
+                        connection.said += taken;
+                    }
                     self.answer(id, reply);
                 }
                 Step::Violation { reply } => {
@@ -272,7 +287,7 @@ impl Server {
 }
 
 /// Its requests have to wait.
-fn is_paused(connection: &Connection) -> bool {
+pub(super) fn is_paused(connection: &Connection) -> bool {
     connection.suspended || connection.queue.bytes() > OUT_BYTES_PAUSE
 }
 

@@ -1,6 +1,7 @@
 //! The store's side of the turn: batches out, outcomes in, and who waited for them.
 
 use super::*;
+use crate::hub::change::Change;
 use crate::hub::effect::Refusal;
 use crate::store::{Completion, Submitted};
 
@@ -14,7 +15,10 @@ impl Server {
         let batch = Batch { number: self.last_batch, changes: self.outbox.changes.iter().cloned().collect() };
         match self.store.submit(batch.clone()) {
             Submitted::Persisted => self.persisted = self.last_batch,
-            Submitted::Pending => self.in_flight.push_back(batch),
+            Submitted::Pending => {
+                self.in_flight_bytes += weight(&batch);
+                self.in_flight.push_back(batch);
+            }
         }
     }
 
@@ -35,6 +39,10 @@ impl Server {
                     let Some(index) = self.asked.iter().position(|&(asked, ..)| asked == ticket) else { continue };
                     let Some((_, connection, id)) = self.asked.remove(index) else { continue };
                     self.hub.handle(now, Input::History { connection, id, page }, &mut self.outbox);
+                    if let Some(found) = self.connections.get_mut(connection) {
+                        found.suspended = false;
+                    }
+                    self.list_if_has_work(connection);
                 }
             }
         }
@@ -45,7 +53,7 @@ impl Server {
     fn advance_persisted(&mut self, through: BatchNumber) {
         self.persisted = self.persisted.max(through);
         while self.in_flight.front().is_some_and(|batch| batch.number <= through) {
-            self.in_flight.pop_front();
+            self.in_flight_bytes -= self.in_flight.pop_front().map_or(0, |batch| weight(&batch));
         }
         while let Some(&(batch, id)) = self.parked.front() {
             if batch > self.persisted {
@@ -79,6 +87,7 @@ impl Server {
             });
             self.out_bytes = self.out_bytes - before + connection.queue.bytes();
         }
+        self.in_flight_bytes = 0;
         let changes = self.in_flight.drain(..).flat_map(|batch| batch.changes.to_vec()).collect();
         self.store.resume();
         self.advance_persisted(self.last_batch);
@@ -88,7 +97,7 @@ impl Server {
     /// Asks what no longer has to wait: everything from before the question is in the store.
     pub(super) fn ask_queries(&mut self) {
         while let Some((batch, _)) = self.queries.front() {
-            if *batch > self.persisted {
+            if *batch > self.persisted || self.asked.len() >= QUERIES_ASKED_MAX {
                 return;
             }
             let Some((_, Query { connection, id, query })) = self.queries.pop_front() else { return };
@@ -97,4 +106,11 @@ impl Server {
             self.store.query(Ticket(self.last_ticket), query);
         }
     }
+}
+
+/// About how many bytes a batch holds.
+fn weight(batch: &Batch) -> usize {
+    const CHANGE: usize = 256;
+    let text = |change: &Change| if let Change::Message(message) = change { message.text.bytes() } else { 0 };
+    batch.changes.iter().map(|change| CHANGE + text(change)).sum()
 }

@@ -8,8 +8,9 @@ CREATE TABLE settings (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE users (
-    id   INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE COLLATE NOCASE
+    id    INTEGER PRIMARY KEY,
+    name  TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    shown INTEGER NOT NULL DEFAULT 0            -- the highest cursor when a device of theirs was last forgotten
 ) STRICT;
 
 -- The log. Times are milliseconds since 1970-01-01 00:00 UTC.
@@ -36,6 +37,7 @@ CREATE INDEX messages_by_time ON messages (time);
 CREATE TABLE blocks (
     user  INTEGER NOT NULL REFERENCES users (id),
     other INTEGER NOT NULL REFERENCES users (id),
+    shown INTEGER NOT NULL,                     -- the user's highest cursor when they blocked the other
     PRIMARY KEY (user, other)
 ) STRICT, WITHOUT ROWID;
 

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::SERVER_LINE_BYTES_MAX;
 use super::shape::{EventOnly, RequestLine, ServerLine, Str};
-use crate::hub::effect::ResumeToken;
 use crate::hub::id::{LogId, Number, RequestId};
 use crate::hub::input::DeviceClaim;
 use crate::hub::name::UserName;
@@ -111,7 +110,8 @@ pub enum News {
         number: Number,
         to: UserName,
     },
-    Token(ResumeToken),
+    /// The token that was derived in this log-in is valid.
+    Token,
     Missed {
         count: u64,
     },
@@ -306,7 +306,7 @@ fn news(event: &str, line: ServerLine<'_>) -> Option<News> {
         "online" => News::Online { user: name(line.user?)? },
         "offline" => News::Offline { user: name(line.user?)? },
         "delivered" => News::Delivered { number: Number(line.number?), to: name(line.to?)? },
-        "token" => News::Token(ResumeToken(unhex(&line.token?)?)),
+        "token" => News::Token,
         "missed" => News::Missed { count: line.count? },
         "closing" => News::Closing { reason: owned(line.reason?), text: line.text.map(owned).unwrap_or_default() },
         _ => News::Unknown,
@@ -333,12 +333,7 @@ fn party(text: Str<'_>) -> Option<Party> {
     }
 }
 
-/// 64 hexadecimal digits for 32 bytes.
-pub(super) fn hex(bytes: &[u8; 32]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The reverse of `hex`; `None` if it is anything else.
+/// The 32 bytes of 64 hexadecimal digits; `None` if it is anything else.
 pub fn unhex(digits: &str) -> Option<[u8; 32]> {
     if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;

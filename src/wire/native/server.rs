@@ -334,7 +334,7 @@ pub(in crate::wire) fn encode_event(event: &Event, out: &mut Vec<u8>) {
         Event::Delivered { number, to } => {
             ServerLine { number: Some(number.0), to: Some(to.as_str().into()), ..line("delivered") }
         }
-        Event::Token(token) => ServerLine { token: Some(super::client::hex(&token.0).into()), ..line("token") },
+        Event::Token => line("token"),
         Event::Missed { count } => ServerLine { count: Some(*count), ..line("missed") },
         Event::Closing(reason) => {
             let (reason, text) = match reason {

@@ -119,8 +119,6 @@ pub struct ServerLine<'a> {
     pub reach: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none", borrow)]
     pub reason: Option<Str<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none", borrow)]
-    pub token: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none", rename = "heartbeat-timeout")]
     pub heartbeat_timeout: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", borrow)]
