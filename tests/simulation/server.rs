@@ -29,7 +29,7 @@ use crate::secrets;
 
 const READ_BYTES_A_TURN: usize = 16 * 1024;
 const REQUESTS_A_TURN: usize = 64;
-const OUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+const OUT_BYTES_MAX: usize = 8 * 1024 * 1024;
 const OUT_BYTES_PAUSE: usize = 256 * 1024;
 const STRANGE_BYTES_MAX: usize = 4 * 1024;
 const BATCHES_IN_FLIGHT_MAX: usize = 4096;
@@ -335,6 +335,11 @@ impl Server {
             Input::Closed { connection } => {
                 self.here.remove(connection);
             }
+            Input::Heard { connection } => {
+                if let Some(found) = self.connections.get_mut(*connection) {
+                    found.last_heard = around.now;
+                }
+            }
             _ => {}
         }
         self.hub.handle(clock(around.now, self.booted), input, &mut self.outbox);
@@ -354,7 +359,7 @@ impl Server {
         let judged = self.round_began;
         for index in first_effect..self.outbox.effects.len() {
             match &self.outbox.effects[index] {
-                Effect::Suspend { connection } => {
+                Effect::Suspend { connection } | Effect::Query { connection, .. } => {
                     if let Some(found) = self.connections.get_mut(*connection) {
                         found.suspended = true;
                     }
@@ -409,9 +414,10 @@ impl Server {
                                 if until > judged {
                                     around.ledger.broken("8: somebody was heard, and is said to be silent");
                                 }
-                                // Who does not take their answers is not read, and so not heard.
+                                // Who does not take their answers is not read, and so not heard; who waits for us is.
                                 let in_kernel = in_kernel || found.inbound.contains(&b'\n');
-                                if in_kernel && !is_paused(found) {
+                                let excused = found.parked || self.is_asking(id);
+                                if in_kernel && (excused || !is_paused(found)) {
                                     around.ledger.broken("8: a sign of life was there in time, and was missed");
                                 }
                             }
@@ -595,7 +601,9 @@ impl Server {
                     self.handle(around, Input::Request { connection: id, id: request_id, request });
                 }
                 Step::Refused { reply, .. } => {
-                    self.said(around.now, id, taken);
+                    if let Some(connection) = self.connections.get_mut(id) {
+                        connection.said += taken;
+                    }
                     self.answer(id, reply);
                 }
                 Step::Violation { reply } => {
@@ -637,9 +645,26 @@ impl Server {
         }
     }
 
+    fn is_asking(&self, id: ConnectionId) -> bool {
+        self.queries.iter().any(|(_, asking, _)| *asking == id) || self.asked.iter().any(|(asked, _)| *asked == id)
+    }
+
+    /// Who is not read because something is waited for on this side gives no sign of life that could be heard.
+    fn excuse_the_waiting(&mut self, around: &mut Around) {
+        let parked = self.parked.iter().map(|&(_, id)| id);
+        let asking = self.queries.iter().map(|&(_, id, _)| id).chain(self.asked.iter().map(|&(id, _)| id));
+        let waiting: Vec<ConnectionId> = parked.chain(asking).collect();
+        for connection in waiting {
+            if self.connections.get(connection).is_some_and(is_paused) {
+                self.handle(around, Input::Heard { connection });
+            }
+        }
+    }
+
     fn handle_deadlines(&mut self, around: &mut Around) {
         let judged = self.round_began;
         if self.hub_timeout().is_some_and(|at| at <= judged) {
+            self.excuse_the_waiting(around);
             let before = (self.outbox.effects.len(), self.outbox.changes.len());
             let now = Now { instant: clock(judged, self.booted).instant, wall: clock(around.now, self.booted).wall };
             self.hub.handle_timeout(now, &mut self.outbox);
@@ -771,6 +796,10 @@ impl Server {
         }
         while let Some((connection, id)) = self.asked.pop_front() {
             self.handle(around, Input::History { connection, id, page: Some(HistoryPage::default()) });
+            if let Some(found) = self.connections.get_mut(connection) {
+                found.suspended = false;
+            }
+            self.list_if_has_work(connection);
         }
     }
 
@@ -998,14 +1027,20 @@ impl Server {
             connection.queue.advance(written);
             full = written < bytes.len();
         }
-        self.out_bytes -= before - connection.queue.bytes();
+        let written = before - connection.queue.bytes();
+        self.out_bytes -= written;
+        if written > 0 && before > OUT_BYTES_PAUSE && connection.is_served() {
+            self.handle(around, Input::Heard { connection: id });
+        }
+        let Some(connection) = self.connections.get_mut(id) else { return false };
         connection.dirty = more && !full;
         connection.watched = full;
         if let Some(batch) = connection.queue.waits_for(self.persisted)
             && !connection.parked
         {
             connection.parked = true;
-            self.parked.push_back((batch, id));
+            let place = self.parked.iter().rposition(|&(earlier, _)| earlier <= batch).map_or(0, |last| last + 1);
+            self.parked.insert(place, (batch, id));
         }
         let again = connection.dirty;
         if connection.stage == Stage::Ending && connection.queue.is_empty() {
