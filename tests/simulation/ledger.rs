@@ -317,6 +317,11 @@ impl Ledger {
         disk: &Disk,
     ) {
         let Some(list) = self.blocks.get_mut(&(user.clone(), other.clone())) else { return };
+        let device = self.devices.get(&list[index].by);
+        if !yes && device.is_some_and(|device| device.session_since > list[index].asked) {
+            // A copy may be refused with what is lost beside it, though the first was done.
+            return;
+        }
         list[index].answered = Some((now, yes));
         let (block, asked) = (list[index].block, list[index].asked);
         // Only if nobody meant to change it meanwhile.
