@@ -53,7 +53,8 @@ impl Scene {
         let config = Config { scram_iterations: 1, ..Config::default() };
         let mut server =
             Server::start(options, store, |now, out| Hub::new(config, [1; 32], snapshot, now, out)).expect("a server");
-        server.input(Input::Accounts(parse_credentials(CREDENTIALS.as_bytes()).expect("accounts")));
+        let credentials = parse_credentials(CREDENTIALS.as_bytes()).expect("accounts");
+        server.input(Input::Accounts { credentials, public: false });
         let (address, stopper) = (server.addresses().expect("an address")[0], server.stopper());
         let server = thread::spawn(move || server.run().expect("the loop"));
         Scene { address, stopper, server: Some(server), disk, commits, _dir: dir }

@@ -106,10 +106,10 @@ impl Crowd {
     fn begin_log_in(&mut self) {
         let n = self.members.len();
         let user = UserName::parse(&name(n)).expect("a name");
-        let exchange = ClientExchange::new(&user, &(n as u64).to_be_bytes());
+        let exchange = ClientExchange::new(&user, &(n as u64).to_be_bytes(), None);
         let mut bytes = Vec::new();
         let device = DeviceClaim { id: DeviceId::from_bytes((n as u128 + 1).to_be_bytes()), shown: None };
-        let ask = Ask::LogIn { resume: false, message: exchange.message(), device: Some(device) };
+        let ask = Ask::LogIn { resume: false, bound: false, message: exchange.message(), device: Some(device) };
         encode(Some(RequestId(1)), &ask, &mut bytes);
         self.add(Step::First(exchange));
         self.send(n, &bytes);

@@ -133,7 +133,6 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         lockout: Duration::from_secs(arguments.lockout.into()),
         queue_expiry: days(arguments.queue_days),
         history_kept: days(arguments.history_days),
-        loopback_only: shipped,
         ..Config::default()
     };
     let mut seed = [0; 32];
@@ -146,7 +145,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let started = Server::start(options, store, |now, out| Hub::new(config, seed, snapshot, now, out));
     let mut server = started.map_err(|error| cannot_listen(arguments.port, &error))?;
-    server.input(Input::Accounts(credentials));
+    server.input(Input::Accounts { credentials, public: shipped });
     announce(&server)?;
     match server.run() {
         Ok(Ended::Orderly) => Ok(()),

@@ -115,7 +115,7 @@ impl Connection {
                 link::Happening::Connected => {
                     let mut nonces = [[0; 18]; 2];
                     nonces.iter_mut().for_each(|nonce| self.rng.fill_bytes(nonce));
-                    self.session.connected(now, nonces);
+                    self.session.connected(now, nonces, None);
                 }
                 link::Happening::Bytes(bytes) => self.session.received(now, &bytes),
                 link::Happening::Closed(gone) => {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crate::wire::native::client::{self as wire, Ask, FromServer, Hear, Heard, News, Problem, ReachTold, Told};
 use crate::wire::native::{HISTORY_LIMIT_MAX, SERVER_LINE_BYTES_MAX};
-use crate::wire::scram::{ClientExchange, Secret, ServerSignature};
+use crate::wire::scram::{ChannelBinding, ClientExchange, Secret, ServerSignature};
 use crate::wire::{DeviceClaim, DeviceId, LogId, Number, RequestId, ResumeToken, Text, UserName};
 
 /// A point in time: how long after some fixed moment.
@@ -131,6 +131,8 @@ pub enum Closing {
     Displaced,
     /// The account or its password was changed: don't come back without a new password.
     Account,
+    /// By the operator: don't come back by yourself.
+    Kicked,
     /// The server stops, has heard nothing for too long, or something else: come back.
     Lost,
 }
@@ -169,6 +171,8 @@ pub struct Session {
     /// The password as the server wants it: making it is slow.
     salted: Option<Salted>,
     phase: Phase,
+    /// Of the connection that is there, if it is encrypted.
+    binding: Option<ChannelBinding>,
     /// Ids of requests; never used twice.
     last_id: u64,
     /// The highest counter of this device.
@@ -241,6 +245,7 @@ impl Session {
             derived: None,
             salted: None,
             phase: Phase::Apart,
+            binding: None,
             last_id: 0,
             counter: 0,
             pending: BTreeMap::new(),
@@ -254,9 +259,11 @@ impl Session {
         }
     }
 
-    /// A new connection is there: logs in on it.
-    pub fn connected(&mut self, now: Now, nonces: Nonces) {
+    /// A new connection is there: logs in on it. `binding`: of an encrypted one; then nothing else than a log-in that is
+    /// bound to it will do.
+    pub fn connected(&mut self, now: Now, nonces: Nonces, binding: Option<ChannelBinding>) {
         self.disconnected();
+        self.binding = binding;
         let has_token = self.login.device.as_ref().is_some_and(|device| device.token.is_some());
         let by = if has_token && (self.proven || self.login.password.is_none()) { By::Token } else { By::Password };
         if by == By::Password && self.login.password.is_none() {
@@ -427,10 +434,11 @@ impl Session {
     }
 
     fn log_in(&mut self, by: By, nonce: [u8; 18], second: Option<[u8; 18]>, until: Now) {
-        let exchange = ClientExchange::new(&self.login.user, &nonce);
+        let exchange = ClientExchange::new(&self.login.user, &nonce, self.binding.clone());
         let device = self.login.device.as_ref().map(|device| DeviceClaim { id: device.id, shown: device.shown });
         let id = self.next_id();
-        let ask = Ask::LogIn { resume: by == By::Token, message: exchange.message(), device };
+        let (resume, bound) = (by == By::Token, self.binding.is_some());
+        let ask = Ask::LogIn { resume, bound, message: exchange.message(), device };
         wire::encode(Some(id), &ask, &mut self.output);
         self.phase = Phase::LoggingIn { id, step: Step::Challenge(exchange), by, nonce: second, until };
     }
@@ -499,6 +507,7 @@ impl Session {
         }
         match &*problem.code {
             "not-authenticated" => self.end(End::NotAuthenticated(problem)),
+            "somebody-in-between" => self.end(End::Impostor("somebody is between here and the server")),
             _ => self.end(End::Refused(problem)),
         }
     }
@@ -591,6 +600,7 @@ impl Session {
             let reason = match &*reason {
                 "displaced" => Closing::Displaced,
                 "account" => Closing::Account,
+                "kicked" => Closing::Kicked,
                 _ => Closing::Lost,
             };
             self.phase = Phase::Apart;

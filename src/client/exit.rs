@@ -79,7 +79,7 @@ impl Failure {
                 Status::NoServer,
                 "displaced: the same user has logged in again from this machine, and that chat goes on",
             ),
-            Closing::Account => Failure::new(Status::Refused, text),
+            Closing::Account | Closing::Kicked => Failure::new(Status::Refused, text),
             Closing::Lost => Failure::new(Status::NoServer, text),
         }
     }
@@ -94,6 +94,16 @@ fn status_of_code(code: &str) -> Status {
         "queue-full" | "not-stored" | "history-unavailable" => Status::TryAgain,
         "not-authenticated"
         | "token-refused"
+        | "somebody-in-between"
+        | "needs-tls"
+        | "operator-only"
+        | "no-sign-up"
+        | "name-taken"
+        | "in-file"
+        | "too-many-accounts"
+        | "password-first"
+        | "password-is-kept"
+        | "no-sealing-key"
         | "out-of-scope"
         | "blocked"
         | "not-blocked"

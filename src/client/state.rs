@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::core::Device;
-use crate::wire::native::client::unhex;
+use crate::wire::hex::{hex, unhex};
 use crate::wire::{DeviceId, LogId, Number, ResumeToken, UserName};
 
 /// A device's file is never longer.
@@ -110,9 +110,7 @@ fn format(device: &Device) -> String {
         text += &format!("shown {log} {shown}\n");
     }
     if let Some(ResumeToken(token)) = &device.token {
-        text += "token ";
-        token.iter().for_each(|byte| text += &format!("{byte:02x}"));
-        text.push('\n');
+        text += &format!("token {}\n", hex(token));
     }
     text
 }

@@ -1,35 +1,34 @@
-//! Accounts: who exists, and by what they prove it. The log-in exchange up to the moment it succeeds.
+//! Accounts: who exists, and what their log-ins are checked against. They come from the operator's file and from the
+//! database; where both have a name, the file counts.
 //!
-//! Does not know what a logged-in user may do.
+//! Does not know how somebody logs in, nor who may change an account.
 
 use std::collections::{HashMap, VecDeque};
-use std::mem;
 use std::sync::Arc;
 
-use rand::Rng;
-
-use super::change::Change;
+use super::Hub;
+use super::change::{Account, Change};
 use super::credentials::Credential;
-use super::effect::{Close, CloseReason, Derivation, Effect, Event, IfLost, LogInFailure, Outbox, Refusal, Reply};
-use super::id::{ConnectionId, LogId, RequestId, UserId};
-use super::input::{DeviceClaim, Mechanism};
+use super::effect::{AccountsRead, Close, CloseReason, Derivation, Effect, Outbox};
+use super::id::{ConnectionId, LogId, UserId};
+use super::input::Ticket;
 use super::name::UserName;
-use super::presence::State;
-use super::scram::{self, ClientFinal, ClientFirst, ServerExchange, StoredKeys, Verifier};
+use super::scram::{self, SALT_BYTES, Verifier};
 use super::time::Now;
-use super::{Answered, Hub};
 
 /// Passwords that go to the worker in one job.
 const DERIVATIONS_A_JOB: usize = 16;
-/// Random bytes in the server's part of a nonce.
-const NONCE_BYTES: usize = 18;
+/// Accounts that the database holds at most.
+pub const ACCOUNTS_MAX: usize = 10_000;
 
-/// A name that has been seen in the operator's file once. Its id stays its own even while it has no account.
+/// A name that has had an account once. Its id stays its own even while it has none.
 #[derive(Debug)]
-pub struct User {
-    pub name: UserName,
-    /// `None`: no account now.
-    verifier: Option<Arc<Verifier>>,
+struct User {
+    name: UserName,
+    /// From the operator's file.
+    in_file: Option<Arc<Verifier>>,
+    /// From the database.
+    kept: Option<Account>,
 }
 
 /// All users, and the accounts that are being read.
@@ -39,57 +38,69 @@ pub struct Accounts {
     secret: [u8; 32],
     /// By id, from 1; slot 0 is nobody's.
     users: Vec<Option<User>>,
+    /// Without those that are retired.
     names: HashMap<UserName, UserId>,
+    kept: usize,
+    /// Everybody knows the passwords of the file.
+    public: bool,
     loading: Option<Loading>,
-    /// The accounts were never read completely: log-ins wait, whether their name exists or not.
+    /// The file was never read completely: log-ins wait, whether their name exists or not.
     unread: bool,
-    waiting: Vec<WaitingLogIn>,
+    last_ticket: Ticket,
 }
 
-/// Accounts that wait for their verifiers.
+/// Accounts of the file that wait for their verifiers.
 #[derive(Debug)]
 struct Loading {
+    /// Of the job that is under way.
+    ticket: Ticket,
     rest: VecDeque<Credential>,
     ready: Vec<(UserName, Arc<Verifier>)>,
-    total: usize,
+    public: bool,
 }
 
-/// A log-in that came before the accounts were there.
-#[derive(Debug)]
-struct WaitingLogIn {
-    connection: ConnectionId,
-    id: Option<RequestId>,
-    log_in: (Mechanism, ClientFirst, Option<DeviceClaim>),
-}
+impl User {
+    fn new(name: UserName) -> User {
+        User { name, in_file: None, kept: None }
+    }
 
-/// A log-in that has been challenged.
-#[derive(Debug)]
-pub struct Challenged {
-    exchange: ServerExchange,
-    mechanism: Mechanism,
-    name: UserName,
-    device: Option<DeviceClaim>,
+    fn verifier(&self) -> Option<&Arc<Verifier>> {
+        self.in_file.as_ref().or(self.kept.as_ref().map(|account| &account.verifier))
+    }
 }
 
 impl Accounts {
-    pub(super) fn new(secret: [u8; 32], known: Vec<(UserId, UserName)>) -> Accounts {
+    pub(super) fn new(
+        secret: [u8; 32],
+        known: Vec<(UserId, UserName)>,
+        retired: &[UserId],
+        kept: Vec<(UserId, Account)>,
+    ) -> Accounts {
         let mut accounts = Accounts {
             secret,
             users: vec![None],
             names: HashMap::new(),
+            kept: 0,
+            public: false,
             loading: None,
             unread: true,
-            waiting: Vec::new(),
+            last_ticket: Ticket::default(),
         };
         for (id, name) in known {
-            accounts.insert(id, name);
+            if !retired.contains(&id) {
+                accounts.names.insert(name.clone(), id);
+            }
+            accounts.put(id, User::new(name));
+        }
+        for (id, account) in kept {
+            accounts.keep(id, Some(account));
         }
         accounts
     }
 
     /// The user of this name, if it has an account.
     pub fn find(&self, name: &UserName) -> Option<UserId> {
-        self.names.get(name).copied().filter(|&id| self.has_account(id))
+        self.find_ever(name).filter(|&id| self.has_account(id))
     }
 
     /// The user of this name, even if there is no account any more.
@@ -106,227 +117,223 @@ impl Accounts {
     pub fn log(&self) -> LogId {
         // The secret itself must not be guessable from it: it is one more salt.
         let name = UserName::parse("log").expect("a name");
-        let salt = scram::salt_of(&self.secret, &name);
+        let salt = self.salt(&name);
         LogId(u64::from_be_bytes(salt[..8].try_into().expect("8 bytes")))
     }
 
+    /// The salt of a name, whether it exists or not.
+    pub(super) fn salt(&self, name: &UserName) -> [u8; SALT_BYTES] {
+        scram::salt_of(&self.secret, name)
+    }
+
     pub(super) fn verifier(&self, user: UserId) -> Option<&Arc<Verifier>> {
-        self.users.get(user.0 as usize)?.as_ref()?.verifier.as_ref()
+        self.user(user)?.verifier()
+    }
+
+    /// What the database has of a user's account.
+    pub(super) fn kept(&self, user: UserId) -> Option<&Account> {
+        self.user(user)?.kept.as_ref()
+    }
+
+    /// Whether the operator's file has this name, or is about to.
+    pub(super) fn has_in_file(&self, name: &UserName) -> bool {
+        let in_file = self.find_ever(name).and_then(|id| self.user(id)).is_some_and(|user| user.in_file.is_some());
+        let loading = self.loading.as_ref().is_some_and(|loading| {
+            let mut names = loading.rest.iter().map(|credential| &credential.name);
+            names.any(|other| other == name) || loading.ready.iter().any(|(other, _)| other == name)
+        });
+        in_file || loading
+    }
+
+    /// Whether everybody knows this user's password.
+    pub(super) fn is_public(&self, user: UserId) -> bool {
+        self.public && self.user(user).is_some_and(|user| user.in_file.is_some())
+    }
+
+    /// Everybody who has an account, by name.
+    pub(super) fn all(&self) -> Vec<(UserId, &UserName)> {
+        let mut all: Vec<(UserId, &UserName)> =
+            self.names.iter().filter(|&(_, &id)| self.has_account(id)).map(|(_, &id)| (id, self.name(id))).collect();
+        all.sort_by_key(|&(_, name)| name);
+        all
+    }
+
+    /// Whether the database holds as many accounts as it may.
+    pub(super) fn are_full(&self) -> bool {
+        self.kept >= ACCOUNTS_MAX
+    }
+
+    /// Whether the file has been read completely once.
+    pub(super) fn are_read(&self) -> bool {
+        !self.unread
+    }
+
+    pub(super) fn next_ticket(&mut self) -> Ticket {
+        self.last_ticket.0 += 1;
+        self.last_ticket
+    }
+
+    /// Takes a name for a new user, or finds the user that has it. The name is spelled like this from now on.
+    pub(super) fn enter(&mut self, name: UserName, changes: &mut Vec<Change>) -> UserId {
+        let known = self.find_ever(&name);
+        let id = known.unwrap_or(UserId(self.users.len() as u32));
+        if known.is_none() {
+            self.put(id, User::new(name.clone()));
+        }
+        let user = self.users[id.0 as usize].as_mut().expect("it was found, or put there");
+        if known.is_none() || user.name.as_str() != name.as_str() {
+            user.name = name.clone();
+            self.names.remove(&name);
+            self.names.insert(name.clone(), id);
+            changes.push(Change::User { id, name });
+        }
+        id
+    }
+
+    /// What the database has for a user is this from now on. Comes back: what it was.
+    pub(super) fn keep(&mut self, user: UserId, account: Option<Account>) -> Option<Account> {
+        let slot = self.users.get_mut(user.0 as usize)?.as_mut()?;
+        self.kept += usize::from(account.is_some());
+        let before = std::mem::replace(&mut slot.kept, account);
+        self.kept -= usize::from(before.is_some());
+        before
+    }
+
+    /// The name is nobody's from now on.
+    pub(super) fn retire(&mut self, user: UserId) {
+        let name = self.name(user).clone();
+        self.names.remove(&name);
+    }
+
+    /// The name is the user's again, unless somebody has taken it: `false`.
+    pub(super) fn restore(&mut self, user: UserId) -> bool {
+        let name = self.name(user).clone();
+        *self.names.entry(name).or_insert(user) == user
+    }
+
+    fn user(&self, user: UserId) -> Option<&User> {
+        self.users.get(user.0 as usize)?.as_ref()
     }
 
     fn has_account(&self, user: UserId) -> bool {
         self.verifier(user).is_some()
     }
 
-    fn insert(&mut self, id: UserId, name: UserName) {
+    fn put(&mut self, id: UserId, user: User) {
         let slot = id.0 as usize;
         if self.users.len() <= slot {
             self.users.resize_with(slot + 1, || None);
         }
-        self.names.insert(name.clone(), id);
-        self.users[slot] = Some(User { name, verifier: None });
+        self.users[slot] = Some(user);
     }
 
-    fn jobs(&mut self, iterations: u32) -> Vec<Derivation> {
-        let Some(loading) = &mut self.loading else { return Vec::new() };
+    /// The next job of the file that is being read; `None`: all verifiers are there, or nothing is being read.
+    fn next_job(&mut self, iterations: u32) -> Option<(Ticket, Vec<Derivation>)> {
+        let loading = self.loading.as_mut()?;
+        if loading.rest.is_empty() {
+            return None;
+        }
         let count = loading.rest.len().min(DERIVATIONS_A_JOB);
-        let secret = &self.secret;
-        loading
-            .rest
-            .drain(..count)
-            .map(|credential| Derivation { salt: scram::salt_of(secret, &credential.name), credential, iterations })
-            .collect()
+        let derivation = |credential: Credential| Derivation {
+            salt: scram::salt_of(&self.secret, &credential.name),
+            credential,
+            iterations,
+        };
+        let derivations = loading.rest.drain(..count).map(derivation).collect();
+        self.last_ticket.0 += 1;
+        loading.ticket = self.last_ticket;
+        Some((loading.ticket, derivations))
     }
 
-    /// Whether the accounts have been read completely once.
-    pub(super) fn are_read(&self) -> bool {
-        !self.unread
-    }
-
-    pub(super) fn forget_connection(&mut self, connection: ConnectionId) {
-        self.waiting.retain(|waiting| waiting.connection != connection);
+    pub(super) fn check_invariants(&self) {
+        let users = self.users.iter().flatten();
+        assert_eq!(self.kept, users.filter(|user| user.kept.is_some()).count(), "kept accounts are counted");
+        for (name, &id) in &self.names {
+            assert_eq!(self.name(id), name, "a name leads to its user");
+        }
     }
 }
 
 impl Hub {
     /// The operator's file was read. The accounts that were there stay until all of the new ones are ready.
-    pub(super) fn read_accounts(&mut self, now: Now, credentials: Vec<Credential>, out: &mut Outbox) {
-        let total = credentials.len();
-        self.accounts.loading = Some(Loading { rest: credentials.into(), ready: Vec::with_capacity(total), total });
+    pub(super) fn read_accounts(&mut self, now: Now, credentials: Vec<Credential>, public: bool, out: &mut Outbox) {
+        let ready = Vec::with_capacity(credentials.len());
+        self.accounts.loading = Some(Loading { ticket: Ticket::default(), rest: credentials.into(), ready, public });
         self.derive_next(now, out);
     }
 
-    pub(super) fn derived(&mut self, now: Now, ready: Vec<(UserName, Arc<Verifier>)>, out: &mut Outbox) {
-        if let Some(loading) = &mut self.accounts.loading {
-            loading.ready.extend(ready);
+    /// The worker has made verifiers. Those of a file that has been read anew since count for nothing.
+    pub(super) fn derived(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        verifiers: Vec<(UserName, Arc<Verifier>)>,
+        out: &mut Outbox,
+    ) {
+        match &mut self.accounts.loading {
+            Some(loading) if loading.ticket == ticket => {
+                loading.ready.extend(verifiers);
+                self.derive_next(now, out);
+            }
+            _ => self.password_derived(now, ticket, verifiers, out),
         }
-        self.derive_next(now, out);
     }
 
     fn derive_next(&mut self, now: Now, out: &mut Outbox) {
-        let jobs = self.accounts.jobs(self.config.scram_iterations);
-        if !jobs.is_empty() {
-            out.effects.push(Effect::Derive(jobs));
-            return;
-        }
-        if let Some(loading) = self.accounts.loading.take_if(|loading| loading.ready.len() >= loading.total) {
-            self.install(now, loading.ready, out);
+        if let Some((ticket, derivations)) = self.accounts.next_job(self.config.scram_iterations) {
+            out.effects.push(Effect::Derive { ticket, derivations });
+        } else if let Some(loading) = self.accounts.loading.take() {
+            self.install(now, loading, out);
         }
     }
 
-    fn install(&mut self, now: Now, ready: Vec<(UserName, Arc<Verifier>)>, out: &mut Outbox) {
-        let mut verifiers: Vec<Option<Arc<Verifier>>> = Vec::new();
-        for (name, verifier) in ready {
-            let id = match self.accounts.names.get(&name) {
-                Some(&id) => id,
-                None => UserId(self.accounts.users.len() as u32),
-            };
-            let slot = id.0 as usize;
-            if self
-                .accounts
-                .users
-                .get(slot)
-                .and_then(Option::as_ref)
-                .is_none_or(|user| user.name.as_str() != name.as_str())
-            {
-                self.accounts.names.remove(&name);
-                let before = self.accounts.users.get_mut(slot).and_then(Option::take).and_then(|user| user.verifier);
-                self.accounts.insert(id, name.clone());
-                self.accounts.users[slot].as_mut().expect("just inserted").verifier = before;
-                out.changes.push(Change::User { id, name });
-            }
-            verifiers.resize(verifiers.len().max(slot + 1), None);
-            verifiers[slot] = Some(verifier);
+    fn install(&mut self, now: Now, loading: Loading, out: &mut Outbox) {
+        let mut read = AccountsRead { accounts: loading.ready.len(), ..AccountsRead::default() };
+        let mut in_file: Vec<Option<Arc<Verifier>>> = Vec::new();
+        for (name, verifier) in loading.ready {
+            let slot = self.accounts.enter(name, &mut out.changes).0 as usize;
+            in_file.resize(in_file.len().max(slot + 1), None);
+            in_file[slot] = Some(verifier);
         }
+        self.accounts.public = loading.public;
         let mut changed = Vec::new();
         for (slot, user) in self.accounts.users.iter_mut().enumerate() {
             let Some(user) = user else { continue };
-            let verifier = verifiers.get_mut(slot).and_then(Option::take);
-            if user.verifier.is_some() && user.verifier != verifier {
+            let verifier = in_file.get_mut(slot).and_then(Option::take);
+            match (&user.in_file, &verifier) {
+                (None, Some(_)) => read.added += 1,
+                (Some(_), None) => read.removed += 1,
+                (Some(before), Some(after)) if before != after => read.changed += 1,
+                _ => {}
+            }
+            let before = user.verifier().cloned();
+            user.in_file = verifier;
+            if before.is_some() && before.as_ref() != user.verifier() {
                 changed.push(UserId(slot as u32));
             }
-            user.verifier = verifier;
         }
         for user in changed {
-            for connection in self.presence.sessions_of(user) {
-                self.end_session(now, connection, Some(CloseReason::AccountChanged), Close::Forced, out);
-            }
+            self.end_sessions(now, user, None, CloseReason::AccountChanged, out);
         }
+        out.effects.push(Effect::AccountsRead(read));
         self.accounts.unread = false;
-        for WaitingLogIn { connection, id, log_in: (mechanism, first, device) } in mem::take(&mut self.accounts.waiting)
-        {
-            out.effects.push(Effect::Unsuspend { connection });
-            let answer = self.log_in(connection, id, mechanism, first, device, out);
-            answer.send(connection, id, out);
-        }
+        self.resume_log_ins(out);
     }
 
-    /// The first half of a log-in. A name that nobody has is challenged as any other.
-    pub(super) fn log_in(
-        &mut self,
-        connection: ConnectionId,
-        id: Option<RequestId>,
-        mechanism: Mechanism,
-        first: ClientFirst,
-        device: Option<DeviceClaim>,
-        out: &mut Outbox,
-    ) -> Answered {
-        if mechanism == Mechanism::Token && device.is_none() {
-            return Answered::refuse(Refusal::NoDevice);
-        }
-        if self.accounts.unread {
-            out.effects.push(Effect::Suspend { connection });
-            self.accounts.waiting.push(WaitingLogIn { connection, id, log_in: (mechanism, first, device) });
-            return Answered::Later;
-        }
-        let mut nonce = [0; NONCE_BYTES];
-        self.rng.fill_bytes(&mut nonce);
-        let salt = scram::salt_of(&self.accounts.secret, &first.user);
-        let exchange = ServerExchange::new(&first, &nonce, &salt, self.config.scram_iterations);
-        let message = exchange.message().to_owned();
-        let challenged = Challenged { exchange, mechanism, name: first.user, device };
-        self.presence.set_state(connection, State::Challenged(Box::new(challenged)));
-        Answered::reply(Reply::Challenge { message })
-    }
-
-    /// The second half. Unknown, wrong and locked take the same steps, the same commit and the same reply.
-    pub(super) fn authenticate(
+    /// Ends all sessions of a user, but for one. Comes back: how many.
+    pub(super) fn end_sessions(
         &mut self,
         now: Now,
-        connection: ConnectionId,
-        id: Option<RequestId>,
-        last: &ClientFinal,
+        user: UserId,
+        except: Option<ConnectionId>,
+        reason: CloseReason,
         out: &mut Outbox,
-    ) -> Answered {
-        let Some((source, challenged)) = self.presence.take_challenged(connection) else {
-            return Answered::refuse(Refusal::NoChallenge);
-        };
-        let not_from_here = self.config.loopback_only && !source.is_loopback();
-        match challenged.mechanism {
-            Mechanism::Password => {
-                let user = self.accounts.find(&challenged.name);
-                let locked = self.lockout.is_locked(&challenged.name, user, source, now);
-                let verifier = user.and_then(|user| self.accounts.verifier(user)).cloned();
-                let nobody = StoredKeys::of_nobody();
-                let keys = verifier.as_ref().map_or(&nobody, |verifier| &verifier.keys);
-                let proof = challenged.exchange.check(last, keys);
-                let (why, rows) = match (user, proof) {
-                    _ if locked => (LogInFailure::LockedOut, self.lockout.left_unchecked(&challenged.name, source)),
-                    (Some(user), Some(proved)) if !not_from_here => {
-                        let (row, new_source) = self.lockout.succeeded(&challenged.name, user, source, now);
-                        out.changes.extend(row.map(Change::Tries));
-                        if new_source {
-                            out.changes.push(Change::SourceKnown { user, source, time: now.wall });
-                        }
-                        return self.begin_session(now, connection, id, user, challenged.device, proved, out);
-                    }
-                    (user, proof) => {
-                        let why = match (user, proof) {
-                            (None, _) => LogInFailure::UnknownName,
-                            (Some(_), Some(_)) => LogInFailure::NotFromHere,
-                            (Some(_), None) => LogInFailure::WrongPassword,
-                        };
-                        (why, self.lockout.failed(&challenged.name, source, now))
-                    }
-                };
-                out.changes.extend(rows.into_iter().map(Change::Tries));
-                out.effects.push(Effect::LogInFailed { connection, why });
-                // As true without a disk as with one: the counters live in memory then.
-                Answered::Now(Err(Refusal::NotAuthenticated), IfLost::Send)
-            }
-            Mechanism::Token => {
-                let user = self.accounts.find(&challenged.name);
-                let keys = user.and_then(|user| {
-                    let kept = self.devices.token(user, challenged.device?.id)?;
-                    Some(kept.bound_to(self.accounts.verifier(user)?))
-                });
-                let proof = challenged.exchange.check(last, keys.as_ref().unwrap_or(&StoredKeys::of_nobody()));
-                let why = match (user, proof) {
-                    (Some(user), Some(proved)) if !not_from_here => {
-                        return self.begin_session(now, connection, id, user, challenged.device, proved, out);
-                    }
-                    (Some(_), Some(_)) => LogInFailure::NotFromHere,
-                    _ => LogInFailure::StaleToken,
-                };
-                out.effects.push(Effect::LogInFailed { connection, why });
-                Answered::refuse(Refusal::TokenRefused)
-            }
+    ) -> usize {
+        let mut sessions = self.presence.sessions_of(user);
+        sessions.retain(|&connection| Some(connection) != except);
+        for &connection in &sessions {
+            self.end_session(now, connection, Some(reason), Close::Forced, out);
         }
-    }
-
-    /// Ends a session that the client did not end: tells why, and closes.
-    pub(super) fn end_session(
-        &mut self,
-        now: Now,
-        connection: ConnectionId,
-        reason: Option<CloseReason>,
-        how: Close,
-        out: &mut Outbox,
-    ) {
-        if let Some(reason) = reason {
-            out.event(connection, Event::Closing(reason), IfLost::Send);
-        }
-        out.effects.push(Effect::Close { connection, how });
-        self.leave(now, connection, out);
+        sessions.len()
     }
 }

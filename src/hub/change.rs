@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::id::{DeviceId, Number, Source, UserId};
 use super::message::{Message, Origin, Recipient};
 use super::name::UserName;
-use super::scram::StoredKeys;
+use super::scram::{StoredKeys, Verifier};
+use super::seal::Sealed;
 use super::text::Text;
 use super::time::WallTime;
 
@@ -18,6 +19,10 @@ pub enum Change {
     Secret([u8; 32]),
     /// A name was given an id, for ever.
     User { id: UserId, name: UserName },
+    /// The account that the database has for a user is this now. `before` is what it was.
+    Account { user: UserId, account: Option<Account>, before: Option<Account> },
+    /// The user's name is nobody's from now on; whoever gets it next is another user.
+    Retired { user: UserId },
     /// A message was accepted.
     Message(Arc<Message>),
     /// This message waited too long for its recipient.
@@ -41,6 +46,14 @@ pub enum Change {
     Left { user: UserId, last: Number },
     /// History from before this time is not kept.
     Forget { before: WallTime },
+}
+
+/// What is kept of an account that is not in the operator's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    pub verifier: Arc<Verifier>,
+    /// The password itself, for protocols that can't do without.
+    pub sealed: Option<Sealed>,
 }
 
 /// A device of a user's.
@@ -82,6 +95,9 @@ pub struct TriesRow {
 pub struct Snapshot {
     pub secret: Option<[u8; 32]>,
     pub users: Vec<(UserId, UserName)>,
+    /// Those of the users whose name is nobody's any more.
+    pub retired: Vec<UserId>,
+    pub accounts: Vec<(UserId, Account)>,
     /// Who blocks whom, and up to where they had been shown everything by then.
     pub blocks: Vec<(UserId, UserId, Number)>,
     pub devices: Vec<DeviceRow>,

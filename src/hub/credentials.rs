@@ -1,4 +1,4 @@
-//! The operator's file of accounts: `NAME PASSWORD` a line.
+//! Passwords, and the operator's file of accounts: `NAME PASSWORD` a line.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,11 +8,24 @@ use super::name::{NameError, UserName};
 /// The longest password, in bytes.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
 
-/// A name and its password. The password has no way out but `password`.
+/// A password. It has no way out but `as_str`.
 #[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+/// Why a text can't be a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordError {
+    Empty,
+    TooLong,
+    /// A character that nobody can type at a prompt.
+    ControlCharacter,
+}
+
+/// A name and its password.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     pub name: UserName,
-    password: String,
+    pub password: Password,
 }
 
 /// What is wrong with a line of the file.
@@ -33,21 +46,45 @@ pub enum CredentialsErrorKind {
     PasswordTooLong,
 }
 
+impl Password {
+    /// 1 to `PASSWORD_BYTES_MAX` bytes without control characters.
+    pub fn parse(text: &str) -> Result<Password, PasswordError> {
+        match text {
+            "" => Err(PasswordError::Empty),
+            _ if text.len() > PASSWORD_BYTES_MAX => Err(PasswordError::TooLong),
+            _ if text.chars().any(char::is_control) => Err(PasswordError::ControlCharacter),
+            _ => Ok(Password(text.to_owned())),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl Credential {
     pub fn new(name: UserName, password: impl Into<String>) -> Credential {
-        Credential { name, password: password.into() }
-    }
-
-    pub fn password(&self) -> &str {
-        &self.password
+        Credential { name, password: Password(password.into()) }
     }
 }
 
-impl fmt::Debug for Credential {
+impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credential({})", self.name)
+        f.write_str("Password(..)")
     }
 }
+
+impl fmt::Display for PasswordError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PasswordError::Empty => f.write_str("a password has at least one character"),
+            PasswordError::TooLong => write!(f, "a password has at most {PASSWORD_BYTES_MAX} bytes"),
+            PasswordError::ControlCharacter => f.write_str("a password has no control characters"),
+        }
+    }
+}
+
+impl std::error::Error for PasswordError {}
 
 /// Reads the whole file. A line is a name, white space, and the password, which is the rest of the line. Lines that begin
 /// with `#` and blank lines don't count; lines may end in CR LF. The first mistake makes the file invalid.
@@ -103,7 +140,7 @@ mod tests {
 
     fn read(file: &[u8]) -> Result<Vec<(String, String)>, (usize, CredentialsErrorKind)> {
         match parse_credentials(file) {
-            Ok(list) => Ok(list.into_iter().map(|c| (c.name.to_string(), c.password)).collect()),
+            Ok(list) => Ok(list.into_iter().map(|c| (c.name.to_string(), c.password.0)).collect()),
             Err(error) => Err((error.line, error.kind)),
         }
     }
@@ -127,5 +164,17 @@ mod tests {
         assert_eq!(read(b"everyone x\n"), Err((1, BadName(NameError::Reserved))));
         assert_eq!(read(b"alice x\nb\xffb y\n"), Err((2, NotUtf8)));
         assert_eq!(read(format!("a {}", "x".repeat(1025)).as_bytes()), Err((1, PasswordTooLong)));
+    }
+
+    #[test]
+    fn a_password_can_be_typed() {
+        assert_eq!(Password::parse("two words").map(|password| password.0), Ok("two words".into()));
+        assert_eq!(Password::parse(""), Err(PasswordError::Empty));
+        assert_eq!(Password::parse("a\nb"), Err(PasswordError::ControlCharacter));
+        assert_eq!(Password::parse(&"x".repeat(1025)), Err(PasswordError::TooLong));
+        assert_eq!(
+            format!("{:?}", Credential::new(UserName::parse("alice").unwrap(), "wonderland")).find("wonder"),
+            None
+        );
     }
 }

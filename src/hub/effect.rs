@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::change::Change;
 use super::credentials::Credential;
 use super::id::{ConnectionId, LogId, Number, RequestId};
+use super::input::Ticket;
 use super::message::{HistoryPage, HistoryQuery, Message};
 use super::name::UserName;
 use super::scram::{SALT_BYTES, Verifier};
@@ -43,8 +44,13 @@ pub enum Effect {
         connection: ConnectionId,
         how: Close,
     },
-    /// Make verifiers of these on the worker; `Input::Derived` brings them.
-    Derive(Vec<Derivation>),
+    /// Make verifiers of these on the worker; `Input::Derived` brings them with the same ticket.
+    Derive {
+        ticket: Ticket,
+        derivations: Vec<Derivation>,
+    },
+    /// The operator's file holds now: for the log.
+    AccountsRead(AccountsRead),
     /// Ask the store once everything up to this turn is in it; `Input::History` brings the answer.
     Query {
         connection: ConnectionId,
@@ -58,6 +64,15 @@ pub enum Effect {
     },
 }
 
+/// How the operator's file differs from the last time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccountsRead {
+    pub accounts: usize,
+    pub added: usize,
+    pub changed: usize,
+    pub removed: usize,
+}
+
 /// A password that a verifier is to be made of: a job for the worker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Derivation {
@@ -69,7 +84,7 @@ pub struct Derivation {
 impl Derivation {
     /// Slow, by `iterations`.
     pub fn run(&self) -> (UserName, Arc<Verifier>) {
-        let verifier = Verifier::derive(self.credential.password(), self.salt, self.iterations);
+        let verifier = Verifier::derive(self.credential.password.as_str(), self.salt, self.iterations);
         (self.credential.name.clone(), Arc::new(verifier))
     }
 }
@@ -111,6 +126,8 @@ pub enum LogInFailure {
     StaleToken,
     /// The shipped passwords are public: from loopback only.
     NotFromHere,
+    /// The secret was right, but the messages were made for another connection: somebody is in between.
+    Elsewhere,
 }
 
 /// What a request comes to: a refusal is a value too.
@@ -138,6 +155,17 @@ pub enum Reply {
         waiting: usize,
     },
     LoggedOut,
+    SignedUp(UserName),
+    PasswordChanged(UserName),
+    UserAdded(UserName),
+    UserRemoved(UserName),
+    Users(Vec<Listed>),
+    Unlocked(UserName),
+    /// So many sessions were ended.
+    Kicked {
+        user: UserName,
+        sessions: usize,
+    },
     /// Safe on the server's disk.
     Accepted {
         number: Number,
@@ -150,6 +178,19 @@ pub enum Reply {
     Unblocked(UserName),
     BlockList(Vec<UserName>),
     History(HistoryPage),
+}
+
+/// An account, as the operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub name: UserName,
+    /// It stands in the operator's file, and not in the database.
+    pub in_file: bool,
+    /// Its password is kept, sealed.
+    pub classic: bool,
+    pub online: bool,
+    /// Some source, or every strange one, is locked out.
+    pub locked: bool,
 }
 
 /// How far an accepted message got.
@@ -176,6 +217,24 @@ pub enum Refusal {
     NotAuthenticated,
     /// The resume token is not valid (any more): log in with the password.
     TokenRefused,
+    /// The secret is right, but was not proved on this connection: somebody is in between.
+    SomebodyInBetween,
+    /// Binding to the channel, a sign-up and a new password need TLS.
+    NeedsTls,
+    /// The request is the operator's, and comes through the control socket.
+    OperatorOnly,
+    /// Nobody may sign up from where the client is.
+    NoSignUp,
+    NameTaken(UserName),
+    /// The account stands in the operator's file, and is changed there.
+    InFile(UserName),
+    TooManyAccounts,
+    /// A password is changed only after it was proved: this session began with a resume token.
+    PasswordFirst,
+    /// The server keeps this account's password, and needs the new one itself.
+    PasswordIsKept,
+    /// The server has no key to seal passwords with.
+    NoSealingKey,
     NoSuchUser(UserName),
     /// The recipient has blocked the sender.
     BlockedBy(UserName),
@@ -227,6 +286,8 @@ pub enum CloseReason {
     HeartbeatMissed,
     /// The account is gone or its password is another now.
     AccountChanged,
+    /// By the operator.
+    Kicked,
 }
 
 /// 256 bits that both sides of a log-in derive from it. Whoever has them is that device.

@@ -3,28 +3,29 @@
 use std::sync::Arc;
 
 use super::change::Change;
-use super::credentials::Credential;
+use super::credentials::{Credential, Password};
 use super::id::{ConnectionId, DeviceId, LogId, Number, RequestId, Source};
 use super::message::HistoryPage;
 use super::name::UserName;
-use super::scram::{ClientFinal, ClientFirst, Verifier};
+use super::scram::{ChannelBinding, ClientFinal, ClientFirst, StoredKeys, Verifier};
 use super::text::Text;
 
 /// One thing that happened.
 #[derive(Debug)]
 pub enum Input {
     /// A client is there; it has said nothing yet.
-    Connected { connection: ConnectionId, source: Source },
+    Connected { connection: ConnectionId, peer: Peer },
     /// A client asks for something.
     Request { connection: ConnectionId, id: Option<RequestId>, request: Request },
     /// A client that is not read for now is there all the same: it takes what is written, or waits for the server itself.
     Heard { connection: ConnectionId },
     /// The connection is gone; effects for it reach nobody.
     Closed { connection: ConnectionId },
-    /// The operator's accounts, read anew. They replace those of the last time.
-    Accounts(Vec<Credential>),
-    /// The worker has finished what `Effect::Derive` asked for.
-    Derived(Vec<(UserName, Arc<Verifier>)>),
+    /// The operator's accounts, read anew. They replace those of the last time. `public`: everybody knows their passwords,
+    /// so they work from loopback only.
+    Accounts { credentials: Vec<Credential>, public: bool },
+    /// The worker has finished what `Effect::Derive` asked for with this ticket.
+    Derived { ticket: Ticket, verifiers: Vec<(UserName, Arc<Verifier>)> },
     /// The store has answered what `Effect::Query` asked for; `None`: it could not.
     History { connection: ConnectionId, id: Option<RequestId>, page: Option<HistoryPage> },
     /// These changes, the oldest first, are not on disk and never will be. Effects that depended on them are void.
@@ -32,6 +33,25 @@ pub enum Input {
     /// The server stops.
     Shutdown,
 }
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// Somebody from the network.
+    Stranger {
+        source: Source,
+        /// Of the TLS connection; `None`: it is not encrypted.
+        binding: Option<ChannelBinding>,
+        /// Whether whoever is there may make an account.
+        may_sign_up: bool,
+    },
+    /// Whoever runs the server, through its control socket.
+    Operator,
+}
+
+/// Tells one job of the worker's from another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
 
 /// What a client can ask for. Which of these need a log-in stands in one place, `Request::precondition`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +64,12 @@ pub enum Request {
     },
     /// The second half.
     Authenticate(ClientFinal),
+    /// In place of the second half: an account of the name that was challenged, with these keys from now on.
+    SignUp(StoredKeys),
+    /// Another password for oneself.
+    ChangePassword(NewPassword),
+    /// What only the operator may ask for.
+    Operate(Operation),
     LogOut,
     /// A private message. `counter` is the device's own number for it; `receipt`: tell this connection when it was delivered.
     Message {
@@ -74,6 +100,32 @@ pub enum Request {
     },
 }
 
+/// A new password, as the client sends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NewPassword {
+    /// What the server keeps of it, made by the client with the salt and the iterations of its challenge.
+    Keys(StoredKeys),
+    /// The password itself, where the server has to keep it.
+    Itself(Password),
+}
+
+/// What the operator does with accounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A new account. `classic`: its password is kept, sealed.
+    Add { name: UserName, password: Password, classic: bool },
+    /// Another password; `classic`: `None` leaves that as it is.
+    SetPassword { name: UserName, password: Password, classic: Option<bool> },
+    /// The account goes, and its name is free.
+    Remove(UserName),
+    /// Who has an account?
+    List,
+    /// Ends all lock-outs of a name.
+    Unlock(UserName),
+    /// Ends all sessions of a user.
+    Kick(UserName),
+}
+
 /// By what a client proves who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
@@ -100,17 +152,21 @@ pub enum Precondition {
     LoggedIn,
     /// Logged in, and as a device.
     Device,
+    /// On the control socket.
+    Operator,
 }
 
 impl Request {
     pub fn precondition(&self) -> Precondition {
         match self {
             Request::LogIn { .. } => Precondition::LoggedOut,
-            Request::Authenticate(_) => Precondition::Challenged,
+            Request::Authenticate(_) | Request::SignUp(_) => Precondition::Challenged,
+            Request::Operate(_) => Precondition::Operator,
             Request::Acknowledge(_)
             | Request::Message { counter: Some(_), .. }
             | Request::Broadcast { counter: Some(_), .. } => Precondition::Device,
             Request::LogOut
+            | Request::ChangePassword(_)
             | Request::Message { .. }
             | Request::Broadcast { .. }
             | Request::Alive

@@ -97,6 +97,25 @@ impl Lockout {
         locked(Some(source)) || (locked(None) && !self.has_succeeded(user, source))
     }
 
+    /// Is the name locked for some source, or for all strange ones?
+    pub fn is_locked_anywhere(&self, name: &UserName, now: Now) -> bool {
+        let tries = self.counters.range((name.folded(), None)..).take_while(|((other, _), _)| *other == name.folded());
+        let mut locks = tries.filter_map(|(_, tries)| tries.locked);
+        locks.any(|(until, _)| now.instant < until)
+    }
+
+    /// The operator ends all lock-outs of a name. What comes back is to be stored.
+    pub(super) fn unlock(&mut self, name: &UserName) -> Vec<TriesRow> {
+        let tries = self.counters.range((name.folded(), None)..).take_while(|((other, _), _)| *other == name.folded());
+        let keys: Vec<Key> = tries.map(|(key, _)| key.clone()).collect();
+        keys.into_iter()
+            .map(|key| {
+                self.remove(&key);
+                self.row(key)
+            })
+            .collect()
+    }
+
     /// A password was wrong. What comes back is to be stored: both counters, and those that had to make room.
     pub(super) fn failed(&mut self, name: &UserName, source: Source, now: Now) -> Vec<TriesRow> {
         let mut rows = vec![self.count(name, Some(source), now), self.count(name, None, now)];

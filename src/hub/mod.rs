@@ -15,10 +15,13 @@ pub mod history;
 pub mod id;
 pub mod input;
 pub mod lockout;
+pub mod log_in;
+pub mod membership;
 pub mod message;
 pub mod name;
 pub mod presence;
 pub mod scram;
+pub mod seal;
 pub mod sends;
 pub mod table;
 #[cfg(test)]
@@ -39,10 +42,13 @@ use effect::{Answer, Effect, IfLost, Outbox, Refusal, Reply};
 use gate::Gate;
 use history::History;
 use id::{ConnectionId, RequestId};
-use input::{Input, Request};
+use input::{Input, Peer, Request};
 use lockout::Lockout;
+use log_in::LogIns;
+use membership::Membership;
 use name::UserName;
 use presence::Presence;
+use seal::SealingKey;
 use time::{Instant, Now};
 
 /// What the operator decides.
@@ -60,8 +66,8 @@ pub struct Config {
     pub history_kept: Duration,
     /// The iteration count of password verifiers (RFC 7677, section 4).
     pub scram_iterations: u32,
-    /// The passwords are public: log-ins from loopback only.
-    pub loopback_only: bool,
+    /// With what passwords are sealed that have to be kept; `None`: none can be.
+    pub sealing_key: Option<SealingKey>,
 }
 
 impl Default for Config {
@@ -73,7 +79,7 @@ impl Default for Config {
             queue_expiry: Duration::from_secs(30 * 24 * 3600),
             history_kept: Duration::from_secs(365 * 24 * 3600),
             scram_iterations: 32_768,
-            loopback_only: false,
+            sealing_key: None,
         }
     }
 }
@@ -84,6 +90,8 @@ pub struct Hub {
     config: Config,
     rng: StdRng,
     accounts: Accounts,
+    log_ins: LogIns,
+    membership: Membership,
     lockout: Lockout,
     gate: Gate,
     devices: Devices,
@@ -143,7 +151,9 @@ impl Hub {
         out.changes.extend(snapshot.online.iter().map(|&user| Change::Left { user, last }));
         let devices = Devices::new(snapshot.devices, snapshot.shown, last, &mut out.changes);
         Hub {
-            accounts: Accounts::new(secret, snapshot.users),
+            accounts: Accounts::new(secret, snapshot.users, &snapshot.retired, snapshot.accounts),
+            log_ins: LogIns::default(),
+            membership: Membership::default(),
             lockout: Lockout::new(config.password_tries, config.lockout, snapshot.tries, snapshot.sources, now),
             gate: Gate::new(snapshot.blocks),
             presence: Presence::default(),
@@ -161,7 +171,12 @@ impl Hub {
     /// Something happened.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Outbox) {
         match input {
-            Input::Connected { connection, source } => self.presence.connected(connection, source),
+            Input::Connected { connection, peer } => {
+                if peer == Peer::Operator {
+                    out.effects.push(Effect::Authenticated { connection });
+                }
+                self.presence.connected(connection, peer);
+            }
             Input::Request { connection, id, request } => {
                 if self.presence.is_connected(connection) {
                     self.request(now, connection, id, request, out).send(connection, id, out);
@@ -169,8 +184,8 @@ impl Hub {
             }
             Input::Heard { connection } => self.presence.heard(connection, now.instant),
             Input::Closed { connection } => self.leave(now, connection, out),
-            Input::Accounts(credentials) => self.read_accounts(now, credentials, out),
-            Input::Derived(verifiers) => self.derived(now, verifiers, out),
+            Input::Accounts { credentials, public } => self.read_accounts(now, credentials, public, out),
+            Input::Derived { ticket, verifiers } => self.derived(now, ticket, verifiers, out),
             Input::History { connection, id, page } => self.tell_history(connection, id, page, out),
             Input::CommitFailed(changes) => self.undo(now, changes, out),
             Input::Shutdown => self.shut_down(now, out),
@@ -225,6 +240,9 @@ impl Hub {
         match request {
             Request::LogIn { mechanism, first, device } => self.log_in(connection, id, mechanism, first, device, out),
             Request::Authenticate(last) => self.authenticate(now, connection, id, &last, out),
+            Request::SignUp(keys) => self.sign_up(now, connection, keys, out),
+            Request::ChangePassword(new) => self.change_password(now, connection, id, new, out),
+            Request::Operate(operation) => self.operate(now, connection, id, operation, out),
             Request::LogOut => self.log_out(now, connection, id, out),
             Request::Message { to, text, counter, receipt } => match self.draft(connection, text, counter, receipt) {
                 Some(draft) => self.message(now, draft, to, out),
@@ -315,6 +333,13 @@ impl Hub {
                 Change::Message(message) => self.delivery.retract(&message),
                 Change::Block { user, other, .. } => _ = self.gate.unblock(user, other),
                 Change::Unblock { user, other, shown } => self.gate.block(user, other, shown),
+                Change::Account { user, before, .. } => _ = self.accounts.keep(user, before),
+                Change::Retired { user } => {
+                    // Somebody has the name by now, and keeps it.
+                    if !self.accounts.restore(user) {
+                        unsaved.push(change);
+                    }
+                }
                 Change::Device(row) => {
                     // The client never got the token that this row may have brought.
                     self.devices.set_token(row.user, row.device, None);
@@ -361,7 +386,8 @@ impl Hub {
                 Change::Left { user, .. } => (4, u64::from(user.0), [0; 16]),
                 Change::Arrived { user, .. } => (5, u64::from(user.0), [0; 16]),
                 Change::Message(message) => (6, message.number.0, [0; 16]),
-                _ => (7, kept.len() as u64, [0; 16]),
+                Change::Retired { user } => (7, u64::from(user.0), [0; 16]),
+                _ => (8, kept.len() as u64, [0; 16]),
             };
             if seen.insert(key) {
                 kept.push(change);
@@ -373,6 +399,7 @@ impl Hub {
 
     /// What always holds; panics where it doesn't. For tests and simulations.
     pub fn check_invariants(&self) {
+        self.accounts.check_invariants();
         self.devices.check_invariants();
         self.presence.check_invariants();
         self.delivery.check_invariants();

@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
-use super::accounts::Challenged;
 use super::change::Change;
 use super::effect::{Close, CloseReason, Effect, Event, IfLost, Outbox, Refusal, Reply, ResumeToken};
 use super::id::{ConnectionId, DeviceId, Number, RequestId, Source, UserId};
-use super::input::{DeviceClaim, Precondition};
+use super::input::{Mechanism, Peer, Precondition};
+use super::log_in::{Challenged, Proved};
 use super::name::UserName;
-use super::scram::StoredKeys;
+use super::scram::{ChannelBinding, StoredKeys};
 use super::table::Table;
 use super::time::{Instant, Now};
 use super::{Answered, Hub};
@@ -21,8 +21,18 @@ use super::{Answered, Hub};
 /// One client.
 #[derive(Debug)]
 pub struct Connection {
-    source: Source,
+    /// `None`: nobody asks any more.
+    stranger: Option<Box<Stranger>>,
     state: State,
+}
+
+/// What a log-in has to know of who is there.
+#[derive(Clone, Debug)]
+pub struct Stranger {
+    pub source: Source,
+    /// `None`: the connection is not encrypted.
+    pub binding: Option<ChannelBinding>,
+    pub may_sign_up: bool,
 }
 
 /// How far a client has come.
@@ -31,6 +41,8 @@ pub enum State {
     New,
     Challenged(Box<Challenged>),
     LoggedIn(Session),
+    /// Whoever runs the server: nobody's session, and in no list.
+    Operator,
 }
 
 /// A log-in that holds.
@@ -38,6 +50,9 @@ pub enum State {
 pub struct Session {
     pub user: UserId,
     pub device: Option<DeviceId>,
+    /// By what it was proved.
+    pub mechanism: Mechanism,
+    pub encrypted: bool,
     /// The highest counter that the device had used when it logged in.
     pub counter: u64,
     last_heard: Instant,
@@ -167,8 +182,19 @@ impl Presence {
         self.connections.iter().map(|(connection, _)| connection).collect()
     }
 
-    pub(super) fn connected(&mut self, connection: ConnectionId, source: Source) {
-        self.connections.insert(connection, Connection { source, state: State::New });
+    pub(super) fn connected(&mut self, connection: ConnectionId, peer: Peer) {
+        let found = match peer {
+            Peer::Stranger { source, binding, may_sign_up } => {
+                Connection { stranger: Some(Box::new(Stranger { source, binding, may_sign_up })), state: State::New }
+            }
+            Peer::Operator => Connection { stranger: None, state: State::Operator },
+        };
+        self.connections.insert(connection, found);
+    }
+
+    pub(super) fn is_encrypted(&self, connection: ConnectionId) -> bool {
+        let stranger = self.connections.get(connection).and_then(|found| found.stranger.as_ref());
+        stranger.is_some_and(|stranger| stranger.binding.is_some())
     }
 
     pub(super) fn is_connected(&self, connection: ConnectionId) -> bool {
@@ -181,10 +207,18 @@ impl Presence {
         }
     }
 
-    pub(super) fn take_challenged(&mut self, connection: ConnectionId) -> Option<(Source, Challenged)> {
+    fn logged_in(&mut self, connection: ConnectionId, session: Session) {
+        if let Some(found) = self.connections.get_mut(connection) {
+            found.stranger = None;
+            found.state = State::LoggedIn(session);
+        }
+    }
+
+    pub(super) fn take_challenged(&mut self, connection: ConnectionId) -> Option<(Stranger, Challenged)> {
         let found = self.connections.get_mut(connection)?;
+        let stranger = Stranger::clone(found.stranger.as_ref()?);
         match mem::replace(&mut found.state, State::New) {
-            State::Challenged(challenged) => Some((found.source, *challenged)),
+            State::Challenged(challenged) => Some((stranger, *challenged)),
             other => {
                 found.state = other;
                 None
@@ -196,17 +230,21 @@ impl Presence {
     pub(super) fn check(&mut self, connection: ConnectionId, needs: Precondition, now: Instant) -> Result<(), Refusal> {
         let Some(found) = self.connections.get_mut(connection) else { return Err(Refusal::LogInFirst) };
         match (&mut found.state, needs) {
+            (State::Operator, Precondition::Operator) => Ok(()),
+            (State::Operator, _) => Err(Refusal::LogInFirst),
             (State::LoggedIn(session), needs) => {
                 session.last_heard = now;
                 match needs {
                     Precondition::LoggedOut | Precondition::Challenged => Err(Refusal::AlreadyLoggedIn),
                     Precondition::Device if session.device.is_none() => Err(Refusal::NoDevice),
                     Precondition::Device | Precondition::LoggedIn => Ok(()),
+                    Precondition::Operator => Err(Refusal::OperatorOnly),
                 }
             }
             (_, Precondition::LoggedOut) | (State::Challenged(_), Precondition::Challenged) => Ok(()),
             (_, Precondition::Challenged) => Err(Refusal::NoChallenge),
             (_, Precondition::LoggedIn | Precondition::Device) => Err(Refusal::LogInFirst),
+            (_, Precondition::Operator) => Err(Refusal::OperatorOnly),
         }
     }
 
@@ -238,17 +276,15 @@ impl Presence {
 
 impl Hub {
     /// A log-in succeeded.
-    #[allow(clippy::too_many_arguments)] // A log-in is what it is: who, where, as what, in answer to what.
     pub(super) fn begin_session(
         &mut self,
         now: Now,
         connection: ConnectionId,
         id: Option<RequestId>,
-        user: UserId,
-        claim: Option<DeviceClaim>,
-        (message, token): (String, ResumeToken),
+        proved: Proved,
         out: &mut Outbox,
     ) -> Answered {
+        let Proved { user, mechanism, device: claim, encrypted, message, token } = proved;
         let device = claim.map(|claim| claim.id);
         let came_online = device.is_some() && !self.presence.is_online(user);
         if let Some(claim) = claim {
@@ -273,8 +309,9 @@ impl Hub {
         }
         let look_at = now.instant + self.config.heartbeat_timeout;
         let counter = device.map_or(0, |device| self.delivery.highest_counter(user, device));
-        let session = Session { user, device, counter, last_heard: now.instant, look_at, flow };
-        self.presence.set_state(connection, State::LoggedIn(session));
+        let last_heard = now.instant;
+        let session = Session { user, device, mechanism, encrypted, counter, last_heard, look_at, flow };
+        self.presence.logged_in(connection, session);
         self.presence.heartbeats.insert((look_at, connection));
         out.effects.push(Effect::Authenticated { connection });
         let reply = Reply::LoggedIn {
@@ -350,7 +387,7 @@ impl Hub {
 
     /// Takes a connection out of all tables. Comes back: whose device it was.
     fn remove(&mut self, now: Now, connection: ConnectionId, out: &mut Outbox) -> Option<UserId> {
-        self.accounts.forget_connection(connection);
+        self.log_ins.forget_connection(connection);
         let State::LoggedIn(session) = self.presence.connections.remove(connection)?.state else { return None };
         let Presence { heartbeats, online, .. } = &mut self.presence;
         heartbeats.remove(&(session.look_at, connection));

@@ -1,4 +1,5 @@
-//! SCRAM-SHA-256 (RFC 5802, RFC 7677), both sides: the messages' syntax and the keys' arithmetic.
+//! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677, RFC 9266), both sides: the messages' syntax and the keys'
+//! arithmetic.
 //!
 //! Knows nothing of accounts, lock-out or sockets. What it computes for a log-in is a few HMACs; only `Verifier::derive`
 //! and `Secret::salted` are slow, and belong on a worker or a client.
@@ -42,11 +43,26 @@ pub struct Verifier {
 #[derive(Clone)]
 pub struct Secret(Key);
 
+/// What only the two ends of one TLS connection know: `tls-exporter` (RFC 9266). An exchange that is bound to it is worth
+/// nothing on another connection, and so to nobody in the middle.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ChannelBinding(pub [u8; ChannelBinding::BYTES]);
+
+/// The header of an exchange (`gs2-header` in RFC 5802, section 7): whether the client binds it to the channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Header {
+    /// `n,,`
+    Unbound,
+    /// `p=tls-exporter,,`
+    Exporter,
+}
+
 /// `client-first-message`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientFirst {
     pub user: UserName,
     pub nonce: String,
+    pub header: Header,
     /// The message without its gs2 header.
     bare: String,
 }
@@ -63,6 +79,7 @@ pub struct ClientFinal {
 /// The server's side of one exchange, after its first message.
 #[derive(Clone, Debug)]
 pub struct ServerExchange {
+    header: Header,
     nonce: String,
     client_first_bare: String,
     server_first: String,
@@ -70,6 +87,7 @@ pub struct ServerExchange {
 
 /// The client's side of one exchange, after its first message.
 pub struct ClientExchange {
+    binding: Option<ChannelBinding>,
     nonce: String,
     first_bare: String,
 }
@@ -86,8 +104,49 @@ pub struct Challenge {
 /// The signature by which the server proves that it knows the account.
 pub struct ServerSignature(Key);
 
+/// What a server finds out about a client's last message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// `server-final-message`, and the token for the next log-in.
+    Right(String, ResumeToken),
+    /// The client knows the secret, but has not spoken to this server: its messages were made for another connection, or
+    /// changed on their way.
+    Elsewhere,
+    Wrong,
+}
+
+impl ChannelBinding {
+    /// The label to export keying material under; the context is empty (RFC 9266, section 2).
+    pub const LABEL: &[u8] = b"EXPORTER-Channel-Binding";
+    pub const BYTES: usize = 32;
+}
+
+impl std::fmt::Debug for ChannelBinding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ChannelBinding(..)")
+    }
+}
+
+impl Header {
+    fn as_str(self) -> &'static str {
+        match self {
+            Header::Unbound => "n,,",
+            Header::Exporter => "p=tls-exporter,,",
+        }
+    }
+
+    /// `cbind-input` in base64. `None`: what is to be bound to is not there.
+    fn channel(self, binding: Option<&ChannelBinding>) -> Option<String> {
+        match self {
+            Header::Unbound => Some(BASE64.encode(self.as_str())),
+            Header::Exporter => binding.map(|binding| BASE64.encode([self.as_str().as_bytes(), &binding.0].concat())),
+        }
+    }
+}
+
 impl StoredKeys {
-    fn of(secret: &Secret) -> StoredKeys {
+    /// What a server keeps of a secret.
+    pub fn of(secret: &Secret) -> StoredKeys {
         let client_key = hmac_sha256(&secret.0, b"Client Key");
         StoredKeys { stored_key: sha256(&client_key), server_key: hmac_sha256(&secret.0, b"Server Key") }
     }
@@ -151,13 +210,14 @@ impl Secret {
 }
 
 impl ClientFirst {
-    /// Reads `n,,n=USER,r=NONCE`. A `y` is refused as a downgrade; channel binding needs TLS.
+    /// Reads `n,,n=USER,r=NONCE` or `p=tls-exporter,,n=USER,r=NONCE`. A `y` is refused as a downgrade.
     pub fn parse(message: &str) -> Result<ClientFirst, &'static str> {
-        let bare = match message.split_once(",,") {
-            Some(("n", bare)) => bare,
-            Some(("y", _)) => return Err("'y' is refused: it would hide a downgrade"),
-            Some((flag, _)) if flag.starts_with("p=") => return Err("channel binding needs TLS"),
-            _ => return Err("the first message is 'n,,n=USER,r=NONCE'"),
+        let (header, bare) = match message.split_once(",,") {
+            Some(("n", bare)) => (Header::Unbound, bare),
+            Some(("p=tls-exporter", bare)) => (Header::Exporter, bare),
+            Some(("y", _)) => return Err("'y' is refused: this server binds channels, so somebody has hidden that"),
+            Some((flag, _)) if flag.starts_with("p=") => return Err("the channel binding is tls-exporter"),
+            _ => return Err("the first message is 'p=tls-exporter,,n=USER,r=NONCE', or begins with 'n,,'"),
         };
         let mut fields = bare.split(',');
         let user =
@@ -168,7 +228,7 @@ impl ClientFirst {
         if nonce.is_empty() || nonce.len() > NONCE_BYTES_MAX || !nonce.bytes().all(|b| b.is_ascii_graphic()) {
             return Err("a nonce has 1 to 256 printable characters");
         }
-        Ok(ClientFirst { user, nonce: nonce.to_owned(), bare: bare.to_owned() })
+        Ok(ClientFirst { user, nonce: nonce.to_owned(), header, bare: bare.to_owned() })
     }
 }
 
@@ -194,7 +254,7 @@ impl ServerExchange {
     pub fn new(first: &ClientFirst, server_nonce: &[u8], salt: &[u8; SALT_BYTES], iterations: u32) -> ServerExchange {
         let nonce = format!("{}{}", first.nonce, BASE64.encode(server_nonce));
         let server_first = format!("r={nonce},s={},i={iterations}", BASE64.encode(salt));
-        ServerExchange { nonce, client_first_bare: first.bare.clone(), server_first }
+        ServerExchange { header: first.header, nonce, client_first_bare: first.bare.clone(), server_first }
     }
 
     /// `server-first-message`.
@@ -202,29 +262,38 @@ impl ServerExchange {
         &self.server_first
     }
 
-    /// `server-final-message` and the token for the next log-in, if the proof is right. Takes the same time if it isn't.
-    pub fn check(&self, last: &ClientFinal, keys: &StoredKeys) -> Option<(String, ResumeToken)> {
+    /// Checks the client's last message. `binding`: of the connection that it came on. Takes the same time if it is wrong.
+    pub fn check(&self, last: &ClientFinal, keys: &StoredKeys, binding: Option<&ChannelBinding>) -> Checked {
         let transcript = transcript(&self.client_first_bare, &self.server_first, &last.without_proof);
         let signature = hmac_sha256(&keys.stored_key, transcript.as_bytes());
         let client_key = xor(&last.proof, &signature);
         let right = constant_time::verify_slices_are_equal(&sha256(&client_key), &keys.stored_key).is_ok();
         let server_signature = hmac_sha256(&keys.server_key, transcript.as_bytes());
         let token = resume_token(&client_key, &transcript);
-        let bound = last.channel_binding == "biws" && last.nonce == self.nonce;
-        (right && bound).then(|| (format!("v={}", BASE64.encode(server_signature)), token))
+        let here = self.header.channel(binding).is_some_and(|channel| channel == last.channel_binding);
+        match right && last.nonce == self.nonce {
+            true if here => Checked::Right(format!("v={}", BASE64.encode(server_signature)), token),
+            true => Checked::Elsewhere,
+            false => Checked::Wrong,
+        }
     }
 }
 
 impl ClientExchange {
-    /// Begins an exchange. `nonce` is random for each; its bytes are sent as base64.
-    pub fn new(user: &UserName, nonce: &[u8]) -> ClientExchange {
+    /// Begins an exchange. `nonce` is random for each; its bytes are sent as base64. With `binding` the exchange is worth
+    /// something on that connection only.
+    pub fn new(user: &UserName, nonce: &[u8], binding: Option<ChannelBinding>) -> ClientExchange {
         let nonce = BASE64.encode(nonce);
-        ClientExchange { first_bare: format!("n={user},r={nonce}"), nonce }
+        ClientExchange { binding, first_bare: format!("n={user},r={nonce}"), nonce }
     }
 
     /// `client-first-message`.
     pub fn message(&self) -> String {
-        format!("n,,{}", self.first_bare)
+        format!("{}{}", self.header().as_str(), self.first_bare)
+    }
+
+    fn header(&self) -> Header {
+        if self.binding.is_some() { Header::Exporter } else { Header::Unbound }
     }
 
     /// Reads the server's first message. An error means that the server can't be trusted with a proof.
@@ -249,7 +318,8 @@ impl ClientExchange {
     /// `client-final-message`, the signature that the server has to answer with, and the token that it then has too.
     pub fn prove(&self, challenge: &Challenge, secret: &Secret) -> (String, ServerSignature, ResumeToken) {
         let keys = StoredKeys::of(secret);
-        let without_proof = format!("c=biws,r={}", challenge.nonce);
+        let channel = self.header().channel(self.binding.as_ref()).expect("the header is bound only with a binding");
+        let without_proof = format!("c={channel},r={}", challenge.nonce);
         let transcript = transcript(&self.first_bare, &challenge.message, &without_proof);
         let signature = hmac_sha256(&keys.stored_key, transcript.as_bytes());
         let client_key = hmac_sha256(&secret.0, b"Client Key");
@@ -313,26 +383,36 @@ mod tests {
                                 p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
     const SERVER_FINAL: &str = "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=";
 
+    fn right(checked: Checked) -> (String, ResumeToken) {
+        match checked {
+            Checked::Right(message, token) => (message, token),
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn rfc_exchange() -> (ServerExchange, Verifier) {
         let first = ClientFirst::parse(CLIENT_FIRST).unwrap();
         let nonce = format!("{}{SERVER_NONCE}", first.nonce);
         let server_first = format!("r={nonce},s={SALT},i=4096");
         let verifier = Verifier::derive("pencil", BASE64.decode(SALT).unwrap().try_into().unwrap(), 4096);
-        (ServerExchange { nonce, client_first_bare: first.bare, server_first }, verifier)
+        (ServerExchange { header: first.header, nonce, client_first_bare: first.bare, server_first }, verifier)
     }
 
     #[test]
     fn the_server_agrees_with_rfc_7677() {
         let (exchange, verifier) = rfc_exchange();
         let last = ClientFinal::parse(CLIENT_FINAL).unwrap();
-        assert_eq!(exchange.check(&last, &verifier.keys).unwrap().0, SERVER_FINAL);
-        assert_eq!(exchange.check(&last, &StoredKeys::of_nobody()), None);
+        assert_eq!(right(exchange.check(&last, &verifier.keys, None)).0, SERVER_FINAL);
+        assert_eq!(exchange.check(&last, &StoredKeys::of_nobody(), None), Checked::Wrong);
     }
 
     #[test]
     fn the_client_agrees_with_rfc_7677() {
-        let client =
-            ClientExchange { nonce: "rOprNGfwEbeRWgbNEkqO".into(), first_bare: "n=user,r=rOprNGfwEbeRWgbNEkqO".into() };
+        let client = ClientExchange {
+            binding: None,
+            nonce: "rOprNGfwEbeRWgbNEkqO".into(),
+            first_bare: "n=user,r=rOprNGfwEbeRWgbNEkqO".into(),
+        };
         let challenge = client.challenge(rfc_exchange().0.message()).unwrap();
         assert!(challenge.iterations_are_sane());
         let secret = Secret::salted("pencil", &challenge.salt, challenge.iterations);
@@ -348,7 +428,7 @@ mod tests {
         let (exchange, verifier) = rfc_exchange();
         for (from, to) in [("c=biws", "c=eSws"), ("$k0,", "$k1,"), ("p=dHz", "p=dHy")] {
             let last = ClientFinal::parse(&CLIENT_FINAL.replace(from, to)).unwrap();
-            assert_eq!(exchange.check(&last, &verifier.keys), None, "{to}");
+            assert_eq!(exchange.check(&last, &verifier.keys, None), Checked::Wrong, "{to}");
         }
     }
 
@@ -362,7 +442,8 @@ mod tests {
             "n,,r=x,n=user",
             "n,a=bob,n=user,r=x",
             "y,,n=user,r=x",
-            "p=tls-exporter,,n=user,r=x",
+            "p=tls-unique,,n=user,r=x",
+            "p=tls-exporter,a=bob,n=user,r=x",
             "n,,n=no such,r=x",
             "n,,n=user,r=\u{7f}",
         ] {
@@ -371,7 +452,7 @@ mod tests {
         for bad in ["", "c=biws", "c=biws,r=x", "c=biws,r=x,p=", "c=biws,r=x,p=AAAA", "r=x,c=biws,p=AAAA"] {
             assert!(ClientFinal::parse(bad).is_err(), "{bad:?}");
         }
-        let client = ClientExchange::new(&UserName::parse("user").unwrap(), b"nonce");
+        let client = ClientExchange::new(&UserName::parse("user").unwrap(), b"nonce", None);
         for bad in [
             "",
             "r=bm9uY2U=",
@@ -389,7 +470,7 @@ mod tests {
     fn a_token_stands_for_a_password() {
         let user = UserName::parse("user").unwrap();
         let token = ResumeToken([7; 32]);
-        let client = ClientExchange::new(&user, b"client");
+        let client = ClientExchange::new(&user, b"client", None);
         let first = ClientFirst::parse(&client.message()).unwrap();
         let server = ServerExchange::new(&first, b"server", &[0; SALT_BYTES], 1);
         let challenge = client.challenge(server.message()).unwrap();
@@ -397,9 +478,9 @@ mod tests {
         let last = ClientFinal::parse(&message).unwrap();
         let (account, changed) = (Verifier::derive("old", [0; 16], 1), Verifier::derive("new", [0; 16], 1));
         let kept = StoredKeys::of_token(&token, &account);
-        assert_eq!(server.check(&last, &kept), None, "what is kept does not check without the account");
-        assert_eq!(server.check(&last, &kept.bound_to(&changed)), None);
-        assert!(signature.matches(&server.check(&last, &kept.bound_to(&account)).unwrap().0));
+        assert_eq!(server.check(&last, &kept, None), Checked::Wrong, "what is kept does not check without the account");
+        assert_eq!(server.check(&last, &kept.bound_to(&changed), None), Checked::Wrong);
+        assert!(signature.matches(&right(server.check(&last, &kept.bound_to(&account), None)).0));
     }
 
     #[test]
@@ -407,12 +488,12 @@ mod tests {
         let user = UserName::parse("user").unwrap();
         let account = Verifier::derive("pencil", [0; SALT_BYTES], 1);
         let exchange = |client_nonce: &[u8], server_nonce: &[u8], secret: &Secret, keys: &StoredKeys| {
-            let client = ClientExchange::new(&user, client_nonce);
+            let client = ClientExchange::new(&user, client_nonce, None);
             let first = ClientFirst::parse(&client.message()).unwrap();
             let server = ServerExchange::new(&first, server_nonce, &account.salt, 1);
             let challenge = client.challenge(server.message()).unwrap();
             let (message, _, token) = client.prove(&challenge, secret);
-            let (_, same) = server.check(&ClientFinal::parse(&message).unwrap(), keys).unwrap();
+            let (_, same) = right(server.check(&ClientFinal::parse(&message).unwrap(), keys, None));
             assert_eq!(token.0, same.0);
             token
         };
@@ -427,5 +508,44 @@ mod tests {
         tokens.push(resumed);
         let different: std::collections::BTreeSet<Key> = tokens.iter().map(|token| token.0).collect();
         assert_eq!(different.len(), tokens.len());
+    }
+
+    /// A log-in of `user`'s with `pencil`, where client and server see these bindings; `forge` may change the client's two
+    /// messages on their way.
+    fn log_in(
+        client_sees: Option<ChannelBinding>,
+        server_sees: Option<ChannelBinding>,
+        forge: impl Fn(String) -> String,
+    ) -> Checked {
+        let account = Verifier::derive("pencil", [0; SALT_BYTES], 1);
+        let client = ClientExchange::new(&UserName::parse("user").unwrap(), b"client", client_sees);
+        let first = ClientFirst::parse(&forge(client.message())).unwrap();
+        let server = ServerExchange::new(&first, b"server", &account.salt, 1);
+        let challenge = client.challenge(server.message()).unwrap();
+        let (message, _, _) = client.prove(&challenge, &Secret::salted("pencil", &account.salt, 1));
+        server.check(&ClientFinal::parse(&forge(message)).unwrap(), &account.keys, server_sees.as_ref())
+    }
+
+    #[test]
+    fn a_bound_exchange_is_worth_nothing_on_another_connection() {
+        let (here, there) = (|| Some(ChannelBinding([1; 32])), || Some(ChannelBinding([2; 32])));
+        let as_it_is = |message| message;
+        assert!(matches!(log_in(here(), here(), as_it_is), Checked::Right(..)));
+        assert!(matches!(log_in(None, here(), as_it_is), Checked::Right(..)), "other clients may do without");
+        assert_eq!(log_in(here(), there(), as_it_is), Checked::Elsewhere);
+        assert_eq!(log_in(here(), None, as_it_is), Checked::Elsewhere);
+    }
+
+    #[test]
+    fn who_is_in_the_middle_cannot_take_the_binding_out() {
+        let here = || Some(ChannelBinding([1; 32]));
+        let there = || Some(ChannelBinding([2; 32]));
+        let unbind_first = |message: String| message.replace("p=tls-exporter,,", "n,,");
+        assert_eq!(log_in(here(), there(), unbind_first), Checked::Elsewhere);
+        let unbind_both = |message: String| match message.split_once(",r=") {
+            Some((channel, rest)) if channel.starts_with("c=") => format!("c=biws,r={rest}"),
+            _ => unbind_first(message),
+        };
+        assert_eq!(log_in(here(), there(), unbind_both), Checked::Wrong);
     }
 }

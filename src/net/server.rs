@@ -415,7 +415,9 @@ impl Server {
         while let Some(done) = self.worker.result() {
             progress = true;
             match done {
-                Done::Derived(verifiers) => self.hub.handle(now, Input::Derived(verifiers), &mut self.outbox),
+                Done::Derived(ticket, verifiers) => {
+                    self.hub.handle(now, Input::Derived { ticket, verifiers }, &mut self.outbox);
+                }
             }
         }
         progress

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_
 use std::thread::{self, JoinHandle};
 
 use crate::hub::effect::Derivation;
+use crate::hub::input::Ticket;
 use crate::hub::name::UserName;
 use crate::hub::scram::Verifier;
 
@@ -16,13 +17,13 @@ const JOBS_QUEUED_MAX: usize = 16;
 /// Something slow.
 #[derive(Debug)]
 pub enum Job {
-    Derive(Vec<Derivation>),
+    Derive(Ticket, Vec<Derivation>),
 }
 
 /// What came of a job.
 #[derive(Debug)]
 pub enum Done {
-    Derived(Vec<(UserName, Arc<Verifier>)>),
+    Derived(Ticket, Vec<(UserName, Arc<Verifier>)>),
 }
 
 /// The loop's end of the worker.
@@ -80,7 +81,9 @@ impl Drop for Worker {
 fn work(queue: &Receiver<Job>, results: &Sender<Done>, notify: impl Fn()) {
     for job in queue {
         let done = match job {
-            Job::Derive(derivations) => Done::Derived(derivations.iter().map(Derivation::run).collect()),
+            Job::Derive(ticket, derivations) => {
+                Done::Derived(ticket, derivations.iter().map(Derivation::run).collect())
+            }
         };
         if results.send(done).is_err() {
             return;

@@ -7,10 +7,12 @@ use rusqlite::{Connection, params};
 use super::absences;
 use super::forget;
 use super::row::{signed, source_bytes};
-use crate::hub::change::{Change, DeviceRow, TriesRow};
+use crate::hub::change::{Account, Change, DeviceRow, TriesRow};
 use crate::hub::id::{Source, UserId};
 use crate::hub::lockout::SOURCES_MAX;
 use crate::hub::message::Message;
+use crate::hub::scram::Verifier;
+use crate::hub::seal::Sealed;
 use crate::hub::time::WallTime;
 
 pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Result<()> {
@@ -23,6 +25,15 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
             "INSERT INTO users (id, name) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET name = excluded.name",
             params![id.0, name.as_str()],
         ),
+        Change::Account { user, account: Some(account), .. } => put_account(connection, *user, account),
+        Change::Account { user, account: None, .. } => run("DELETE FROM accounts WHERE user = ?1", params![user.0]),
+        Change::Retired { user } => {
+            run(
+                "INSERT INTO retired (user, name) SELECT id, name FROM users WHERE id = ?1 ON CONFLICT DO NOTHING",
+                params![user.0],
+            )?;
+            run("UPDATE users SET name = '#' || id WHERE id = ?1", params![user.0])
+        }
         Change::Message(message) => insert_message(connection, message),
         Change::Expired { number } => {
             run("UPDATE messages SET expired = 1 WHERE number = ?1", params![signed(number.0)])
@@ -57,6 +68,17 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
         }
         Change::Forget { before } => forget::begin(connection, *before),
     }
+}
+
+fn put_account(connection: &Connection, user: UserId, account: &Account) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT OR REPLACE INTO accounts (user, salt, iterations, stored_key, server_key, sealed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
+    let Verifier { salt, iterations, keys } = &*account.verifier;
+    let sealed = account.sealed.as_ref().map(Sealed::as_bytes);
+    statement.execute(params![user.0, salt, iterations, keys.stored_key, keys.server_key, sealed])?;
+    Ok(())
 }
 
 fn insert_message(connection: &Connection, message: &Message) -> rusqlite::Result<()> {

@@ -46,6 +46,8 @@ impl Memory {
             }
             Change::Secret(_)
             | Change::User { .. }
+            | Change::Account { .. }
+            | Change::Retired { .. }
             | Change::Block { .. }
             | Change::Unblock { .. }
             | Change::Device(_)

@@ -70,7 +70,9 @@ impl fmt::Display for ReadError {
 
 impl<'c> Names<'c> {
     pub fn new(connection: &'c Connection) -> Result<Names<'c>, ReadError> {
-        let statement = connection.prepare_cached("SELECT name FROM users WHERE id = ?1")?;
+        let statement = connection.prepare_cached(
+            "SELECT coalesce(retired.name, users.name) FROM users LEFT JOIN retired ON user = id WHERE id = ?1",
+        )?;
         Ok(Names { statement, known: HashMap::new() })
     }
 

@@ -10,11 +10,12 @@ use super::forget;
 use super::row::{
     Names, ReadError, message, message_columns, number, rows, signed, source, time, unsigned, user, user_name,
 };
-use crate::hub::change::{DeviceRow, PastSend, Snapshot, TriesRow};
+use crate::hub::change::{Account, DeviceRow, PastSend, Snapshot, TriesRow};
 use crate::hub::delivery::{BROADCASTS_MAX, MAILBOX_MESSAGES_MAX};
 use crate::hub::id::{DeviceId, Number, UserId};
 use crate::hub::message::Message;
-use crate::hub::scram::StoredKeys;
+use crate::hub::scram::{StoredKeys, Verifier};
+use crate::hub::seal::Sealed;
 use crate::hub::sends::RESULTS_MAX;
 
 pub(super) const WAITING_SQL: &str = concat!(
@@ -39,9 +40,21 @@ pub(super) const WAITING_MAX: usize = MAILBOX_MESSAGES_MAX + 1;
 
 /// The lists are in the order of their ids, so that the same database gives the same snapshot.
 pub(super) fn read(connection: &Connection) -> Result<Snapshot, ReadError> {
-    let users = rows(connection, "users", "SELECT id, name FROM users ORDER BY id", [], |row| {
-        Ok((user(row, 0)?, user_name(&row.get::<_, String>(1)?)?))
-    })?;
+    let users = rows(
+        connection,
+        "users",
+        "SELECT id, coalesce(retired.name, users.name) FROM users LEFT JOIN retired ON user = id ORDER BY id",
+        [],
+        |row| Ok((user(row, 0)?, user_name(&row.get::<_, String>(1)?)?)),
+    )?;
+    let retired = rows(connection, "retired", "SELECT user FROM retired ORDER BY user", [], |row| user(row, 0))?;
+    let accounts = rows(
+        connection,
+        "accounts",
+        "SELECT user, salt, iterations, stored_key, server_key, sealed FROM accounts ORDER BY user",
+        [],
+        |row| Ok((user(row, 0)?, account(row)?)),
+    )?;
     let shown = rows(connection, "users", "SELECT id, shown FROM users WHERE shown > 0 ORDER BY id", [], |row| {
         Ok((user(row, 0)?, number(row, 1)?))
     })?;
@@ -109,6 +122,8 @@ pub(super) fn read(connection: &Connection) -> Result<Snapshot, ReadError> {
     Ok(Snapshot {
         secret,
         users,
+        retired,
+        accounts,
         blocks,
         devices: devices.into_iter().map(|(row, _)| row).collect(),
         shown,
@@ -149,6 +164,12 @@ fn sends_of(
         Some(PastSend { user: device.user, origin, number: message.number, to: message.to, text: message.text })
     };
     Ok(sends.into_iter().rev().filter_map(past).collect())
+}
+
+fn account(row: &Row) -> Result<Account, ReadError> {
+    let keys = StoredKeys { stored_key: row.get(3)?, server_key: row.get(4)? };
+    let verifier = Arc::new(Verifier { salt: row.get(1)?, iterations: row.get(2)?, keys });
+    Ok(Account { verifier, sealed: row.get::<_, Option<Vec<u8>>>(5)?.map(Sealed::from_bytes) })
 }
 
 fn device(row: &Row) -> Result<DeviceRow, ReadError> {

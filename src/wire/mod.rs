@@ -2,14 +2,15 @@
 //!
 //! Pure: no socket, no clock, no state but a decoder's own. Knows the hub's types and nothing of net.
 
+pub mod hex;
 pub mod lines;
 pub mod native;
 pub mod recognise;
 
-pub use crate::hub::credentials::PASSWORD_BYTES_MAX;
-pub use crate::hub::effect::ResumeToken;
+pub use crate::hub::credentials::{PASSWORD_BYTES_MAX, Password, PasswordError};
+pub use crate::hub::effect::{Listed, ResumeToken};
 pub use crate::hub::id::{DeviceId, LogId, Number, RequestId};
-pub use crate::hub::input::{DeviceClaim, Mechanism, Request};
+pub use crate::hub::input::{DeviceClaim, Mechanism, NewPassword, Operation, Request};
 pub use crate::hub::name::{NameError, UserName};
 pub use crate::hub::scram;
 pub use crate::hub::text::{TEXT_BYTES_MAX, Text, TextError};

@@ -59,7 +59,7 @@ fn asks() -> impl Strategy<Value = (Ask, Request)> {
     let counter = || option::of(1..=HIGHEST);
     prop_oneof![
         (any::<bool>(), names(), any::<[u8; 18]>(), option::of(claims())).prop_map(|(resume, user, nonce, device)| {
-            let message = ClientExchange::new(&user, &nonce).message();
+            let message = ClientExchange::new(&user, &nonce, None).message();
             let first = ClientFirst::parse(&message).expect("a first message");
             let mechanism = if resume { Mechanism::Token } else { Mechanism::Password };
             (Ask::LogIn { resume, message, device }, Request::LogIn { mechanism, first, device })

@@ -14,7 +14,9 @@ use chatd::hub::time::WallTime;
 use chatd::hub::{Config, delivery, devices, gate, name, presence, scram, sends};
 use chatd::wire::native::client::{self, Ask, FromServer, Heard, News, Party, ReachTold, Told};
 use chatd::wire::native::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
-use chatd::wire::scram::{ClientExchange, ClientFinal, ClientFirst, Secret, ServerExchange, StoredKeys, Verifier};
+use chatd::wire::scram::{
+    Checked, ClientExchange, ClientFinal, ClientFirst, Secret, ServerExchange, StoredKeys, Verifier,
+};
 use chatd::wire::{Mechanism, PASSWORD_BYTES_MAX, Request, ResumeToken, Step, TEXT_BYTES_MAX, UserName};
 use serde_json::Value;
 
@@ -246,14 +248,14 @@ fn work(mechanism: &str, values: &BTreeMap<&str, &str>) -> [String; 4] {
             (Secret::token(&token), StoredKeys::of_token(&token, &account).bound_to(&account))
         }
     };
-    let client = ClientExchange::new(&user, &bytes("client nonce"));
+    let client = ClientExchange::new(&user, &bytes("client nonce"), None);
     let first = ClientFirst::parse(&client.message()).expect("a first message");
     let server = ServerExchange::new(&first, &bytes("server nonce"), &salt, iterations);
     let challenge = client.challenge(server.message()).expect("a challenge");
     assert!(challenge.iterations_are_sane());
     let (last, signature, token) = client.prove(&challenge, &secret);
     let parsed = ClientFinal::parse(&last).expect("a final message");
-    let (verdict, same) = server.check(&parsed, &keys).expect("the right proof");
+    let Checked::Right(verdict, same) = server.check(&parsed, &keys, None) else { panic!("the right proof") };
     assert!(token == same);
     assert!(signature.matches(&verdict));
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use chatd::hub::change::{Change, DeviceRow, PastSend, Snapshot, TriesRow};
+use chatd::hub::change::{Account, Change, DeviceRow, PastSend, Snapshot, TriesRow};
 use chatd::hub::delivery::{BROADCASTS_MAX, MAILBOX_MESSAGES_MAX};
 use chatd::hub::id::{DeviceId, Number, Source, UserId};
 use chatd::hub::lockout::SOURCES_MAX;
@@ -22,6 +22,8 @@ use crate::link::{MS, Time};
 pub struct Fold {
     secret: Option<[u8; 32]>,
     users: BTreeMap<UserId, UserName>,
+    retired: BTreeSet<UserId>,
+    accounts: BTreeMap<UserId, Account>,
     pub messages: BTreeMap<Number, Arc<Message>>,
     expired: BTreeSet<Number>,
     pub blocks: BTreeMap<(UserId, UserId), Number>,
@@ -59,7 +61,10 @@ impl Fold {
                 Change::Message(message) => message.sender().into_iter().chain(message.recipient()).collect(),
                 Change::Block { user, other, .. } => vec![*user, *other],
                 Change::Device(row) => vec![row.user],
-                Change::SourceKnown { user, .. } | Change::Arrived { user, .. } => vec![*user],
+                Change::SourceKnown { user, .. }
+                | Change::Arrived { user, .. }
+                | Change::Account { user, .. }
+                | Change::Retired { user } => vec![*user],
                 _ => vec![],
             };
             users.iter().all(|user| self.users.contains_key(user) || new.contains(user))
@@ -71,6 +76,15 @@ impl Fold {
             Change::Secret(secret) => self.secret = Some(*secret),
             Change::User { id, name } => {
                 self.users.insert(*id, name.clone());
+            }
+            Change::Account { user, account, .. } => {
+                match account {
+                    Some(account) => self.accounts.insert(*user, account.clone()),
+                    None => self.accounts.remove(user),
+                };
+            }
+            Change::Retired { user } => {
+                self.retired.insert(*user);
             }
             Change::Message(message) => {
                 self.last = self.last.max(message.number);
@@ -176,6 +190,8 @@ impl Fold {
         Snapshot {
             secret: self.secret,
             users: self.users.iter().map(|(&id, name)| (id, name.clone())).collect(),
+            retired: self.retired.iter().copied().collect(),
+            accounts: self.accounts.iter().map(|(&id, account)| (id, account.clone())).collect(),
             blocks: self.blocks.iter().map(|(&(user, other), &shown)| (user, other, shown)).collect(),
             devices: self.devices.values().map(|(row, _)| row.clone()).collect(),
             shown: self.shown.iter().map(|(&user, &number)| (user, number)).collect(),

@@ -16,7 +16,7 @@ static KNOWN: LazyLock<Mutex<HashMap<Key, Arc<Verifier>>>> = LazyLock::new(Mutex
 
 /// As the worker's job would.
 pub fn verifier(job: &Derivation) -> (UserName, Arc<Verifier>) {
-    let key = (job.credential.password().to_owned(), job.salt, job.iterations);
+    let key = (job.credential.password.as_str().to_owned(), job.salt, job.iterations);
     let mut known = KNOWN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let verifier = known.entry(key).or_insert_with(|| job.run().1);
     (job.credential.name.clone(), Arc::clone(verifier))

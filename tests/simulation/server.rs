@@ -9,7 +9,7 @@ use chatd::hub::change::Change;
 use chatd::hub::credentials::Credential;
 use chatd::hub::effect::{self, CloseReason, Derivation, Effect, Event, Outbox, Recipients, Refusal};
 use chatd::hub::id::{ConnectionId, DeviceId, RequestId, Source};
-use chatd::hub::input::{Input, Mechanism, Request};
+use chatd::hub::input::{Input, Mechanism, Peer, Request, Ticket};
 use chatd::hub::message::HistoryPage;
 use chatd::hub::name::UserName;
 use chatd::hub::time::{Instant, Now, WallTime};
@@ -103,7 +103,7 @@ pub struct Server {
     connections: Slots<Connection>,
     by_link: BTreeMap<LinkId, ConnectionId>,
     pub backlog: VecDeque<LinkId>,
-    worker: VecDeque<(Time, Vec<Derivation>)>,
+    worker: VecDeque<(Time, Ticket, Vec<Derivation>)>,
     worker_delay: Time,
     answers: VecDeque<(usize, ConnectionId, Vec<u8>)>,
     ready: VecDeque<ConnectionId>,
@@ -179,7 +179,7 @@ impl Server {
             turn: 0,
             closed_links: Vec::new(),
         };
-        server.handle(around, Input::Accounts(accounts));
+        server.handle(around, Input::Accounts { credentials: accounts, public: false });
         server
     }
 
@@ -206,7 +206,7 @@ impl Server {
         }
         let judged = [self.hub_timeout(), self.deadlines.first().map(|&(at, _)| at)];
         let judged = judged.into_iter().flatten().filter(|_| !congested);
-        let own = [self.worker.front().map(|(at, _)| *at), self.stopping.map(|began| began + DRAIN_WITHIN)];
+        let own = [self.worker.front().map(|(at, ..)| *at), self.stopping.map(|began| began + DRAIN_WITHIN)];
         judged.chain(own.into_iter().flatten()).min().map(|at| at.max(now))
     }
 
@@ -450,10 +450,10 @@ impl Server {
     }
 
     fn take_worker_results(&mut self, around: &mut Around) {
-        while self.worker.front().is_some_and(|(at, _)| *at <= around.now) {
-            let Some((_, jobs)) = self.worker.pop_front() else { return };
-            let verifiers = jobs.iter().map(secrets::verifier).collect();
-            self.handle(around, Input::Derived(verifiers));
+        while self.worker.front().is_some_and(|(at, ..)| *at <= around.now) {
+            let Some((_, ticket, derivations)) = self.worker.pop_front() else { return };
+            let verifiers = derivations.iter().map(secrets::verifier).collect();
+            self.handle(around, Input::Derived { ticket, verifiers });
         }
     }
 
@@ -633,7 +633,8 @@ impl Server {
             Recognition::This(protocol) => {
                 connection.protocol = Some(protocol);
                 let source = connection.source;
-                self.handle(around, Input::Connected { connection: id, source });
+                let peer = Peer::Stranger { source, binding: None, may_sign_up: false };
+                self.handle(around, Input::Connected { connection: id, peer });
                 true
             }
             Recognition::Wait => false,
@@ -935,13 +936,13 @@ impl Server {
                 self.list_if_has_work(*connection);
             }
             Effect::Close { connection, how: _ } => self.begin_ending(around.now, *connection),
-            Effect::Derive(jobs) => {
-                let begin = self.worker.back().map_or(around.now, |(at, _)| *at);
+            Effect::Derive { ticket, derivations } => {
+                let begin = self.worker.back().map_or(around.now, |(at, ..)| *at);
                 let delay = around.dice.range(MS, self.worker_delay + 2 * MS);
-                self.worker.push_back((begin.max(around.now) + delay, jobs.clone()));
+                self.worker.push_back((begin.max(around.now) + delay, *ticket, derivations.clone()));
             }
             Effect::Query { connection, id, .. } => self.queries.push_back((self.last_batch, *connection, *id)),
-            Effect::LogInFailed { .. } => {}
+            Effect::LogInFailed { .. } | Effect::AccountsRead(_) => {}
         }
     }
 

@@ -681,7 +681,7 @@ impl World {
         if person.kind == Kind::Stranger {
             return self.babble(uid, link);
         }
-        person.session.connected(Duration::from_micros(self.now), nonces);
+        person.session.connected(Duration::from_micros(self.now), nonces, None);
         self.drive(uid);
     }
 

@@ -390,7 +390,7 @@ impl Client {
 
     fn begin_exchange(&mut self, user: &str, mechanism: &str, device: Option<Value>) -> (ClientExchange, Challenge) {
         let name = UserName::parse(user).expect("a name");
-        let exchange = ClientExchange::new(&name, &self.next_id.to_be_bytes());
+        let exchange = ClientExchange::new(&name, &self.next_id.to_be_bytes(), None);
         let mut request = json!({"request": "log-in", "mechanism": mechanism, "message": exchange.message()});
         if let Some(Value::Object(fields)) = device {
             request.as_object_mut().expect("an object").extend(fields);

@@ -1,6 +1,6 @@
 use super::*;
 use crate::wire::native::client::Party;
-use crate::wire::scram::{ClientFinal, ClientFirst, SALT_BYTES, ServerExchange, StoredKeys, Verifier};
+use crate::wire::scram::{Checked, ClientFinal, ClientFirst, SALT_BYTES, ServerExchange, StoredKeys, Verifier};
 use serde_json::Value;
 
 const NONCES: Nonces = [[1; 18], [2; 18]];
@@ -69,7 +69,9 @@ impl Peer {
             Some(token) => StoredKeys::of_token(token, &self.verifier).bound_to(&self.verifier),
             None => self.verifier.keys.clone(),
         };
-        let (proof, token) = self.exchange.take().unwrap().check(&last, &keys).expect("the proof is right");
+        let Checked::Right(proof, token) = self.exchange.take().unwrap().check(&last, &keys, None) else {
+            panic!("the proof is right");
+        };
         self.derived = Some(token);
         format!(
             "{{\"id\":{},\"reply\":\"logged-in\",\"message\":\"{proof}\",\"user\":\"Alice\",\"heartbeat-timeout\":35,\
@@ -94,7 +96,7 @@ fn hear(session: &mut Session, now: Now, line: &str) {
 
 /// Logs in on a new connection; what is sent after it is left in the output.
 fn log_in(session: &mut Session, peer: &mut Peer, now: Now, counter: u64) {
-    session.connected(now, NONCES);
+    session.connected(now, NONCES, None);
     let challenge = peer.challenge(&sent(session)[0]);
     hear(session, now, &challenge);
     let proof = peer.check(&sent(session)[0], counter);
@@ -123,7 +125,7 @@ fn heard(number: u64) -> Happening {
 #[test]
 fn a_log_in_says_exactly_this() {
     let mut session = Session::new(login(Some("wonderland"), Some(device())));
-    session.connected(seconds(0), NONCES);
+    session.connected(seconds(0), NONCES, None);
     assert_eq!(
         sent(&mut session),
         [
@@ -131,7 +133,7 @@ fn a_log_in_says_exactly_this() {
         ]
     );
     let mut session = Session::new(login(Some("wonderland"), None));
-    session.connected(seconds(0), NONCES);
+    session.connected(seconds(0), NONCES, None);
     assert!(!sent(&mut session)[0].contains("device"));
 }
 
@@ -139,7 +141,7 @@ fn a_log_in_says_exactly_this() {
 fn how_the_bytes_are_split_changes_nothing() {
     let mut session = Session::new(login(Some("wonderland"), Some(device())));
     let mut peer = Peer::new();
-    session.connected(seconds(0), NONCES);
+    session.connected(seconds(0), NONCES, None);
     let challenge = peer.challenge(&sent(&mut session)[0]);
     challenge.bytes().for_each(|byte| session.received(seconds(0), &[byte]));
     let rest = peer.check(&sent(&mut session)[0], 0) + &message_event(1) + &message_event(2);
@@ -256,7 +258,7 @@ fn what_was_shown_is_told_at_the_next_log_in_and_counts_for_its_log_only() {
     let mut session = logged_in();
     hear(&mut session, seconds(1), &message_event(5));
     session.disconnected();
-    session.connected(seconds(2), NONCES);
+    session.connected(seconds(2), NONCES, None);
     assert!(sent(&mut session)[0].contains(r#""shown":5,"log":"000000000000000a""#));
 
     let shown = Some((LogId(0xb), Number(1000)));
@@ -282,7 +284,7 @@ fn a_token_comes_before_the_password_once_that_was_right() {
 
     // The next one is refused: the password is tried on the same connection, with another nonce.
     session.disconnected();
-    session.connected(seconds(3), NONCES);
+    session.connected(seconds(3), NONCES, None);
     let line = sent(&mut session).remove(0);
     assert!(line.contains("RESUME-SHA-256") && line.contains("AQEB"));
     let id = serde_json::from_str::<Value>(&line).unwrap()["id"].clone();
@@ -296,11 +298,11 @@ fn a_token_comes_before_the_password_once_that_was_right() {
 fn a_given_password_comes_before_a_kept_token() {
     let kept = || Some(Device { token: Some(ResumeToken([7; 32])), ..device() });
     let mut session = Session::new(login(Some("wonderland"), kept()));
-    session.connected(seconds(0), NONCES);
+    session.connected(seconds(0), NONCES, None);
     assert!(sent(&mut session)[0].contains("\"SCRAM-SHA-256"));
 
     let mut session = Session::new(login(None, kept()));
-    session.connected(seconds(0), NONCES);
+    session.connected(seconds(0), NONCES, None);
     assert!(sent(&mut session)[0].contains("RESUME-SHA-256"));
     hear(&mut session, seconds(0), "{\"id\":1,\"error\":\"token-refused\",\"text\":\"\"}\n");
     assert_eq!(happened(&mut session), [Happening::End(End::PasswordNeeded)]);
@@ -342,7 +344,7 @@ fn signs_of_life_are_never_later_than_the_server_wants() {
 #[test]
 fn a_wrong_password_ends_the_attempt_and_another_can_follow() {
     let mut session = Session::new(login(Some("wrong"), Some(device())));
-    session.connected(seconds(0), NONCES);
+    session.connected(seconds(0), NONCES, None);
     let challenge = Peer::new().challenge(&sent(&mut session)[0]);
     hear(&mut session, seconds(0), &challenge);
     assert_eq!(sent(&mut session).len(), 1);
@@ -357,7 +359,7 @@ fn a_wrong_password_ends_the_attempt_and_another_can_follow() {
 fn an_impostor_gets_no_proof_and_tells_nothing() {
     let weak = |iterations: u32| {
         let mut session = Session::new(login(Some("wonderland"), Some(device())));
-        session.connected(seconds(0), NONCES);
+        session.connected(seconds(0), NONCES, None);
         sent(&mut session);
         let nonce = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBx";
         let line = format!("{{\"id\":1,\"reply\":\"challenge\",\"message\":\"r={nonce},s=AAAA,i={iterations}\"}}\n");
@@ -370,7 +372,7 @@ fn an_impostor_gets_no_proof_and_tells_nothing() {
 
     let mut session = Session::new(login(Some("wonderland"), Some(device())));
     let mut peer = Peer::new();
-    session.connected(seconds(0), NONCES);
+    session.connected(seconds(0), NONCES, None);
     let challenge = peer.challenge(&sent(&mut session)[0]);
     hear(&mut session, seconds(0), &challenge);
     let answer = peer.check(&sent(&mut session)[0], 0).replace("\"v=", "\"v=A");
@@ -477,6 +479,7 @@ fn a_server_that_ends_or_complains_is_heard() {
     for (reason, expected) in [
         ("displaced", Closing::Displaced),
         ("account", Closing::Account),
+        ("kicked", Closing::Kicked),
         ("shutdown", Closing::Lost),
         ("heartbeat", Closing::Lost),
         ("new", Closing::Lost),
@@ -486,7 +489,7 @@ fn a_server_that_ends_or_complains_is_heard() {
         assert_eq!(happened(&mut session), [Happening::Closing { reason: expected, text: "t".into() }]);
     }
     let mut session = Session::new(login(Some("wonderland"), None));
-    session.connected(seconds(0), NONCES);
+    session.connected(seconds(0), NONCES, None);
     hear(&mut session, seconds(0), "{\"error\":\"out-of-scope\",\"text\":\"t\"}\n");
     let problem = Problem { code: "out-of-scope".into(), text: "t".into() };
     assert_eq!(happened(&mut session), [Happening::End(End::Refused(problem))]);
@@ -507,7 +510,7 @@ fn a_displaced_session_leaves_the_memory_to_the_other() {
 #[test]
 fn a_silent_server_is_given_up() {
     let mut session = Session::new(login(Some("wonderland"), None));
-    session.connected(seconds(5), NONCES);
+    session.connected(seconds(5), NONCES, None);
     assert_eq!(session.poll_timeout(), Some(seconds(35)));
     session.tick(seconds(35));
     assert_eq!(happened(&mut session), [Happening::End(End::TooSlow)]);

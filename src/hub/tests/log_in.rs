@@ -1,7 +1,7 @@
 use super::*;
 use crate::hub::change::TriesRow;
-use crate::hub::effect::LogInFailure;
-use crate::hub::input::Precondition;
+use crate::hub::effect::{AccountsRead, LogInFailure};
+use crate::hub::input::{NewPassword, Operation, Precondition};
 
 #[test]
 fn a_log_in_comes_to_exactly_this() {
@@ -90,7 +90,7 @@ fn somebody_elses_lock_out_touches_no_live_session() {
 
 #[test]
 fn public_passwords_work_from_loopback_only() {
-    let mut world = World::with(Config { loopback_only: true, ..config() }, Snapshot::default());
+    let mut world = World::public();
     let stranger = world.connect_from([10, 0, 0, 1]);
     let outcome = world.try_password(stranger, "alice", "alice's password");
     assert_refused(&world, stranger, &outcome, LogInFailure::NotFromHere);
@@ -100,7 +100,7 @@ fn public_passwords_work_from_loopback_only() {
 
 #[test]
 fn tokens_of_public_passwords_work_from_loopback_only() {
-    let mut world = World::with(Config { loopback_only: true, ..config() }, Snapshot::default());
+    let mut world = World::public();
     let claim = world.claim(1, 0);
     let (alice, outcome) = world.log_in_as("alice", Some(claim));
     let token = world.token(&outcome);
@@ -122,18 +122,20 @@ fn tokens_of_public_passwords_work_from_loopback_only() {
 #[test]
 fn log_ins_wait_for_the_accounts_whether_the_name_exists_or_not() {
     let mut world = World::empty(config(), Snapshot::default());
-    let outcome = world.input(Input::Accounts(credentials()));
-    let [Effect::Derive(jobs)] = &outcome.effects[..] else { panic!("{outcome:?}") };
+    let outcome = world.input(Input::Accounts { credentials: credentials(), public: false });
+    let [Effect::Derive { ticket, derivations }] = &outcome.effects[..] else { panic!("{outcome:?}") };
     let (known, unknown) = (world.connect(), world.connect());
     for (connection, user) in [(known, "alice"), (unknown, "nobody")] {
-        let first = ClientFirst::parse(&ClientExchange::new(&name(user), b"n").message()).unwrap();
+        let first = ClientFirst::parse(&ClientExchange::new(&name(user), b"n", None).message()).unwrap();
         let outcome = world.ask(connection, Request::LogIn { mechanism: Mechanism::Password, first, device: None });
         assert_eq!(outcome, Outcome { effects: vec![Effect::Suspend { connection }], ..Outcome::default() });
     }
-    let outcome = world.input(Input::Derived(jobs.iter().map(|job| job.run()).collect()));
+    let verifiers = derivations.iter().map(|job| job.run()).collect();
+    let outcome = world.input(Input::Derived { ticket: *ticket, verifiers });
     assert!(matches!(
         &outcome.effects[..],
         [
+            Effect::AccountsRead(AccountsRead { accounts: 4, added: 4, changed: 0, removed: 0 }),
             Effect::Unsuspend { connection: a },
             Effect::Reply { connection: b, answer: Ok(Reply::Challenge { .. }), .. },
             Effect::Unsuspend { connection: c },
@@ -205,7 +207,7 @@ fn logging_out_takes_the_token_with_it() {
 fn a_recorded_answer_to_a_challenge_is_worth_nothing() {
     let mut world = World::new();
     let connection = world.connect();
-    let client = ClientExchange::new(&name("alice"), b"n");
+    let client = ClientExchange::new(&name("alice"), b"n", None);
     let log_in = |device| Request::LogIn {
         mechanism: Mechanism::Password,
         first: ClientFirst::parse(&client.message()).unwrap(),
@@ -227,12 +229,15 @@ fn a_recorded_answer_to_a_challenge_is_worth_nothing() {
 fn preconditions_are_checked_before_anything_happens() {
     let mut world = World::new();
     let requests = |world: &World| {
-        let first = ClientFirst::parse(&ClientExchange::new(&name("alice"), b"n").message()).unwrap();
+        let first = ClientFirst::parse(&ClientExchange::new(&name("alice"), b"n", None).message()).unwrap();
         let proof = "c=biws,r=x,p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
         let _ = world;
         vec![
             Request::LogIn { mechanism: Mechanism::Password, first, device: None },
             Request::Authenticate(ClientFinal::parse(proof).unwrap()),
+            Request::SignUp(keys("pencil")),
+            Request::ChangePassword(NewPassword::Keys(keys("pencil"))),
+            Request::Operate(Operation::List),
             Request::LogOut,
             Request::Message { to: name("bob"), text: text("hi"), counter: None, receipt: false },
             Request::Message { to: name("bob"), text: text("hi"), counter: Some(1), receipt: false },
@@ -257,6 +262,7 @@ fn preconditions_are_checked_before_anything_happens() {
             Precondition::LoggedIn | Precondition::Device => {
                 assert_eq!(outcome, world.refusal(stranger, Refusal::LogInFirst));
             }
+            Precondition::Operator => assert_eq!(outcome, world.refusal(stranger, Refusal::OperatorOnly)),
         }
         let once = world.log_in_once("alice");
         let outcome = world.ask(once, request);
@@ -266,6 +272,7 @@ fn preconditions_are_checked_before_anything_happens() {
             }
             Precondition::Device => assert_eq!(outcome, world.refusal(once, Refusal::NoDevice)),
             Precondition::LoggedIn => assert_ne!(outcome, world.refusal(once, Refusal::LogInFirst)),
+            Precondition::Operator => assert_eq!(outcome, world.refusal(once, Refusal::OperatorOnly)),
         }
         world.close(once);
     }

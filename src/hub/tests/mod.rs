@@ -12,10 +12,10 @@ use super::change::{Change, Snapshot};
 use super::credentials::Credential;
 use super::effect::{Answer, Effect, Event, IfLost, Outbox, Recipients, Refusal, Reply, ResumeToken};
 use super::id::{ConnectionId, DeviceId, Number, RequestId, Source};
-use super::input::{DeviceClaim, Input, Mechanism, Request};
+use super::input::{DeviceClaim, Input, Mechanism, Peer, Request};
 use super::message::Message;
 use super::name::UserName;
-use super::scram::{ClientExchange, ClientFinal, ClientFirst, Secret};
+use super::scram::{ClientExchange, ClientFinal, ClientFirst, Secret, StoredKeys};
 use super::text::Text;
 use super::time::{Instant, Now, WallTime};
 use super::{Config, Hub};
@@ -56,6 +56,11 @@ fn credentials() -> Vec<Credential> {
     NAMES.iter().map(|user| Credential::new(name(user), format!("{user}'s password"))).collect()
 }
 
+/// What is kept of a password, for tests that never log in with it.
+fn keys(password: &str) -> StoredKeys {
+    StoredKeys::of(&Secret::salted(password, &[], 1))
+}
+
 fn config() -> Config {
     Config { scram_iterations: 1, ..Config::default() }
 }
@@ -64,6 +69,14 @@ impl World {
     /// With accounts for `NAMES`.
     fn new() -> World {
         World::with(config(), Snapshot::default())
+    }
+
+    /// With accounts for `NAMES` whose passwords everybody knows.
+    fn public() -> World {
+        let mut world = World::empty(config(), Snapshot::default());
+        let outcome = world.input(Input::Accounts { credentials: credentials(), public: true });
+        world.derive(outcome);
+        world
     }
 
     fn with(config: Config, snapshot: Snapshot) -> World {
@@ -80,10 +93,16 @@ impl World {
     }
 
     fn read_accounts(&mut self, credentials: Vec<Credential>) -> Outcome {
-        let mut outcome = self.input(Input::Accounts(credentials));
-        while let Some(index) = outcome.effects.iter().position(|effect| matches!(effect, Effect::Derive(_))) {
-            let Effect::Derive(jobs) = outcome.effects.remove(index) else { unreachable!() };
-            let next = self.input(Input::Derived(jobs.iter().map(|job| job.run()).collect()));
+        let outcome = self.input(Input::Accounts { credentials, public: false });
+        self.derive(outcome)
+    }
+
+    /// Does what the worker would do, until nothing is left to do.
+    fn derive(&mut self, mut outcome: Outcome) -> Outcome {
+        while let Some(index) = outcome.effects.iter().position(|effect| matches!(effect, Effect::Derive { .. })) {
+            let Effect::Derive { ticket, derivations } = outcome.effects.remove(index) else { unreachable!() };
+            let verifiers = derivations.iter().map(|job| job.run()).collect();
+            let next = self.input(Input::Derived { ticket, verifiers });
             outcome.effects.extend(next.effects);
             outcome.recipients.extend(next.recipients);
             outcome.changes.extend(next.changes);
@@ -112,10 +131,19 @@ impl World {
     }
 
     fn connect_from(&mut self, address: [u8; 4]) -> ConnectionId {
+        let peer = Peer::Stranger { source: Source::of(address.into()), binding: None, may_sign_up: true };
+        self.connect_as(peer)
+    }
+
+    fn connect_as(&mut self, peer: Peer) -> ConnectionId {
         self.next_slot += 1;
         let connection = ConnectionId { slot: self.next_slot, generation: 0 };
-        let outcome = self.input(Input::Connected { connection, source: Source::of(address.into()) });
-        assert_eq!(outcome, Outcome::default());
+        let expected = match peer {
+            Peer::Stranger { .. } => vec![],
+            Peer::Operator => vec![Effect::Authenticated { connection }],
+        };
+        let outcome = self.input(Input::Connected { connection, peer });
+        assert_eq!(outcome, Outcome { effects: expected, ..Outcome::default() });
         connection
     }
 
@@ -138,7 +166,7 @@ impl World {
         device: Option<DeviceClaim>,
         secret: impl FnOnce(&[u8], u32) -> Secret,
     ) -> Outcome {
-        let client = ClientExchange::new(&name(user), b"client nonce");
+        let client = ClientExchange::new(&name(user), b"client nonce", None);
         let first = ClientFirst::parse(&client.message()).unwrap();
         let outcome = self.ask(connection, Request::LogIn { mechanism, first, device });
         let [Effect::Reply { answer: Ok(Reply::Challenge { message }), .. }] = &outcome.effects[..] else {

@@ -1,7 +1,7 @@
 //! Effects: what the hub wants is encoded, put into queues, and written, once a connection and turn.
 
 use super::*;
-use crate::hub::effect::{self, Effect, LogInFailure, Recipients};
+use crate::hub::effect::{self, AccountsRead, Effect, LogInFailure, Recipients};
 use crate::net::connection::Wrote;
 use crate::net::queue::{IfLost, WriteQueue};
 use crate::net::worker::Job;
@@ -65,7 +65,10 @@ impl Server {
             }
             // How the peer is told depends on its protocol: native clients notice an orderly close.
             Effect::Close { connection, how: _ } => self.begin_ending(now, *connection),
-            Effect::Derive(derivations) => self.worker.submit(Job::Derive(derivations.clone())),
+            Effect::Derive { ticket, derivations } => self.worker.submit(Job::Derive(*ticket, derivations.clone())),
+            Effect::AccountsRead(AccountsRead { accounts, added, changed, removed }) => {
+                log::info!("{accounts} accounts in the file: {added} added, {changed} changed, {removed} removed");
+            }
             Effect::Query { connection, id, query } => {
                 let query = Query { connection: *connection, id: *id, query: query.clone() };
                 self.queries.push_back((self.last_batch, query));
@@ -78,6 +81,7 @@ impl Server {
                         LogInFailure::LockedOut => "locked out",
                         LogInFailure::StaleToken => "stale resume token",
                         LogInFailure::NotFromHere => "the shipped passwords work from loopback only",
+                        LogInFailure::Elsewhere => "somebody is in between",
                     };
                     log::warn!("log-in failed from {}: {why}", found.address.to_canonical());
                 }

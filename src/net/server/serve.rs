@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::hub::id::Source;
+use crate::hub::input::Peer;
 use crate::wire::recognise::{NOT_UNDERSTOOD, Openings, Recognition, recognise};
 use crate::wire::{Farewell, Protocol, Step};
 
@@ -185,8 +186,8 @@ impl Server {
             }
             Recognition::This(protocol) => {
                 connection.protocol = Some(protocol);
-                let source = Source::of(address);
-                self.hub.handle(now, Input::Connected { connection: id, source }, &mut self.outbox);
+                let peer = Peer::Stranger { source: Source::of(address), binding: None, may_sign_up: false };
+                self.hub.handle(now, Input::Connected { connection: id, peer }, &mut self.outbox);
                 true
             }
             Recognition::Wait => false,

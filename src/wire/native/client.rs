@@ -3,28 +3,62 @@
 use std::time::Duration;
 
 use super::SERVER_LINE_BYTES_MAX;
-use super::shape::{EventOnly, RequestLine, ServerLine, Str};
+use super::shape::{AccountLine, EventOnly, RequestLine, ServerLine, Str};
+use crate::hub::effect::Listed;
 use crate::hub::id::{LogId, Number, RequestId};
-use crate::hub::input::DeviceClaim;
+use crate::hub::input::{DeviceClaim, NewPassword, Operation};
 use crate::hub::name::UserName;
+use crate::hub::scram::StoredKeys;
 use crate::hub::text::Text;
+use crate::wire::hex::hex;
 use crate::wire::lines::{Line, first_line};
 
 /// A request, as a client sends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
-    LogIn { resume: bool, message: String, device: Option<DeviceClaim> },
-    Authenticate { message: String },
+    /// `bound`: to the TLS connection.
+    LogIn {
+        resume: bool,
+        bound: bool,
+        message: String,
+        device: Option<DeviceClaim>,
+    },
+    Authenticate {
+        message: String,
+    },
+    SignUp {
+        keys: StoredKeys,
+    },
+    ChangePassword(NewPassword),
+    Operate(Operation),
     LogOut,
-    Message { to: UserName, text: Text, counter: Option<u64>, receipt: bool },
-    Broadcast { text: Text, counter: Option<u64> },
-    Acknowledge { number: Number },
+    Message {
+        to: UserName,
+        text: Text,
+        counter: Option<u64>,
+        receipt: bool,
+    },
+    Broadcast {
+        text: Text,
+        counter: Option<u64>,
+    },
+    Acknowledge {
+        number: Number,
+    },
     Alive,
     Online,
-    Block { user: UserName },
-    Unblock { user: UserName },
+    Block {
+        user: UserName,
+    },
+    Unblock {
+        user: UserName,
+    },
     Blocked,
-    History { with: Option<UserName>, before: Option<Number>, limit: usize },
+    History {
+        with: Option<UserName>,
+        before: Option<Number>,
+        limit: usize,
+    },
 }
 
 /// A line of the server's.
@@ -53,6 +87,30 @@ pub enum Told {
         waiting: u64,
     },
     LoggedOut,
+    SignedUp {
+        user: UserName,
+    },
+    PasswordChanged {
+        user: UserName,
+    },
+    UserAdded {
+        user: UserName,
+    },
+    UserRemoved {
+        user: UserName,
+    },
+    Users {
+        accounts: Vec<Listed>,
+        continues: bool,
+    },
+    UserUnlocked {
+        user: UserName,
+    },
+    /// So many sessions were ended.
+    UserKicked {
+        user: UserName,
+        sessions: u64,
+    },
     Accepted {
         number: Number,
         reach: ReachTold,
@@ -166,8 +224,16 @@ pub fn encode(id: Option<RequestId>, ask: &Ask, out: &mut Vec<u8>) {
         ..RequestLine::default()
     };
     let line = match ask {
-        Ask::LogIn { resume, message, device } => RequestLine {
-            mechanism: Some(if *resume { "RESUME-SHA-256" } else { "SCRAM-SHA-256" }.into()),
+        Ask::LogIn { resume, bound, message, device } => RequestLine {
+            mechanism: Some(
+                match (resume, bound) {
+                    (false, false) => "SCRAM-SHA-256",
+                    (false, true) => "SCRAM-SHA-256-PLUS",
+                    (true, false) => "RESUME-SHA-256",
+                    (true, true) => "RESUME-SHA-256-PLUS",
+                }
+                .into(),
+            ),
             message: Some(message.as_str().into()),
             device: device.map(|device| device.id.to_string().into()),
             log: device.and_then(|device| device.shown).map(|(log, _)| log.to_string().into()),
@@ -175,6 +241,31 @@ pub fn encode(id: Option<RequestId>, ask: &Ask, out: &mut Vec<u8>) {
             ..line("log-in")
         },
         Ask::Authenticate { message } => RequestLine { message: Some(message.as_str().into()), ..line("authenticate") },
+        Ask::SignUp { keys } => with_keys(line("sign-up"), keys),
+        Ask::ChangePassword(NewPassword::Keys(keys)) => with_keys(line("password"), keys),
+        Ask::ChangePassword(NewPassword::Itself(password)) => {
+            RequestLine { password: Some(password.as_str().into()), ..line("password") }
+        }
+        Ask::Operate(Operation::Add { name, password, classic }) => RequestLine {
+            user: Some(name.as_str().into()),
+            password: Some(password.as_str().into()),
+            classic: classic.then_some(true),
+            ..line("user-add")
+        },
+        Ask::Operate(Operation::SetPassword { name, password, classic }) => RequestLine {
+            user: Some(name.as_str().into()),
+            password: Some(password.as_str().into()),
+            classic: *classic,
+            ..line("user-password")
+        },
+        Ask::Operate(Operation::Remove(name)) => {
+            RequestLine { user: Some(name.as_str().into()), ..line("user-remove") }
+        }
+        Ask::Operate(Operation::List) => line("users"),
+        Ask::Operate(Operation::Unlock(name)) => {
+            RequestLine { user: Some(name.as_str().into()), ..line("user-unlock") }
+        }
+        Ask::Operate(Operation::Kick(name)) => RequestLine { user: Some(name.as_str().into()), ..line("user-kick") },
         Ask::LogOut => line("log-out"),
         Ask::Message { to, text, counter, receipt } => RequestLine {
             to: Some(to.as_str().into()),
@@ -201,6 +292,11 @@ pub fn encode(id: Option<RequestId>, ask: &Ask, out: &mut Vec<u8>) {
     };
     serde_json::to_writer(&mut *out, &line).expect("strings and numbers can be written to memory");
     out.push(b'\n');
+}
+
+fn with_keys<'a>(line: RequestLine<'a>, keys: &StoredKeys) -> RequestLine<'a> {
+    let (stored_key, server_key) = (hex(&keys.stored_key).into(), hex(&keys.server_key).into());
+    RequestLine { stored_key: Some(stored_key), server_key: Some(server_key), ..line }
 }
 
 /// Reads the line at the beginning of `bytes`.
@@ -255,6 +351,13 @@ fn told(reply: &str, line: ServerLine<'_>) -> Option<Told> {
             waiting: line.waiting?,
         },
         "logged-out" => Told::LoggedOut,
+        "signed-up" => Told::SignedUp { user: name(line.user?)? },
+        "password-changed" => Told::PasswordChanged { user: name(line.user?)? },
+        "user-added" => Told::UserAdded { user: name(line.user?)? },
+        "user-removed" => Told::UserRemoved { user: name(line.user?)? },
+        "users" => Told::Users { accounts: line.accounts?.into_iter().map(listed).collect::<Option<_>>()?, continues },
+        "user-unlocked" => Told::UserUnlocked { user: name(line.user?)? },
+        "user-kicked" => Told::UserKicked { user: name(line.user?)?, sessions: line.count? },
         "accepted" => Told::Accepted {
             number: Number(line.number?),
             reach: match &*line.reach? {
@@ -313,6 +416,11 @@ fn news(event: &str, line: ServerLine<'_>) -> Option<News> {
     })
 }
 
+fn listed(account: AccountLine<'_>) -> Option<Listed> {
+    let AccountLine { name: text, in_file, classic, online, locked } = account;
+    Some(Listed { name: name(text)?, in_file, classic, online, locked })
+}
+
 fn owned(text: Str<'_>) -> String {
     text.0.into_owned()
 }
@@ -331,16 +439,4 @@ fn party(text: Str<'_>) -> Option<Party> {
         "server" => Some(Party::Server),
         _ => name(text).map(Party::User),
     }
-}
-
-/// The 32 bytes of 64 hexadecimal digits; `None` if it is anything else.
-pub fn unhex(digits: &str) -> Option<[u8; 32]> {
-    if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }

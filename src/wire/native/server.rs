@@ -3,15 +3,17 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::shape::{IdOnly, MessageLine, RequestFields, ServerLine, Str};
+use super::shape::{AccountLine, IdOnly, MessageLine, RequestFields, ServerLine, Str};
 use super::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
-use crate::hub::effect::{Answer, CloseReason, Event, Reach, Refusal, Reply};
+use crate::hub::credentials::Password;
+use crate::hub::effect::{Answer, CloseReason, Event, Listed, Reach, Refusal, Reply};
 use crate::hub::id::{DeviceId, LogId, Number, RequestId};
-use crate::hub::input::{DeviceClaim, Mechanism, Request};
+use crate::hub::input::{DeviceClaim, Mechanism, NewPassword, Operation, Request};
 use crate::hub::message::{HistoryPage, Message, Recipient, Sender};
 use crate::hub::name::UserName;
-use crate::hub::scram::{ClientFinal, ClientFirst};
+use crate::hub::scram::{ClientFinal, ClientFirst, Header, StoredKeys};
 use crate::hub::text::{Text, TextError};
+use crate::wire::hex::unhex;
 use crate::wire::lines::{Line, first_line};
 use crate::wire::{Farewell, Step};
 
@@ -67,18 +69,29 @@ pub(in crate::wire) fn decode(bytes: &[u8]) -> Step {
 
 fn request(fields: &RequestFields<'_>) -> Result<Request, Malformed> {
     Ok(match &*need(string(fields.request, "request"), "request")? {
-        "log-in" => Request::LogIn {
-            mechanism: match &*need(string(fields.mechanism, "mechanism"), "mechanism")? {
-                "SCRAM-SHA-256" => Mechanism::Password,
-                "RESUME-SHA-256" => Mechanism::Token,
-                _ => return Err(bad("'mechanism' is SCRAM-SHA-256 or RESUME-SHA-256")),
-            },
-            first: ClientFirst::parse(&need(string(fields.message, "message"), "message")?).map_err(bad)?,
-            device: device(fields)?,
-        },
+        "log-in" => log_in(fields)?,
         "authenticate" => Request::Authenticate(
             ClientFinal::parse(&need(string(fields.message, "message"), "message")?).map_err(bad)?,
         ),
+        "sign-up" => Request::SignUp(need(keys(fields), "stored-key")?),
+        "password" => Request::ChangePassword(match keys(fields)? {
+            Some(keys) => NewPassword::Keys(keys),
+            None => NewPassword::Itself(password(fields)?),
+        }),
+        "user-add" => Request::Operate(Operation::Add {
+            name: user(fields)?,
+            password: password(fields)?,
+            classic: boolean(fields.classic, "classic")?.unwrap_or(false),
+        }),
+        "user-password" => Request::Operate(Operation::SetPassword {
+            name: user(fields)?,
+            password: password(fields)?,
+            classic: boolean(fields.classic, "classic")?,
+        }),
+        "user-remove" => Request::Operate(Operation::Remove(user(fields)?)),
+        "users" => Request::Operate(Operation::List),
+        "user-unlock" => Request::Operate(Operation::Unlock(user(fields)?)),
+        "user-kick" => Request::Operate(Operation::Kick(user(fields)?)),
         "log-out" => Request::LogOut,
         "message" => Request::Message {
             to: name(need(string(fields.to, "to"), "to")?)?,
@@ -92,8 +105,8 @@ fn request(fields: &RequestFields<'_>) -> Result<Request, Malformed> {
         "acknowledge" => Request::Acknowledge(Number(need(integer(fields.number, "number"), "number")?)),
         "alive" => Request::Alive,
         "online" => Request::Online,
-        "block" => Request::Block(name(need(string(fields.user, "user"), "user")?)?),
-        "unblock" => Request::Unblock(name(need(string(fields.user, "user"), "user")?)?),
+        "block" => Request::Block(user(fields)?),
+        "unblock" => Request::Unblock(user(fields)?),
         "blocked" => Request::Blocked,
         "history" => Request::History {
             with: string(fields.with, "with")?.map(name).transpose()?,
@@ -109,6 +122,45 @@ fn request(fields: &RequestFields<'_>) -> Result<Request, Malformed> {
             return Err(Malformed { code: "unknown-request", text });
         }
     })
+}
+
+fn log_in(fields: &RequestFields<'_>) -> Result<Request, Malformed> {
+    let (mechanism, header) = match &*need(string(fields.mechanism, "mechanism"), "mechanism")? {
+        "SCRAM-SHA-256" => (Mechanism::Password, Header::Unbound),
+        "SCRAM-SHA-256-PLUS" => (Mechanism::Password, Header::Exporter),
+        "RESUME-SHA-256" => (Mechanism::Token, Header::Unbound),
+        "RESUME-SHA-256-PLUS" => (Mechanism::Token, Header::Exporter),
+        _ => return Err(bad("'mechanism' is SCRAM-SHA-256 or RESUME-SHA-256, over TLS also with -PLUS")),
+    };
+    let first = ClientFirst::parse(&need(string(fields.message, "message"), "message")?).map_err(bad)?;
+    if first.header != header {
+        return Err(bad(
+            "the message begins with 'p=tls-exporter,,' where the mechanism ends in -PLUS, else with 'n,,'",
+        ));
+    }
+    Ok(Request::LogIn { mechanism, first, device: device(fields)? })
+}
+
+/// The keys of a new password; they count only together.
+fn keys(fields: &RequestFields<'_>) -> Result<Option<StoredKeys>, Malformed> {
+    let key = |field, called: &'static str| match string(field, called)? {
+        Some(digits) => unhex(&digits).map(Some).ok_or_else(|| bad(&format!("'{called}' is 64 hexadecimal digits"))),
+        None => Ok(None),
+    };
+    match (key(fields.stored_key, "stored-key")?, key(fields.server_key, "server-key")?) {
+        (Some(stored_key), Some(server_key)) => Ok(Some(StoredKeys { stored_key, server_key })),
+        (Some(_), None) => Err(missing("server-key")),
+        (None, Some(_)) => Err(missing("stored-key")),
+        (None, None) => Ok(None),
+    }
+}
+
+fn password(fields: &RequestFields<'_>) -> Result<Password, Malformed> {
+    Password::parse(&need(string(fields.password, "password"), "password")?).map_err(|why| bad(&why.to_string()))
+}
+
+fn user(fields: &RequestFields<'_>) -> Result<UserName, Malformed> {
+    name(need(string(fields.user, "user"), "user")?)
 }
 
 fn device(fields: &RequestFields<'_>) -> Result<Option<DeviceClaim>, Malformed> {
@@ -216,8 +268,9 @@ pub(in crate::wire) fn encode_answer(id: Option<RequestId>, answer: &Answer, out
     }
 }
 
-fn encode_reply(id: Option<u64>, reply: &Reply, out: &mut Vec<u8>) {
+fn encode_reply<'a>(id: Option<u64>, reply: &'a Reply, out: &mut Vec<u8>) {
     let line = |reply: &'static str| ServerLine { id, reply: Some(reply.into()), ..ServerLine::default() };
+    let of_user = |reply, user: &'a UserName| ServerLine { user: Some(user.as_str().into()), ..line(reply) };
     let line = match reply {
         Reply::Challenge { message } => ServerLine { message: Some(message.as_str().into()), ..line("challenge") },
         Reply::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting } => ServerLine {
@@ -230,6 +283,14 @@ fn encode_reply(id: Option<u64>, reply: &Reply, out: &mut Vec<u8>) {
             ..line("logged-in")
         },
         Reply::LoggedOut => line("logged-out"),
+        Reply::SignedUp(user) => of_user("signed-up", user),
+        Reply::PasswordChanged(user) => of_user("password-changed", user),
+        Reply::UserAdded(user) => of_user("user-added", user),
+        Reply::UserRemoved(user) => of_user("user-removed", user),
+        Reply::Unlocked(user) => of_user("user-unlocked", user),
+        Reply::Kicked { user, sessions } => {
+            ServerLine { count: Some(*sessions as u64), ..of_user("user-kicked", user) }
+        }
         Reply::Accepted { number, reach } => ServerLine {
             number: Some(number.0),
             reach: Some(
@@ -244,8 +305,9 @@ fn encode_reply(id: Option<u64>, reply: &Reply, out: &mut Vec<u8>) {
         },
         Reply::Acknowledged => line("acknowledged"),
         Reply::Alive => line("alive"),
-        Reply::Blocked(user) => ServerLine { user: Some(user.as_str().into()), ..line("blocked") },
-        Reply::Unblocked(user) => ServerLine { user: Some(user.as_str().into()), ..line("unblocked") },
+        Reply::Blocked(user) => of_user("blocked", user),
+        Reply::Unblocked(user) => of_user("unblocked", user),
+        Reply::Users(accounts) => return encode_accounts(id, accounts, out),
         Reply::Online(users) => return encode_users("online", id, users, out),
         Reply::BlockList(users) => return encode_users("block-list", id, users, out),
         Reply::History(page) => return encode_history(id, page, out),
@@ -266,6 +328,26 @@ fn encode_users(reply: &'static str, id: Option<u64>, users: &[UserName], out: &
         let continues = (!rest.is_empty()).then_some(true);
         let users = Some(page.iter().map(|user| user.as_str().into()).collect());
         write(&ServerLine { id, reply: Some(reply.into()), users, continues, ..ServerLine::default() }, out);
+        if rest.is_empty() {
+            return;
+        }
+    }
+}
+
+fn encode_accounts(id: Option<u64>, accounts: &[Listed], out: &mut Vec<u8>) {
+    // A name, and four words with their values.
+    const ACCOUNTS_MAX: usize = LIST_BYTES_MAX / 128;
+    let mut rest = accounts;
+    loop {
+        let (page, next) = rest.split_at(rest.len().min(ACCOUNTS_MAX));
+        rest = next;
+        let continues = (!rest.is_empty()).then_some(true);
+        let line = |account: &'_ Listed| {
+            let Listed { name, in_file, classic, online, locked } = account.clone();
+            AccountLine { name: name.as_str().to_owned().into(), in_file, classic, online, locked }
+        };
+        let accounts = Some(page.iter().map(line).collect());
+        write(&ServerLine { id, reply: Some("users".into()), accounts, continues, ..ServerLine::default() }, out);
         if rest.is_empty() {
             return;
         }
@@ -342,6 +424,7 @@ pub(in crate::wire) fn encode_event(event: &Event, out: &mut Vec<u8>) {
                 CloseReason::Shutdown => ("shutdown", "the server stops"),
                 CloseReason::HeartbeatMissed => ("heartbeat", "the server has heard nothing for too long"),
                 CloseReason::AccountChanged => ("account", "the account or its password was changed; log in again"),
+                CloseReason::Kicked => ("kicked", "the operator has ended this session"),
             };
             ServerLine { reason: Some(reason.into()), text: Some(text.into()), ..line("closing") }
         }
@@ -354,7 +437,7 @@ pub(in crate::wire) fn encode_farewell(farewell: Farewell, out: &mut Vec<u8>) {
     let (code, text) = match farewell {
         Farewell::TooSlow => ("too-slow", "nobody logged in in time"),
         Farewell::TooMuch => ("too-much", "too much was sent before the log-in"),
-        Farewell::OutOfScope => ("out-of-scope", "unencrypted connections are not served to your address"),
+        Farewell::OutOfScope => ("out-of-scope", "unencrypted connections are not served to your address: use TLS"),
     };
     error(None, code, text.to_owned(), out);
 }
@@ -372,6 +455,27 @@ fn word(refusal: &Refusal) -> (&'static str, String) {
             ("not-authenticated", "wrong name or password, or too many wrong tries: wait a minute after three")
         }
         Refusal::TokenRefused => ("token-refused", "the resume token is not valid any more: log in with the password"),
+        Refusal::SomebodyInBetween => (
+            "somebody-in-between",
+            "the password is right, but was not meant for this connection: somebody is in between",
+        ),
+        Refusal::NeedsTls => ("needs-tls", "this needs an encrypted connection"),
+        Refusal::OperatorOnly => ("operator-only", "only the operator may do this, with 'chatd user'"),
+        Refusal::NoSignUp => ("no-sign-up", "nobody can sign up from your address: ask the operator for an account"),
+        Refusal::NameTaken(name) => return ("name-taken", format!("the name {name} is taken")),
+        Refusal::InFile(name) => {
+            return ("in-file", format!("the account {name} stands in the operator's file, and is changed there"));
+        }
+        Refusal::TooManyAccounts => ("too-many-accounts", "the server has no room for more accounts"),
+        Refusal::PasswordFirst => {
+            ("password-first", "this session began without the password: log in with it to change it")
+        }
+        Refusal::PasswordIsKept => {
+            ("password-is-kept", "the server keeps the password of this account, and needs the new one itself")
+        }
+        Refusal::NoSealingKey => {
+            ("no-sealing-key", "the server has no key to seal passwords with: it runs without a data directory")
+        }
         Refusal::NoSuchUser(name) => return ("no-such-user", format!("there is no user {name}")),
         Refusal::BlockedBy(name) => return ("blocked", format!("{name} has blocked you")),
         Refusal::NotBlocked(name) => return ("not-blocked", format!("{name} is not blocked")),

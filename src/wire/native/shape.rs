@@ -27,6 +27,14 @@ pub struct RequestLine<'a> {
     pub shown: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "stored-key")]
+    pub stored_key: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "server-key")]
+    pub server_key: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classic: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,6 +73,14 @@ pub struct RequestFields<'a> {
     pub shown: Option<&'a RawValue>,
     #[serde(borrow)]
     pub log: Option<&'a RawValue>,
+    #[serde(borrow, rename = "stored-key")]
+    pub stored_key: Option<&'a RawValue>,
+    #[serde(borrow, rename = "server-key")]
+    pub server_key: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub password: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub classic: Option<&'a RawValue>,
     #[serde(borrow)]
     pub to: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -133,6 +149,8 @@ pub struct ServerLine<'a> {
     pub users: Option<Vec<Str<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none", borrow)]
     pub messages: Option<Vec<MessageLine<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub accounts: Option<Vec<AccountLine<'a>>>,
     /// There are older messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub more: Option<bool>,
@@ -161,6 +179,18 @@ pub struct MessageLine<'a> {
     pub to: Str<'a>,
     #[serde(borrow)]
     pub text: Str<'a>,
+}
+
+/// An account, for the operator.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct AccountLine<'a> {
+    #[serde(borrow)]
+    pub name: Str<'a>,
+    #[serde(rename = "in-file")]
+    pub in_file: bool,
+    pub classic: bool,
+    pub online: bool,
+    pub locked: bool,
 }
 
 impl<'a> From<&'a str> for Str<'a> {

@@ -1,0 +1,235 @@
+//! The log-in exchange, up to the moment it succeeds.
+//!
+//! Unknown names, wrong passwords and lock-outs look and last alike. Does not know what a logged-in user may do.
+
+use std::mem;
+
+use rand::Rng;
+
+use super::change::Change;
+use super::effect::{Close, CloseReason, Effect, Event, IfLost, LogInFailure, Outbox, Refusal, Reply, ResumeToken};
+use super::id::{ConnectionId, RequestId, UserId};
+use super::input::{DeviceClaim, Mechanism};
+use super::name::UserName;
+use super::presence::{State, Stranger};
+use super::scram::{Checked, ClientFinal, ClientFirst, Header, ServerExchange, StoredKeys};
+use super::time::Now;
+use super::{Answered, Hub};
+
+/// Random bytes in the server's part of a nonce.
+const NONCE_BYTES: usize = 18;
+
+/// Log-ins that came before the operator's file was read.
+#[derive(Debug, Default)]
+pub struct LogIns {
+    waiting: Vec<WaitingLogIn>,
+}
+
+#[derive(Debug)]
+struct WaitingLogIn {
+    connection: ConnectionId,
+    id: Option<RequestId>,
+    log_in: (Mechanism, ClientFirst, Option<DeviceClaim>),
+}
+
+/// A log-in that has been challenged.
+#[derive(Debug)]
+pub struct Challenged {
+    exchange: ServerExchange,
+    mechanism: Mechanism,
+    pub(super) name: UserName,
+    /// What a password of the name is put to.
+    pub(super) iterations: u32,
+    device: Option<DeviceClaim>,
+}
+
+/// A log-in that has succeeded.
+#[derive(Debug)]
+pub(super) struct Proved {
+    pub user: UserId,
+    pub mechanism: Mechanism,
+    pub device: Option<DeviceClaim>,
+    /// On an encrypted connection.
+    pub encrypted: bool,
+    /// `server-final-message`.
+    pub message: String,
+    pub token: ResumeToken,
+}
+
+impl LogIns {
+    pub(super) fn forget_connection(&mut self, connection: ConnectionId) {
+        self.waiting.retain(|waiting| waiting.connection != connection);
+    }
+}
+
+impl Hub {
+    /// The first half of a log-in. A name that nobody has is challenged as any other.
+    pub(super) fn log_in(
+        &mut self,
+        connection: ConnectionId,
+        id: Option<RequestId>,
+        mechanism: Mechanism,
+        first: ClientFirst,
+        device: Option<DeviceClaim>,
+        out: &mut Outbox,
+    ) -> Answered {
+        if mechanism == Mechanism::Token && device.is_none() {
+            return Answered::refuse(Refusal::NoDevice);
+        }
+        if first.header == Header::Exporter && !self.presence.is_encrypted(connection) {
+            return Answered::refuse(Refusal::NeedsTls);
+        }
+        if !self.accounts.are_read() {
+            out.effects.push(Effect::Suspend { connection });
+            self.log_ins.waiting.push(WaitingLogIn { connection, id, log_in: (mechanism, first, device) });
+            return Answered::Later;
+        }
+        let mut nonce = [0; NONCE_BYTES];
+        self.rng.fill_bytes(&mut nonce);
+        let verifier = self.accounts.find(&first.user).and_then(|user| self.accounts.verifier(user));
+        let (salt, iterations) = match verifier {
+            Some(verifier) => (verifier.salt, verifier.iterations),
+            None => (self.accounts.salt(&first.user), self.config.scram_iterations),
+        };
+        let exchange = ServerExchange::new(&first, &nonce, &salt, iterations);
+        let message = exchange.message().to_owned();
+        let challenged = Challenged { exchange, mechanism, name: first.user, iterations, device };
+        self.presence.set_state(connection, State::Challenged(Box::new(challenged)));
+        Answered::reply(Reply::Challenge { message })
+    }
+
+    /// The log-ins that waited for the accounts go on.
+    pub(super) fn resume_log_ins(&mut self, out: &mut Outbox) {
+        for WaitingLogIn { connection, id, log_in: (mechanism, first, device) } in mem::take(&mut self.log_ins.waiting)
+        {
+            out.effects.push(Effect::Unsuspend { connection });
+            let answer = self.log_in(connection, id, mechanism, first, device, out);
+            answer.send(connection, id, out);
+        }
+    }
+
+    /// The second half. Unknown, wrong and locked take the same steps, the same commit and the same reply.
+    pub(super) fn authenticate(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        id: Option<RequestId>,
+        last: &ClientFinal,
+        out: &mut Outbox,
+    ) -> Answered {
+        let Some((stranger, challenged)) = self.presence.take_challenged(connection) else {
+            return Answered::refuse(Refusal::NoChallenge);
+        };
+        match challenged.mechanism {
+            Mechanism::Password => self.check_password(now, connection, id, &stranger, challenged, last, out),
+            Mechanism::Token => self.check_token(now, connection, id, &stranger, challenged, last, out),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)] // A log-in is what it is: who, where, as what, in answer to what.
+    fn check_password(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        id: Option<RequestId>,
+        stranger: &Stranger,
+        challenged: Challenged,
+        last: &ClientFinal,
+        out: &mut Outbox,
+    ) -> Answered {
+        let (source, name) = (stranger.source, &challenged.name);
+        let user = self.accounts.find(name);
+        let locked = self.lockout.is_locked(name, user, source, now);
+        let verifier = user.and_then(|user| self.accounts.verifier(user)).cloned();
+        let nobody = StoredKeys::of_nobody();
+        let keys = verifier.as_ref().map_or(&nobody, |verifier| &verifier.keys);
+        let checked = challenged.exchange.check(last, keys, stranger.binding.as_ref());
+        let (why, rows) = match (user, checked) {
+            _ if locked => (LogInFailure::LockedOut, self.lockout.left_unchecked(name, source)),
+            (Some(user), Checked::Right(message, token)) if !self.is_too_far(user, stranger) => {
+                let (row, new_source) = self.lockout.succeeded(name, user, source, now);
+                out.changes.extend(row.map(Change::Tries));
+                if new_source {
+                    out.changes.push(Change::SourceKnown { user, source, time: now.wall });
+                }
+                let Challenged { mechanism, device, .. } = challenged;
+                let encrypted = stranger.binding.is_some();
+                let proved = Proved { user, mechanism, device, encrypted, message, token };
+                return self.begin_session(now, connection, id, proved, out);
+            }
+            (Some(_), Checked::Elsewhere) => return self.somebody_in_between(connection, out),
+            (user, checked) => {
+                let why = match (user, checked) {
+                    (None, _) => LogInFailure::UnknownName,
+                    (Some(_), Checked::Right(..)) => LogInFailure::NotFromHere,
+                    (Some(_), _) => LogInFailure::WrongPassword,
+                };
+                (why, self.lockout.failed(name, source, now))
+            }
+        };
+        out.changes.extend(rows.into_iter().map(Change::Tries));
+        out.effects.push(Effect::LogInFailed { connection, why });
+        // As true without a disk as with one: the counters live in memory then.
+        Answered::Now(Err(Refusal::NotAuthenticated), IfLost::Send)
+    }
+
+    #[allow(clippy::too_many_arguments)] // The same.
+    fn check_token(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        id: Option<RequestId>,
+        stranger: &Stranger,
+        challenged: Challenged,
+        last: &ClientFinal,
+        out: &mut Outbox,
+    ) -> Answered {
+        let Challenged { exchange, mechanism, name, device, .. } = challenged;
+        let user = self.accounts.find(&name);
+        let keys = user.and_then(|user| {
+            let kept = self.devices.token(user, device?.id)?;
+            Some(kept.bound_to(self.accounts.verifier(user)?))
+        });
+        let nobody = StoredKeys::of_nobody();
+        let checked = exchange.check(last, keys.as_ref().unwrap_or(&nobody), stranger.binding.as_ref());
+        let why = match (user, checked) {
+            (Some(user), Checked::Right(message, token)) if !self.is_too_far(user, stranger) => {
+                let encrypted = stranger.binding.is_some();
+                let proved = Proved { user, mechanism, device, encrypted, message, token };
+                return self.begin_session(now, connection, id, proved, out);
+            }
+            (Some(_), Checked::Elsewhere) => return self.somebody_in_between(connection, out),
+            (Some(_), Checked::Right(..)) => LogInFailure::NotFromHere,
+            _ => LogInFailure::StaleToken,
+        };
+        out.effects.push(Effect::LogInFailed { connection, why });
+        Answered::refuse(Refusal::TokenRefused)
+    }
+
+    /// Whoever is at the other end knows the secret and has not meant this connection: it does not count as a wrong try.
+    fn somebody_in_between(&mut self, connection: ConnectionId, out: &mut Outbox) -> Answered {
+        out.effects.push(Effect::LogInFailed { connection, why: LogInFailure::Elsewhere });
+        Answered::refuse(Refusal::SomebodyInBetween)
+    }
+
+    /// Public passwords work from loopback only.
+    fn is_too_far(&self, user: UserId, stranger: &Stranger) -> bool {
+        self.accounts.is_public(user) && !stranger.source.is_loopback()
+    }
+
+    /// Ends a session that the client did not end: tells why, and closes.
+    pub(super) fn end_session(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        reason: Option<CloseReason>,
+        how: Close,
+        out: &mut Outbox,
+    ) {
+        if let Some(reason) = reason {
+            out.event(connection, Event::Closing(reason), IfLost::Send);
+        }
+        out.effects.push(Effect::Close { connection, how });
+        self.leave(now, connection, out);
+    }
+}

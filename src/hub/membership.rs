@@ -1,0 +1,277 @@
+//! Who gets an account, another password, or loses it: sign-ups, people's own passwords, and the operator's commands.
+//!
+//! The operator's file is not touched: what stands in it is changed there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::change::{Account, Change};
+use super::credentials::{Credential, Password};
+use super::effect::{CloseReason, Derivation, Effect, IfLost, Listed, Outbox, Refusal, Reply};
+use super::id::{ConnectionId, RequestId, UserId};
+use super::input::{Mechanism, NewPassword, Operation, Ticket};
+use super::name::UserName;
+use super::scram::{StoredKeys, Verifier};
+use super::seal::Sealed;
+use super::time::Now;
+use super::{Answered, Hub};
+
+/// Passwords that are being derived. A connection has one at a time: it is suspended until then.
+#[derive(Debug, Default)]
+pub struct Membership {
+    deriving: BTreeMap<Ticket, Deriving>,
+}
+
+#[derive(Debug)]
+struct Deriving {
+    connection: ConnectionId,
+    id: Option<RequestId>,
+    purpose: Purpose,
+    sealed: Option<Sealed>,
+}
+
+/// What a password is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Add,
+    /// By the operator.
+    Reset,
+    /// By the user.
+    Change,
+}
+
+impl Hub {
+    /// An account for the name that was challenged.
+    pub(super) fn sign_up(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        keys: StoredKeys,
+        out: &mut Outbox,
+    ) -> Answered {
+        let Some((stranger, challenged)) = self.presence.take_challenged(connection) else {
+            return Answered::refuse(Refusal::NoChallenge);
+        };
+        if !stranger.may_sign_up {
+            return Answered::refuse(Refusal::NoSignUp);
+        }
+        if stranger.binding.is_none() {
+            return Answered::refuse(Refusal::NeedsTls);
+        }
+        let name = challenged.name;
+        // A name that once had an account has messages, which are not for whoever comes first.
+        if self.accounts.find_ever(&name).is_some() || self.accounts.has_in_file(&name) {
+            return Answered::refuse(Refusal::NameTaken(name));
+        }
+        if self.accounts.are_full() {
+            return Answered::refuse(Refusal::TooManyAccounts);
+        }
+        let salt = self.accounts.salt(&name);
+        let verifier = Arc::new(Verifier { salt, iterations: challenged.iterations, keys });
+        let user = self.accounts.enter(name.clone(), &mut out.changes);
+        self.set_account(now, user, Some(Account { verifier, sealed: None }), None, out);
+        Answered::stored(Reply::SignedUp(name))
+    }
+
+    /// Another password for whoever asks.
+    pub(super) fn change_password(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        id: Option<RequestId>,
+        new: NewPassword,
+        out: &mut Outbox,
+    ) -> Answered {
+        let Some(session) = self.presence.session(connection) else { return Answered::refuse(Refusal::LogInFirst) };
+        let user = session.user;
+        if !session.encrypted {
+            return Answered::refuse(Refusal::NeedsTls);
+        }
+        if session.mechanism != Mechanism::Password {
+            return Answered::refuse(Refusal::PasswordFirst);
+        }
+        let name = self.accounts.name(user).clone();
+        if self.accounts.has_in_file(&name) {
+            return Answered::refuse(Refusal::InFile(name));
+        }
+        let Some(account) = self.accounts.kept(user) else { return Answered::refuse(Refusal::NoSuchUser(name)) };
+        let classic = account.sealed.is_some();
+        match new {
+            NewPassword::Keys(_) if classic => Answered::refuse(Refusal::PasswordIsKept),
+            NewPassword::Keys(keys) => {
+                let Verifier { salt, iterations, .. } = *account.verifier;
+                let verifier = Arc::new(Verifier { salt, iterations, keys });
+                self.set_account(now, user, Some(Account { verifier, sealed: None }), Some(connection), out);
+                Answered::stored(Reply::PasswordChanged(name))
+            }
+            NewPassword::Itself(password) => self.derive(connection, id, Purpose::Change, name, password, classic, out),
+        }
+    }
+
+    /// What the operator asks for.
+    pub(super) fn operate(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        id: Option<RequestId>,
+        operation: Operation,
+        out: &mut Outbox,
+    ) -> Answered {
+        match operation {
+            Operation::Add { name, password, classic } => {
+                if let Err(refusal) = self.may_add(&name) {
+                    return Answered::refuse(refusal);
+                }
+                self.derive(connection, id, Purpose::Add, name, password, classic, out)
+            }
+            Operation::SetPassword { name, password, classic } => match self.may_reset(&name) {
+                Ok(user) => {
+                    let is_classic = self.accounts.kept(user).is_some_and(|account| account.sealed.is_some());
+                    let name = self.accounts.name(user).clone();
+                    let classic = classic.unwrap_or(is_classic);
+                    self.derive(connection, id, Purpose::Reset, name, password, classic, out)
+                }
+                Err(refusal) => Answered::refuse(refusal),
+            },
+            Operation::Remove(name) => self.remove_account(now, name, out),
+            Operation::List => self.list_accounts(now),
+            Operation::Unlock(name) => {
+                let rows = self.lockout.unlock(&name);
+                out.changes.extend(rows.into_iter().map(Change::Tries));
+                Answered::stored(Reply::Unlocked(name))
+            }
+            Operation::Kick(name) => match self.accounts.find(&name) {
+                Some(user) => {
+                    let sessions = self.end_sessions(now, user, None, CloseReason::Kicked, out);
+                    Answered::reply(Reply::Kicked { user: self.accounts.name(user).clone(), sessions })
+                }
+                None => Answered::refuse(Refusal::NoSuchUser(name)),
+            },
+        }
+    }
+
+    fn may_add(&self, name: &UserName) -> Result<(), Refusal> {
+        if self.accounts.has_in_file(name) {
+            return Err(Refusal::InFile(name.clone()));
+        }
+        if self.accounts.find(name).is_some() {
+            return Err(Refusal::NameTaken(name.clone()));
+        }
+        if self.accounts.are_full() {
+            return Err(Refusal::TooManyAccounts);
+        }
+        Ok(())
+    }
+
+    fn may_reset(&self, name: &UserName) -> Result<UserId, Refusal> {
+        if self.accounts.has_in_file(name) {
+            return Err(Refusal::InFile(name.clone()));
+        }
+        self.accounts.find(name).ok_or_else(|| Refusal::NoSuchUser(name.clone()))
+    }
+
+    /// Sends a password to the worker. The connection is not read until it is back.
+    #[allow(clippy::too_many_arguments)] // Who asks, what for, and the password.
+    fn derive(
+        &mut self,
+        connection: ConnectionId,
+        id: Option<RequestId>,
+        purpose: Purpose,
+        name: UserName,
+        password: Password,
+        classic: bool,
+        out: &mut Outbox,
+    ) -> Answered {
+        let sealed = match (&self.config.sealing_key, classic) {
+            (_, false) => None,
+            (Some(key), true) => Some(key.seal(&mut self.rng, &name, password.as_str())),
+            (None, true) => return Answered::refuse(Refusal::NoSealingKey),
+        };
+        let ticket = self.accounts.next_ticket();
+        let salt = self.accounts.salt(&name);
+        let iterations = self.config.scram_iterations;
+        let derivations = vec![Derivation { credential: Credential { name, password }, salt, iterations }];
+        out.effects.push(Effect::Suspend { connection });
+        out.effects.push(Effect::Derive { ticket, derivations });
+        self.membership.deriving.insert(ticket, Deriving { connection, id, purpose, sealed });
+        Answered::Later
+    }
+
+    /// A password is back from the worker. What was checked before may have changed meanwhile.
+    pub(super) fn password_derived(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        verifiers: Vec<(UserName, Arc<Verifier>)>,
+        out: &mut Outbox,
+    ) {
+        let Some(deriving) = self.membership.deriving.remove(&ticket) else { return };
+        let Some((name, verifier)) = verifiers.into_iter().next() else { return };
+        let Deriving { connection, id, purpose, sealed } = deriving;
+        out.effects.push(Effect::Unsuspend { connection });
+        let account = Account { verifier, sealed };
+        let answered = match purpose {
+            Purpose::Add => self.may_add(&name).map(|()| {
+                let user = self.accounts.enter(name.clone(), &mut out.changes);
+                self.set_account(now, user, Some(account), None, out);
+                Reply::UserAdded(name)
+            }),
+            Purpose::Reset | Purpose::Change => self.may_reset(&name).map(|user| {
+                let except = (purpose == Purpose::Change).then_some(connection);
+                self.set_account(now, user, Some(account), except, out);
+                Reply::PasswordChanged(name)
+            }),
+        };
+        answered.map_or_else(Answered::refuse, Answered::stored).send(connection, id, out);
+    }
+
+    /// The account goes; so do the blocks from and of the user, and the name is free. The id is never used again: whoever
+    /// gets the name is somebody else.
+    fn remove_account(&mut self, now: Now, name: UserName, out: &mut Outbox) -> Answered {
+        if self.accounts.has_in_file(&name) {
+            return Answered::refuse(Refusal::InFile(name));
+        }
+        let Some(user) = self.accounts.find_ever(&name) else { return Answered::refuse(Refusal::NoSuchUser(name)) };
+        let name = self.accounts.name(user).clone();
+        self.set_account(now, user, None, None, out);
+        for (user, other) in self.gate.blocks_with(user) {
+            if let Some(shown) = self.gate.unblock(user, other) {
+                out.changes.push(Change::Unblock { user, other, shown });
+            }
+        }
+        self.accounts.retire(user);
+        out.changes.push(Change::Retired { user });
+        Answered::stored(Reply::UserRemoved(name))
+    }
+
+    fn list_accounts(&self, now: Now) -> Answered {
+        let all = self.accounts.all().into_iter().map(|(user, name)| Listed {
+            name: name.clone(),
+            in_file: self.accounts.has_in_file(name),
+            classic: self.accounts.kept(user).is_some_and(|account| account.sealed.is_some()),
+            online: self.presence.is_online(user),
+            locked: self.lockout.is_locked_anywhere(name, now),
+        });
+        // As firm as the accounts themselves.
+        Answered::Now(Ok(Reply::Users(all.collect())), IfLost::Refuse)
+    }
+
+    /// What the database has for a user is this from now on. Sessions that began with something else end.
+    fn set_account(
+        &mut self,
+        now: Now,
+        user: UserId,
+        account: Option<Account>,
+        except: Option<ConnectionId>,
+        out: &mut Outbox,
+    ) {
+        let verifier_before = self.accounts.verifier(user).cloned();
+        let before = self.accounts.keep(user, account.clone());
+        if before.is_some() || account.is_some() {
+            out.changes.push(Change::Account { user, account, before });
+        }
+        if verifier_before.as_ref() != self.accounts.verifier(user) {
+            self.end_sessions(now, user, except, CloseReason::AccountChanged, out);
+        }
+    }
+}
