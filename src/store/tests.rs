@@ -13,13 +13,14 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::hub::change::{AWAY, DeviceRow, PastSend, TriesRow};
+use crate::hub::change::{AWAY, Account, DeviceRow, PastSend, TriesRow};
 use crate::hub::delivery::BROADCASTS_MAX;
 use crate::hub::id::{DeviceId, Number, Source, UserId};
 use crate::hub::lockout::SOURCES_MAX;
 use crate::hub::message::{Line, Message, Origin, Recipient, Sender as From};
 use crate::hub::name::UserName;
-use crate::hub::scram::StoredKeys;
+use crate::hub::scram::{StoredKeys, Verifier};
+use crate::hub::seal::Sealed;
 use crate::hub::sends::RESULTS_MAX;
 use crate::hub::text::Text;
 use crate::hub::time::WallTime;
@@ -194,6 +195,50 @@ fn a_secret_and_users_come_back_as_spelled() {
     let snapshot = reopened(&[users(), vec![Change::Secret([9; 32])]]);
     assert_eq!(snapshot, Snapshot { secret: Some([9; 32]), ..base() });
     assert_eq!(snapshot.users[0].1.as_str(), "Ann");
+}
+
+fn account(seed: u8, sealed: Option<&[u8]>) -> Account {
+    let keys = StoredKeys { stored_key: [seed; 32], server_key: [seed + 1; 32] };
+    let verifier = Arc::new(Verifier { salt: [seed + 2; 16], iterations: 4096 + u32::from(seed), keys });
+    Account { verifier, sealed: sealed.map(|bytes| Sealed::from_bytes(bytes.to_vec())) }
+}
+
+#[test]
+fn accounts_come_back_as_last_told_until_they_are_gone() {
+    let put = |user, account: Option<Account>| Change::Account { user, account, before: None };
+    let snapshot = reopened(&[
+        users(),
+        vec![put(BOB, Some(account(1, None))), put(ANN, Some(account(5, None))), put(CY, Some(account(9, None)))],
+        vec![put(BOB, Some(account(13, Some(b"sealed")))), put(CY, None)],
+    ]);
+    let accounts = vec![(ANN, account(5, None)), (BOB, account(13, Some(b"sealed")))];
+    assert_eq!(snapshot, Snapshot { accounts, ..base() });
+}
+
+#[test]
+fn a_retired_name_is_free_and_its_messages_still_bear_it() {
+    let dir = TempDir::new().unwrap();
+    let (mut running, _) = Running::open(dir.path());
+    running.keep(users());
+    running.keep(vec![accepted(message(1, Some(BOB), Some(ANN))), Change::Retired { user: BOB }]);
+    let another = UserId(NAMES.len() as u32);
+    running.keep(vec![Change::User { id: another, name: name(BOB) }, Change::Retired { user: BOB }]);
+    let page = running.history(own(ANN));
+    assert_eq!(page.messages[0].from, From::User(BOB, name(BOB)));
+    running.store.close();
+    let snapshot = Store::open(dir.path(), Durability::Full, Hooks::default()).unwrap().1;
+    let mut users = base().users;
+    users.push((another, name(BOB)));
+    assert_eq!((snapshot.users, snapshot.retired), (users, vec![BOB]));
+}
+
+#[test]
+fn a_database_of_the_first_version_becomes_one_of_the_newest() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    open::migrate(&mut connection, 0, &open::MIGRATIONS[..1]).unwrap();
+    users().iter().for_each(|change| apply::apply(&connection, change).unwrap());
+    open::migrate(&mut connection, 1, &open::MIGRATIONS).unwrap();
+    assert_eq!(snapshot::read(&connection).unwrap(), base());
 }
 
 #[test]

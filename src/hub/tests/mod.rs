@@ -2,6 +2,7 @@
 
 mod delivery;
 mod log_in;
+mod membership;
 mod presence;
 mod storage;
 
@@ -15,7 +16,7 @@ use super::id::{ConnectionId, DeviceId, Number, RequestId, Source};
 use super::input::{DeviceClaim, Input, Mechanism, Peer, Request};
 use super::message::Message;
 use super::name::UserName;
-use super::scram::{ClientExchange, ClientFinal, ClientFirst, Secret, StoredKeys};
+use super::scram::{ChannelBinding, ClientExchange, ClientFinal, ClientFirst, Secret, StoredKeys};
 use super::text::Text;
 use super::time::{Instant, Now, WallTime};
 use super::{Config, Hub};
@@ -59,6 +60,11 @@ fn credentials() -> Vec<Credential> {
 /// What is kept of a password, for tests that never log in with it.
 fn keys(password: &str) -> StoredKeys {
     StoredKeys::of(&Secret::salted(password, &[], 1))
+}
+
+/// Of encrypted connections.
+fn binding() -> ChannelBinding {
+    ChannelBinding([9; ChannelBinding::BYTES])
 }
 
 fn config() -> Config {
@@ -135,6 +141,12 @@ impl World {
         self.connect_as(peer)
     }
 
+    /// An encrypted connection, with the binding that `binding` gives.
+    fn connect_encrypted(&mut self) -> ConnectionId {
+        let source = Source::of([127, 0, 0, 1].into());
+        self.connect_as(Peer::Stranger { source, binding: Some(binding()), may_sign_up: true })
+    }
+
     fn connect_as(&mut self, peer: Peer) -> ConnectionId {
         self.next_slot += 1;
         let connection = ConnectionId { slot: self.next_slot, generation: 0 };
@@ -166,7 +178,20 @@ impl World {
         device: Option<DeviceClaim>,
         secret: impl FnOnce(&[u8], u32) -> Secret,
     ) -> Outcome {
-        let client = ClientExchange::new(&name(user), b"client nonce", None);
+        self.exchange_bound(connection, user, mechanism, device, None, secret)
+    }
+
+    /// The same, bound to what the client takes for its connection.
+    fn exchange_bound(
+        &mut self,
+        connection: ConnectionId,
+        user: &str,
+        mechanism: Mechanism,
+        device: Option<DeviceClaim>,
+        binding: Option<ChannelBinding>,
+        secret: impl FnOnce(&[u8], u32) -> Secret,
+    ) -> Outcome {
+        let client = ClientExchange::new(&name(user), b"client nonce", binding);
         let first = ClientFirst::parse(&client.message()).unwrap();
         let outcome = self.ask(connection, Request::LogIn { mechanism, first, device });
         let [Effect::Reply { answer: Ok(Reply::Challenge { message }), .. }] = &outcome.effects[..] else {
