@@ -2,10 +2,12 @@
 
 mod clock;
 mod connection;
+pub mod fingerprint;
 pub mod link;
 mod listener;
 pub mod queue;
 pub mod scope;
 pub mod server;
 pub mod slots;
+pub mod tls;
 mod worker;

@@ -1,0 +1,123 @@
+//! TLS on the server's side: what lies between a connection's socket and its lines.
+//!
+//! Knows neither sockets nor protocols. rustls is driven by hand (read_tls, process_new_packets, write_tls), so that
+//! encryption is part of a turn like everything else: a bounded amount of it, and never waiting.
+
+pub mod identity;
+
+use std::io::{self, IoSlice, Read, Write};
+use std::sync::Arc;
+
+use rustls::{ServerConfig, ServerConnection};
+
+use crate::hub::scram::ChannelBinding;
+
+/// Plaintext that is encrypted ahead of the socket, at most: what is encrypted can't be taken back.
+const AHEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// The encryption of one connection.
+pub struct Tls {
+    session: Box<ServerConnection>,
+    /// Came before the handshake was complete, in bytes.
+    shaken: usize,
+    /// Plaintext that was encrypted and is not completely written yet, in bytes.
+    ahead: usize,
+    /// Our end was announced.
+    closing: bool,
+}
+
+/// What the peer sent does not keep to the protocol, and why. The alert that says so is to be written.
+#[derive(Debug)]
+pub struct Violation(pub String);
+
+impl Tls {
+    pub fn new(config: &Arc<ServerConfig>) -> Result<Tls, rustls::Error> {
+        let mut session = Box::new(ServerConnection::new(Arc::clone(config))?);
+        session.set_buffer_limit(Some(AHEAD_BYTES_MAX));
+        Ok(Tls { session, shaken: 0, ahead: 0, closing: false })
+    }
+
+    pub fn is_handshaking(&self) -> bool {
+        self.session.is_handshaking()
+    }
+
+    /// How many bytes the peer has needed for its handshake so far.
+    pub fn shaken(&self) -> usize {
+        self.shaken
+    }
+
+    /// Takes what came from the socket, and appends what it says to `plain`. Says whether the peer has announced its end.
+    pub fn take(&mut self, mut raw: &[u8], plain: &mut Vec<u8>) -> Result<bool, Violation> {
+        while !raw.is_empty() {
+            let handshaking = self.session.is_handshaking();
+            // It takes a part at a time.
+            let taken = self.session.read_tls(&mut raw).map_err(|error| Violation(error.to_string()))?;
+            if taken == 0 {
+                break; // The peer has announced its end: what comes after it counts for nothing.
+            }
+            if handshaking {
+                self.shaken += taken;
+            }
+            let state = self.session.process_new_packets().map_err(|error| Violation(error.to_string()))?;
+            let waits = state.plaintext_bytes_to_read();
+            if waits > 0 {
+                let start = plain.len();
+                plain.resize(start + waits, 0);
+                // All of it is there, as it has just said.
+                let read = self.session.reader().read(&mut plain[start..]).unwrap_or(0);
+                plain.truncate(start + read);
+            }
+            if state.peer_has_closed() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What only the two ends of this connection know (RFC 9266). `None` while the handshake goes on.
+    pub fn binding(&self) -> Option<ChannelBinding> {
+        let exported = [0; ChannelBinding::BYTES];
+        self.session.export_keying_material(exported, ChannelBinding::LABEL, Some(&[])).ok().map(ChannelBinding)
+    }
+
+    /// Encrypts as much of `pieces` as may be encrypted ahead. Comes back: how many bytes.
+    pub fn encrypt(&mut self, pieces: &[IoSlice<'_>]) -> usize {
+        // It writes to memory, which does not fail.
+        let taken = self.session.writer().write_vectored(pieces).unwrap_or(0);
+        self.ahead += taken;
+        taken
+    }
+
+    /// Whether something encrypted is to be written.
+    pub fn wants_write(&self) -> bool {
+        self.session.wants_write()
+    }
+
+    /// Plaintext that is encrypted and not completely written, in bytes.
+    pub fn ahead(&self) -> usize {
+        self.ahead
+    }
+
+    /// One write of what is encrypted.
+    pub fn write(&mut self, socket: &mut impl Write) -> io::Result<usize> {
+        let written = self.session.write_tls(socket)?;
+        if !self.session.wants_write() {
+            self.ahead = 0;
+        }
+        Ok(written)
+    }
+
+    /// Announces our end (`close_notify`); it is still to be written.
+    pub fn close(&mut self) {
+        if !self.closing {
+            self.closing = true;
+            self.session.send_close_notify();
+        }
+    }
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tls(..)")
+    }
+}
