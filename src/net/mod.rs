@@ -6,6 +6,11 @@ pub mod link;
 mod listener;
 pub mod queue;
 pub mod scope;
-pub mod server;
 pub mod slots;
+mod turn;
 mod worker;
+
+/// The server.
+pub mod server {
+    pub use super::turn::{ALL_OUT_BYTES_MAX, Ended, Options, Server, Stopper};
+}
