@@ -39,8 +39,10 @@ pub struct Connection {
     pub dirty: bool,
     /// It stands in the list of those that wait for a batch.
     pub parked: bool,
-    /// Its answer needs the worker: it is not read until then.
+    /// Its answer needs the worker: its requests wait until then.
     pub suspended: bool,
+    /// It has asked the store something: its requests wait for the answer.
+    pub asking: bool,
     /// Writable events are asked for.
     pub watched: bool,
 }
@@ -88,6 +90,7 @@ impl Connection {
             dirty: false,
             parked: false,
             suspended: false,
+            asking: false,
             watched: false,
         }
     }

@@ -130,10 +130,15 @@ impl Server {
     pub(super) fn heed(&mut self, first: usize) {
         for index in first..self.outbox.effects.len() {
             match self.outbox.effects[index] {
-                // One question at a time: the next request waits for its answer.
-                Effect::Suspend { connection } | Effect::Query { connection, .. } => {
+                Effect::Suspend { connection } => {
                     if let Some(found) = self.connections.get_mut(connection) {
                         found.suspended = true;
+                    }
+                }
+                // One question at a time: the next request waits for its answer.
+                Effect::Query { connection, .. } => {
+                    if let Some(found) = self.connections.get_mut(connection) {
+                        found.asking = true;
                     }
                 }
                 Effect::Authenticated { connection } => {

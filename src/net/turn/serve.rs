@@ -288,7 +288,7 @@ impl Server {
 
 /// Its requests have to wait.
 pub(super) fn is_paused(connection: &Connection) -> bool {
-    connection.suspended || connection.queue.bytes() > OUT_BYTES_PAUSE
+    connection.suspended || connection.asking || connection.queue.bytes() > OUT_BYTES_PAUSE
 }
 
 /// Something can be done for it now.

@@ -40,7 +40,7 @@ impl Server {
                     let Some((_, connection, id)) = self.asked.remove(index) else { continue };
                     self.hub.handle(now, Input::History { connection, id, page }, &mut self.outbox);
                     if let Some(found) = self.connections.get_mut(connection) {
-                        found.suspended = false;
+                        found.asking = false;
                     }
                     self.list_if_has_work(connection);
                 }
