@@ -1,47 +1,40 @@
-//! The server's one loop: everything that the chat consists of happens on this thread, a turn after the other.
+//! The turn: everything that the chat consists of happens in it, a turn after the other.
 //!
-//! A turn: poll until the nearest deadline; read the clocks; serve each ready connection a bounded amount; the deadlines;
-//! hand the turn's changes to the store; apply the effects; write each connection that has something to write once; free
-//! what is closed. Handlers append; only the turn writes and frees. Readiness is edge-triggered: who may have more to
-//! read stays on the ready list.
+//! A turn, as its owner calls it: note what the poll has announced; `hear_back` from the store and the worker; `add` who
+//! has come; `go_round`: serve each ready connection a bounded amount; the deadlines; hand the turn's changes to the store; apply the effects; write
+//! each connection that has something to write once; free what is closed. Handlers append; only the turn writes and
+//! frees. Readiness is edge-triggered: who may have more to read stays on the ready list.
 //!
-//! Contains no rule of the chat (hub) and no byte of a protocol (wire).
+//! Contains no rule of the chat (hub) and no byte of a protocol (wire), and no socket, clock or thread either: those are
+//! its [`Environment`]. The server has real ones, and the simulation runs the same turn in virtual time.
 
 mod apply;
+mod environment;
 mod serve;
 mod storage;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mio::net::TcpListener;
-use mio::{Events, Interest, Poll, Token, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook_mio::v1_0::Signals;
+pub use environment::{Environment, Seen};
 
-use super::clock::Clock;
 use super::connection::{Connection, Stage};
-use super::listener::{Accepted, Reserve, listen};
 use super::queue::BatchNumber;
 use super::scope::Scope;
 use super::slots::Slots;
-use super::worker::{Done, Worker};
+use super::worker::Done;
 use crate::hub::Hub;
 use crate::hub::effect::Outbox;
 use crate::hub::id::{ConnectionId, RequestId};
 use crate::hub::input::Input;
 use crate::hub::message::HistoryQuery;
 use crate::hub::time::{Instant, Now};
-use crate::store::{Batch, Opened, Store, Ticket};
+use crate::store::{Batch, Ticket};
+use crate::wire::Protocol;
 
-/// Events taken from the kernel at once.
-const EVENTS_MAX: usize = 1024;
-/// Connections accepted in a turn, from each listener.
-const ACCEPTS_A_TURN: usize = 64;
 /// Bytes read from a connection in a turn.
 const READ_BYTES_A_TURN: usize = 16 * 1024;
 /// Requests of one connection handled in a turn.
@@ -49,11 +42,9 @@ const REQUESTS_A_TURN: usize = 64;
 /// A connection whose peer does not read may have this much to be written; with more it is closed.
 const OUT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// With this much to be written a connection's requests wait.
-const OUT_BYTES_PAUSE: usize = 256 * 1024;
+pub const OUT_BYTES_PAUSE: usize = 256 * 1024;
 /// What a connection may say, and be told, before its log-in.
-const STRANGE_BYTES_MAX: usize = 4 * 1024;
-/// All connections together may have this much to be written, unless told otherwise; with more, who lets most wait is closed.
-pub const ALL_OUT_BYTES_MAX: usize = 512 * 1024 * 1024;
+pub const STRANGE_BYTES_MAX: usize = 4 * 1024;
 /// Batches that the store may owe an answer; with more nobody is read until it has caught up.
 const BATCHES_IN_FLIGHT_MAX: usize = 4096;
 /// The same in bytes.
@@ -68,52 +59,21 @@ const NEXT_MESSAGE_WITHIN: Duration = Duration::from_secs(60);
 const LOG_IN_WITHIN: Duration = Duration::from_secs(600);
 /// A connection that we have closed waits so long for the peer to close too.
 const LINGER: Duration = Duration::from_secs(2);
-/// When descriptors have run out, accepting is tried again after this time.
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// At the end what is acknowledged may take this long to be written.
-const DRAIN_WITHIN: Duration = Duration::from_secs(5);
-/// How often it is looked whether the store is closed: the thread wakes the loop a moment before it ends.
-const CLOSE_LOOK_EVERY: Duration = Duration::from_millis(20);
+pub const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 /// Turns with events but without progress, in a row, that are a bug.
 const IDLE_TURNS_MAX: u32 = 1000;
-/// Descriptors that are not for connections: listeners, poll, waker, signals, database, standard streams.
-const DESCRIPTORS_KEPT: usize = 64;
 
-const WAKER: Token = Token(0);
-const SIGNALS: Token = Token(1);
-const LISTENERS: usize = 2;
-const CONNECTIONS: usize = 64;
-
-/// What the server needs to know beside the hub's rules.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Listened on in turn, until one works; with port 0 a free port is taken.
-    pub addresses: Vec<SocketAddr>,
+/// The state of all connections, and what is under way between them, the hub and the outside.
+pub struct Turn<E: Environment> {
+    pub environment: E,
     /// From where unencrypted protocols are served.
-    pub plaintext: Scope,
+    plaintext: Scope,
     /// All connections together may have this much to be written, in bytes.
-    pub out_bytes_max: usize,
-    /// Whether SIGINT and SIGTERM stop the server.
-    pub signals: bool,
-}
-
-/// The server.
-pub struct Server {
-    clock: Clock,
-    poll: Poll,
-    waker: Arc<Waker>,
-    stop: Arc<AtomicBool>,
-    signals: Option<Signals>,
-    listeners: Vec<Listener>,
-    reserve: Reserve,
-    accept_again_at: Option<Instant>,
-    options: Options,
-    connections_max: usize,
-    connections: Slots<Connection>,
+    out_bytes_max: usize,
+    connections: Slots<Connection<E::Stream>>,
     hub: Hub,
     outbox: Outbox,
-    store: Store,
-    worker: Worker,
     /// Answers that net gives by itself, each with its place among the turn's effects.
     answers: VecDeque<(usize, ConnectionId, Vec<u8>)>,
     /// Who has something to be read or handled.
@@ -150,30 +110,10 @@ pub struct Server {
     encode_buffer: Vec<u8>,
 }
 
-struct Listener {
-    socket: TcpListener,
-    ready: bool,
-}
-
 struct Query {
     connection: ConnectionId,
     id: Option<RequestId>,
     query: HistoryQuery,
-}
-
-/// Stops a server from another thread.
-#[derive(Clone)]
-pub struct Stopper {
-    stop: Arc<AtomicBool>,
-    waker: Arc<Waker>,
-}
-
-impl Stopper {
-    /// As SIGTERM does.
-    pub fn stop(&self) -> io::Result<()> {
-        self.stop.store(true, Ordering::SeqCst);
-        self.waker.wake()
-    }
 }
 
 /// How the server ended.
@@ -185,42 +125,16 @@ pub enum Ended {
     Hurried,
 }
 
-impl Server {
-    /// Listens, and starts the threads. `hub` makes the hub once the clock runs; what it wants stored is stored first.
-    pub fn start(options: Options, store: Opened, hub: impl FnOnce(Now, &mut Outbox) -> Hub) -> io::Result<Server> {
-        let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let mut socket = listen_on_first(&options.addresses)?;
-        poll.registry().register(&mut socket, Token(LISTENERS), Interest::READABLE)?;
-        let signals = match options.signals {
-            true => {
-                let mut signals = Signals::new([SIGINT, SIGTERM])?;
-                poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
-                Some(signals)
-            }
-            false => None,
-        };
-        let clock = Clock::new();
-        let mut outbox = Outbox::new();
-        let hub = hub(clock.now(), &mut outbox);
-        let store = store.start(wake(&waker))?;
-        let worker = Worker::start(wake(&waker))?;
-        Ok(Server {
-            clock,
-            poll,
-            waker,
-            stop: Arc::new(AtomicBool::new(false)),
-            signals,
-            listeners: vec![Listener { socket, ready: true }],
-            reserve: Reserve::new()?,
-            accept_again_at: None,
-            options,
-            connections_max: connections_max(),
+impl<E: Environment> Turn<E> {
+    /// `outbox`: what came of making the hub; it is stored and sent first.
+    pub fn new(environment: E, hub: Hub, outbox: Outbox, plaintext: Scope, out_bytes_max: usize) -> Turn<E> {
+        Turn {
+            environment,
+            plaintext,
+            out_bytes_max,
             connections: Slots::default(),
             hub,
             outbox,
-            store,
-            worker,
             answers: VecDeque::new(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
@@ -243,82 +157,84 @@ impl Server {
             idle_turns: 0,
             read_buffer: vec![0; READ_BYTES_A_TURN].into_boxed_slice(),
             encode_buffer: Vec::new(),
-        })
+        }
     }
 
-    /// The addresses that are listened on.
-    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.iter().map(|listener| listener.socket.local_addr()).collect()
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
     }
 
-    pub fn stopper(&self) -> Stopper {
-        Stopper { stop: Arc::clone(&self.stop), waker: Arc::clone(&self.waker) }
+    /// When the end began, if it has.
+    pub fn stopping(&self) -> Option<Instant> {
+        self.stopping
     }
 
-    /// Hands the hub an input from outside the loop, such as the operator's accounts.
-    pub fn input(&mut self, input: Input) {
-        let now = self.clock.now();
+    /// Hands the hub an input.
+    pub fn tell(&mut self, now: Now, input: Input) {
+        let Some(input) = self.environment.tells(input) else { return };
+        let before = (self.outbox.effects.len(), self.outbox.changes.len());
         self.hub.handle(now, input, &mut self.outbox);
+        self.let_observe(before);
     }
 
-    /// Turns until it is stopped.
-    pub fn run(mut self) -> io::Result<Ended> {
-        let mut events = Events::with_capacity(EVENTS_MAX);
-        let ended = loop {
-            if let Some(ended) = self.turn(&mut events)? {
-                break ended;
-            }
-        };
-        if ended == Ended::Hurried {
-            // A disk that stalls must not keep the program from ending.
-            return Ok(ended);
+    /// For the simulation; the server's environment does not look.
+    fn let_observe(&mut self, (effects_before, changes_before): (usize, usize)) {
+        self.environment.observe(Seen {
+            hub: &self.hub,
+            outbox: &mut self.outbox,
+            effects_before,
+            changes_before,
+            connections: &self.connections,
+            round_began: self.round_began,
+            batch: self.last_batch + 1,
+        });
+    }
+
+    /// More has come on a connection, or its end (`closed`), or it has failed.
+    pub fn note_readable(&mut self, id: ConnectionId, closed: bool) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.readable = true;
+        connection.read_closed |= closed;
+        if !connection.listed {
+            connection.listed = true;
+            self.ready.push_back(id);
         }
-        self.close_store(&mut events)
     }
 
-    /// Everything is stored; what is left is to tidy up. A second signal, or a disk that stalls, ends that.
-    fn close_store(self, events: &mut Events) -> io::Result<Ended> {
-        let Server { clock, mut poll, waker, stop, mut signals, store, stopping, .. } = self;
-        let closing = std::thread::Builder::new().name("store-close".to_owned()).spawn(move || {
-            // What nobody fetched concerns nobody any more.
-            let _ = store.close();
-            wake(&waker)();
+    /// A connection takes bytes again.
+    pub fn note_writable(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if !connection.queue.is_empty() && !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// Takes what the store and the worker have done. Says whether that was anything.
+    pub fn hear_back(&mut self, now: Now) -> bool {
+        let completed = self.take_completions(now);
+        self.take_worker_results(now) || completed
+    }
+
+    /// Somebody has come.
+    pub fn add(&mut self, now: Now, mut stream: E::Stream, address: IpAddr) -> io::Result<ConnectionId> {
+        let id = self.connections.insert(|id| {
+            self.environment.register(&mut stream, id)?;
+            Ok::<_, io::Error>(Connection::new(stream, address, now.instant))
         })?;
-        let end = stopping.unwrap_or_else(|| clock.instant()) + DRAIN_WITHIN;
-        while !closing.is_finished() {
-            let left = end.since(clock.instant());
-            let asked_again = signals.as_mut().is_some_and(|signals| signals.pending().count() > 0);
-            if left.is_zero() || asked_again || stop.load(Ordering::SeqCst) {
-                return Ok(Ended::Hurried);
-            }
-            match poll.poll(events, Some(left.min(CLOSE_LOOK_EVERY))) {
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(Ended::Orderly)
+        self.set_deadline(id, Some(now.instant + FIRST_MESSAGE_WITHIN));
+        self.list_if_has_work(id);
+        Ok(id)
     }
 
-    fn turn(&mut self, events: &mut Events) -> io::Result<Option<Ended>> {
-        let began = self.clock.instant();
-        match self.poll.poll(events, self.timeout(began)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
-            result => result?,
-        }
-        let now = self.clock.now();
-        let mut progress = self.note_events(events);
-        if self.stop_was_asked() {
-            if self.stopping.is_some() {
-                return Ok(Some(Ended::Hurried));
-            }
-            self.begin_stop(now);
-            progress = true;
-        }
-        progress |= self.take_completions(now);
-        progress |= self.take_worker_results(now);
-        progress |= self.accept(now);
-        progress |= self.serve_ready(now);
-        if events.iter().count() < EVENTS_MAX && !self.is_congested() {
+    /// Serves everybody who has something to be read or handled once, and does what comes of it, up to the writes. `began`:
+    /// when the poll began, if it has announced everybody who was ready then. Says whether there was anything to do.
+    pub fn go_round(&mut self, now: Now, began: Option<Instant>) -> bool {
+        let mut progress = self.serve_ready(now);
+        if let Some(began) = began
+            && !self.is_congested()
+        {
             self.round_began = began;
         }
         progress |= self.handle_deadlines(now);
@@ -327,12 +243,11 @@ impl Server {
         self.ask_queries();
         progress |= self.write_dirty(now);
         self.free_gone();
-        self.watch_progress(!events.is_empty(), progress);
-        Ok(self.has_stopped(now))
+        progress
     }
 
     /// Until the nearest deadline; not at all while somebody has work to do.
-    fn timeout(&self, now: Instant) -> Option<Duration> {
+    pub fn timeout(&self, now: Instant) -> Option<Duration> {
         let congested = self.is_congested();
         let unread = !self.ready.is_empty() && !congested;
         if unread || !self.dirty.is_empty() || !self.outbox.is_empty() || !self.answers.is_empty() {
@@ -341,57 +256,20 @@ impl Server {
         // While nobody is read, nobody can be late.
         let judged = [self.hub.poll_timeout(), self.deadlines.first().map(|&(at, _)| at)];
         let judged = judged.into_iter().flatten().filter(|_| !congested);
-        let own = [self.accept_again_at, self.stopping.map(|began| began + DRAIN_WITHIN)];
-        let nearest = judged.chain(own.into_iter().flatten()).min()?;
+        let own = self.stopping.map(|began| began + DRAIN_WITHIN);
+        let nearest = judged.chain(own).min()?;
         Some(nearest.since(now))
     }
 
     /// The store is so far behind that nobody is read until it has caught up.
-    fn is_congested(&self) -> bool {
+    pub fn is_congested(&self) -> bool {
         self.in_flight.len() >= BATCHES_IN_FLIGHT_MAX || self.in_flight_bytes >= BYTES_IN_FLIGHT_MAX
     }
 
-    fn note_events(&mut self, events: &Events) -> bool {
-        let mut progress = false;
-        for event in events {
-            match event.token() {
-                WAKER | SIGNALS => progress = true,
-                Token(token) if token < CONNECTIONS => {
-                    if let Some(listener) = self.listeners.get_mut(token - LISTENERS) {
-                        listener.ready = true;
-                    }
-                }
-                token => {
-                    let id = connection_of(token);
-                    let Some(connection) = self.connections.get_mut(id) else { continue };
-                    if event.is_readable() || event.is_read_closed() || event.is_error() {
-                        connection.readable = true;
-                        connection.read_closed |= event.is_read_closed();
-                        if !connection.listed {
-                            connection.listed = true;
-                            self.ready.push_back(id);
-                        }
-                    }
-                    if event.is_writable() && !connection.queue.is_empty() && !connection.dirty {
-                        connection.dirty = true;
-                        self.dirty.push(id);
-                    }
-                }
-            }
-        }
-        progress
-    }
-
-    fn stop_was_asked(&mut self) -> bool {
-        let by_signal = self.signals.as_mut().is_some_and(|signals| signals.pending().count() > 0);
-        by_signal | self.stop.swap(false, Ordering::SeqCst)
-    }
-
-    fn begin_stop(&mut self, now: Now) {
+    /// The end begins: the hub says farewell, and what is to be written is written, within a time.
+    pub fn begin_stop(&mut self, now: Now) {
         log::info!("stopping");
-        self.listeners.clear();
-        self.accept_again_at = None;
-        self.hub.handle(now, Input::Shutdown, &mut self.outbox);
+        self.tell(now, Input::Shutdown);
         for (id, connection) in self.connections.iter_mut() {
             // Who has not even been recognised is not known to the hub.
             if connection.protocol.is_none() {
@@ -402,7 +280,8 @@ impl Server {
         self.stopping = Some(now.instant);
     }
 
-    fn has_stopped(&self, now: Now) -> Option<Ended> {
+    /// Whether the end that was begun is reached.
+    pub fn has_stopped(&self, now: Now) -> Option<Ended> {
         let began = self.stopping?;
         if self.connections.is_empty() && self.in_flight.is_empty() && self.outbox.is_empty() {
             return Some(Ended::Orderly);
@@ -412,62 +291,10 @@ impl Server {
 
     fn take_worker_results(&mut self, now: Now) -> bool {
         let mut progress = false;
-        while let Some(done) = self.worker.result() {
+        while let Some(done) = self.environment.done() {
             progress = true;
             match done {
-                Done::Derived(verifiers) => self.hub.handle(now, Input::Derived(verifiers), &mut self.outbox),
-            }
-        }
-        progress
-    }
-
-    fn accept(&mut self, now: Now) -> bool {
-        if self.accept_again_at.is_some_and(|at| at <= now.instant) {
-            self.accept_again_at = None;
-            self.listeners.iter_mut().for_each(|listener| listener.ready = true);
-        }
-        let mut progress = false;
-        for listener in &mut self.listeners {
-            for _ in 0..ACCEPTS_A_TURN {
-                if !listener.ready {
-                    break;
-                }
-                match self.reserve.accept(&listener.socket) {
-                    Accepted::Connection(stream, address) => {
-                        progress = true;
-                        if self.connections.len() >= self.connections_max {
-                            log::warn!("{} connections are open, one more was turned away", self.connections_max);
-                            continue;
-                        }
-                        let added = add(&self.poll, &mut self.connections, stream, address.ip(), now.instant);
-                        match added {
-                            Ok(id) => {
-                                let at = now.instant + FIRST_MESSAGE_WITHIN;
-                                self.deadlines.insert((at, id));
-                                if let Some(connection) = self.connections.get_mut(id) {
-                                    connection.deadline = Some(at);
-                                    connection.listed = true;
-                                }
-                                self.ready.push_back(id);
-                            }
-                            Err(error) => log::warn!("a connection could not be watched: {error}"),
-                        }
-                    }
-                    Accepted::Nobody => listener.ready = false,
-                    Accepted::Failed => {}
-                    Accepted::TurnedAway => {
-                        progress = true;
-                        log::warn!("descriptors have run out: a connection was turned away");
-                    }
-                    Accepted::Exhausted => {
-                        listener.ready = false;
-                        self.accept_again_at = Some(now.instant + ACCEPT_AGAIN_AFTER);
-                    }
-                }
-            }
-            if listener.ready && self.accept_again_at.is_none() {
-                // More may wait than a turn accepts.
-                self.accept_again_at = Some(now.instant);
+                Done::Derived(verifiers) => self.tell(now, Input::Derived(verifiers)),
             }
         }
         progress
@@ -479,7 +306,9 @@ impl Server {
         let mut progress = false;
         if self.hub.poll_timeout().is_some_and(|at| at <= judged.instant) {
             self.excuse_the_waiting(now);
+            let before = (self.outbox.effects.len(), self.outbox.changes.len());
             self.hub.handle_timeout(judged, &mut self.outbox);
+            self.let_observe(before);
             progress = true;
         }
         while let Some(&(at, id)) = self.deadlines.first() {
@@ -500,14 +329,86 @@ impl Server {
             if let Some(at) = connection.deadline {
                 self.deadlines.remove(&(at, id));
             }
-            if let Err(error) = self.poll.registry().deregister(&mut connection.stream) {
+            if let Err(error) = self.environment.deregister(&mut connection.stream) {
                 log::debug!("a closed connection could not be unwatched: {error}");
             }
         }
     }
 
+    /// What always holds between two turns; panics where it doesn't. For the simulation.
+    pub fn check_invariants(&mut self) {
+        let mut out_bytes = 0;
+        let (mut listed, mut dirty, mut parked, mut deadlines) = (0, 0, 0, 0);
+        for (id, connection) in self.connections.iter_mut() {
+            out_bytes += connection.queue.bytes();
+            assert!(connection.queue.bytes() <= OUT_BYTES_MAX, "{id:?} is told more than is allowed");
+            let inbound_max = READ_BYTES_A_TURN + connection.protocol.map_or(0, Protocol::request_bytes_max);
+            assert!(connection.inbound.len() <= inbound_max, "too much that {id:?} has said is kept");
+            if connection.stage == Stage::Strange {
+                let most = connection.said.max(connection.queue.bytes());
+                assert!(most <= STRANGE_BYTES_MAX, "the stranger {id:?} has said or is told more than is allowed");
+            }
+            assert!(connection.stage != Stage::Gone, "{id:?} is gone and still there");
+            assert!(connection.listed || !connection.has_work(), "{id:?} has work that nobody will do");
+            let may_leave = connection.queue.writable(self.persisted).next().is_some();
+            let ends = connection.stage == Stage::Ending && connection.queue.is_empty();
+            let will_be_written = connection.dirty || connection.watched;
+            assert!(
+                will_be_written || !(may_leave || ends),
+                "{id:?} has something to be written that nobody will write"
+            );
+            let waits = connection.queue.waits_for(self.persisted).is_some();
+            assert!(connection.parked || !waits, "{id:?} waits for a batch that will not wake it");
+            listed += usize::from(connection.listed);
+            dirty += usize::from(connection.dirty);
+            parked += usize::from(connection.parked);
+            if let Some(at) = connection.deadline {
+                deadlines += 1;
+                assert!(self.deadlines.contains(&(at, id)), "the deadline of {id:?} will not be heard");
+            }
+        }
+        assert_eq!(self.out_bytes, out_bytes, "the sum of what is to be written");
+        assert_eq!(self.in_flight_bytes, self.in_flight.iter().map(storage::weight).sum::<usize>());
+        assert_eq!(self.deadlines.len(), deadlines, "a deadline of nobody");
+        let lives = |id: &ConnectionId| self.connections.get(*id).is_some();
+        assert_eq!(self.ready.iter().filter(|id| lives(id)).count(), listed, "the list of those with work");
+        assert_eq!(self.dirty.iter().filter(|id| lives(id)).count(), dirty, "the list of those to be written to");
+        assert_eq!(self.parked.iter().filter(|(_, id)| lives(id)).count(), parked, "the list of those that wait");
+        assert!(self.parked.iter().is_sorted_by_key(|(batch, _)| batch), "who waits for the oldest batch is first");
+    }
+
+    /// Of what belongs to connections, by its name, how much there is. For the simulation: without connections nothing
+    /// may be left.
+    pub fn left(&self) -> [(&'static str, usize); 9] {
+        [
+            ("connections", self.connections.len()),
+            ("ready", self.ready.len()),
+            ("to be written to", self.dirty.len()),
+            ("deadlines", self.deadlines.len()),
+            ("batches in flight", self.in_flight.len()),
+            ("waiting for a batch", self.parked.len()),
+            ("questions", self.queries.len()),
+            ("questions asked", self.asked.len()),
+            ("bytes to be written", self.out_bytes),
+        ]
+    }
+
+    /// By which time deadlines are judged.
+    pub fn round_began(&self) -> Instant {
+        self.round_began
+    }
+
+    /// Who is served in the next round. For the simulation.
+    pub fn ready(&self) -> impl Iterator<Item = ConnectionId> {
+        self.ready.iter().copied()
+    }
+
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
     /// Events again and again that lead to nothing are a bug, and would cost a whole core.
-    fn watch_progress(&mut self, had_events: bool, progress: bool) {
+    pub fn watch_progress(&mut self, had_events: bool, progress: bool) {
         // While the store is behind nobody is read, and what comes announces itself in vain.
         let idle = had_events && !progress && !self.is_congested();
         self.idle_turns = if idle { self.idle_turns + 1 } else { 0 };
@@ -516,65 +417,4 @@ impl Server {
             debug_assert!(false, "the loop spins");
         }
     }
-}
-
-fn wake(waker: &Arc<Waker>) -> impl Fn() + Send + Sync + 'static {
-    let waker = Arc::clone(waker);
-    move || {
-        if let Err(error) = waker.wake() {
-            log::error!("the loop could not be woken: {error}");
-        }
-    }
-}
-
-fn listen_on_first(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
-    let mut error = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
-    for &address in addresses {
-        match listen(address) {
-            Ok(socket) => return Ok(socket),
-            Err(why) => error = why,
-        }
-        // Only a machine without IPv6 is a reason to try the next.
-        if error.kind() == io::ErrorKind::AddrInUse || error.kind() == io::ErrorKind::PermissionDenied {
-            break;
-        }
-    }
-    Err(error)
-}
-
-fn add(
-    poll: &Poll,
-    connections: &mut Slots<Connection>,
-    mut stream: mio::net::TcpStream,
-    address: IpAddr,
-    now: Instant,
-) -> io::Result<ConnectionId> {
-    stream.set_nodelay(true)?;
-    connections.insert(|id| {
-        poll.registry().register(&mut stream, token_of(id), Interest::READABLE)?;
-        Ok(Connection::new(stream, address, now))
-    })
-}
-
-fn token_of(id: ConnectionId) -> Token {
-    Token((id.generation as usize) << 32 | (id.slot as usize + CONNECTIONS))
-}
-
-fn connection_of(token: Token) -> ConnectionId {
-    ConnectionId { slot: (token.0 as u32).wrapping_sub(CONNECTIONS as u32), generation: (token.0 >> 32) as u32 }
-}
-
-/// As many connections as the descriptor limit allows, after raising it as far as may be.
-fn connections_max() -> usize {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
-        match setrlimit(Resource::Nofile, raised) {
-            Ok(()) => limit = raised,
-            Err(error) => log::warn!("the descriptor limit could not be raised: {error}"),
-        }
-    }
-    let descriptors = limit.current.map_or(usize::MAX, |limit| limit as usize);
-    descriptors.saturating_sub(DESCRIPTORS_KEPT).max(1)
 }
