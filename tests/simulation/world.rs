@@ -407,7 +407,7 @@ impl World {
         match fault {
             Fault::Kill => {
                 if let Some(server) = &mut self.server {
-                    server.die_in = Some(self.dice.range(0, 60));
+                    server.die_in(Some(self.dice.range(0, 60)));
                     self.fault("kill");
                 }
             }
@@ -994,7 +994,7 @@ impl World {
         self.disk.failing_until = self.now;
         self.disk_wakes = None;
         match &mut self.server {
-            Some(server) => server.die_in = None,
+            Some(server) => server.die_in(None),
             None => self.boot_in(MS),
         }
         let everybody: Vec<Uid> = self.people.keys().copied().collect();
