@@ -170,6 +170,8 @@ pub struct Outside {
     /// Who has asked for what the hub does now, and whether it may end a log-in by password.
     asker: Option<ConnectionId>,
     by_password: bool,
+    /// How many changes of the turn somebody has asked for, so far.
+    changes_seen: usize,
     closed: Vec<LinkId>,
 }
 
@@ -206,6 +208,7 @@ impl Outside {
             here: BTreeMap::new(),
             asker: None,
             by_password: false,
+            changes_seen: 0,
             closed: Vec::new(),
         }
     }
@@ -453,13 +456,20 @@ impl Environment for Outside {
         }
         let stranger = self.asker.take().is_some_and(|id| !self.here.contains_key(&id));
         let ledger = &mut self.lent.borrow_mut().ledger;
-        for change in &seen.outbox.changes[seen.changes_before..] {
-            match change {
-                Change::Message(_) | Change::Block { .. } | Change::Unblock { .. } if stranger => {
-                    ledger.broken(&format!("14: a stranger changed something: {change:?}"));
-                }
-                Change::Message(message) => ledger.accepted(message, self.here.values()),
-                _ => {}
+        // What the hub could not store earlier, none of these, comes before them.
+        let asked_for = |change: &&Change| match change {
+            Change::Message(message) => message.sender().is_some(),
+            change => matches!(change, Change::Block { .. } | Change::Unblock { .. }),
+        };
+        let before = if seen.changes_before == 0 { 0 } else { self.changes_seen };
+        let changes = || seen.outbox.changes.iter().filter(asked_for);
+        self.changes_seen = changes().count();
+        for change in changes().skip(before) {
+            if stranger {
+                ledger.broken(&format!("14: a stranger changed something: {change:?}"));
+            }
+            if let Change::Message(message) = change {
+                ledger.accepted(message, self.here.values());
             }
         }
         self.misdirect(seen);

@@ -541,7 +541,8 @@ impl World {
         match happening {
             Happening::LoggedIn { .. } => {
                 if let Some(link) = person.link {
-                    self.ledger.logged_in(self.now, uid, person.linked_at, link);
+                    let told_by_the_dead = !self.links.has_server(link);
+                    self.ledger.logged_in(self.now, uid, person.linked_at, link, told_by_the_dead, &self.disk);
                 }
                 if person.kind == Kind::Once && person.asks.is_empty() {
                     person.session.log_out();
