@@ -1,21 +1,27 @@
-//! One connection: a socket, what has come and was not understood yet, and what is to be written.
+//! One connection: a stream, what has come and was not understood yet, and what is to be written. What the stream is, it
+//! does not know.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{IpAddr, Shutdown};
-
-use mio::net::TcpStream;
+use std::net::IpAddr;
 
 use super::queue::{BatchNumber, WriteQueue};
+use super::turn::OUT_BYTES_PAUSE;
 use crate::hub::time::Instant;
 use crate::wire::Protocol;
 
 /// Pieces in one write.
 const PIECES_MAX: usize = 64;
 
+/// Where a connection's bytes come from and go to, as a socket in non-blocking mode does it.
+pub trait Stream: Read + Write {
+    /// Closes our side: the peer reads what was written, and then the end.
+    fn close_our_side(&mut self) -> io::Result<()>;
+}
+
 /// A connection in its slot.
 #[derive(Debug)]
-pub struct Connection {
-    pub stream: TcpStream,
+pub struct Connection<S> {
+    pub stream: S,
     pub address: IpAddr,
     /// `None`: not recognised yet.
     pub protocol: Option<Protocol>,
@@ -39,8 +45,10 @@ pub struct Connection {
     pub dirty: bool,
     /// It stands in the list of those that wait for a batch.
     pub parked: bool,
-    /// Its answer needs the worker: it is not read until then.
+    /// Its answer needs the worker: its requests wait until then.
     pub suspended: bool,
+    /// It has asked the store something: its requests wait for the answer.
+    pub asking: bool,
     /// Writable events are asked for.
     pub watched: bool,
 }
@@ -70,8 +78,8 @@ pub enum Wrote {
     More,
 }
 
-impl Connection {
-    pub fn new(stream: TcpStream, address: IpAddr, now: Instant) -> Connection {
+impl<S: Stream> Connection<S> {
+    pub fn new(stream: S, address: IpAddr, now: Instant) -> Connection<S> {
         Connection {
             stream,
             address,
@@ -88,6 +96,7 @@ impl Connection {
             dirty: false,
             parked: false,
             suspended: false,
+            asking: false,
             watched: false,
         }
     }
@@ -95,6 +104,28 @@ impl Connection {
     /// Whether the hub hears of what comes.
     pub fn is_served(&self) -> bool {
         matches!(self.stage, Stage::Strange | Stage::LoggedIn)
+    }
+
+    /// Its requests have to wait.
+    pub fn is_paused(&self) -> bool {
+        self.suspended || self.asking || self.queue.bytes() > OUT_BYTES_PAUSE
+    }
+
+    /// Something can be done for it now.
+    pub fn has_work(&self) -> bool {
+        match self.stage {
+            Stage::Gone => false,
+            Stage::Ending | Stage::Lingering => self.readable,
+            Stage::Strange | Stage::LoggedIn => !self.is_paused() && (self.readable || self.has_request()),
+        }
+    }
+
+    /// What has come already holds a request that the last turn had no time for.
+    fn has_request(&self) -> bool {
+        match self.protocol {
+            Some(protocol) => !self.inbound.is_empty() && protocol.may_decode(&self.inbound),
+            None => false,
+        }
     }
 
     /// Reads once into `buffer`. Afterwards `readable` says whether there may be more. Zero bytes: nothing has come, or,
@@ -130,7 +161,7 @@ impl Connection {
             let Some(first) = writable.next() else { return Ok(Wrote::All) };
             match writable.next() {
                 // Mostly there is one piece, and then no table of pieces needs to be made.
-                None => (write_pieces(&self.stream, &[IoSlice::new(first)])?, first.len(), false),
+                None => (write_pieces(&mut self.stream, &[IoSlice::new(first)])?, first.len(), false),
                 Some(second) => {
                     let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
                     let (mut count, mut bytes) = (0, 0);
@@ -140,7 +171,7 @@ impl Connection {
                         bytes += piece.len();
                     }
                     let more = writable.next().is_some();
-                    (write_pieces(&self.stream, &pieces[..count])?, bytes, more)
+                    (write_pieces(&mut self.stream, &pieces[..count])?, bytes, more)
                 }
             }
         };
@@ -155,12 +186,12 @@ impl Connection {
     /// Closes our side: the peer reads what was written, and then the end.
     pub fn close_our_side(&mut self) {
         // An error means that the peer is gone already, which the next read tells.
-        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = self.stream.close_our_side();
     }
 }
 
 /// One write. Zero bytes: the socket takes none now.
-fn write_pieces(mut stream: &TcpStream, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+fn write_pieces(stream: &mut impl Write, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
     loop {
         let result = match pieces {
             [one] => stream.write(one),

@@ -1,7 +1,8 @@
 //! The loop and everything that touches a socket: the only user of mio. No rule of the chat, no byte of a protocol.
+//! [`server`] has the sockets and the clock; [`turn`] is what happens each time, and has neither.
 
 mod clock;
-mod connection;
+pub mod connection;
 pub mod fingerprint;
 pub mod link;
 mod listener;
@@ -10,4 +11,5 @@ pub mod scope;
 pub mod server;
 pub mod slots;
 pub mod tls;
-mod worker;
+pub mod turn;
+pub mod worker;

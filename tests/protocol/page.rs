@@ -437,7 +437,7 @@ fn the_limits_are_those_of_the_code() {
     let said: BTreeMap<&str, u64> =
         tables("## Limits")[0].iter().map(|row| (row[0], row[1].parse().expect("a number"))).collect();
     assert_eq!(said, limits);
-    let server = include_str!("../../src/net/server.rs");
+    let turn = include_str!("../../src/net/turn.rs");
     for constant in [
         "const STRANGE_BYTES_MAX: usize = 4 * 1024;",
         "const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(20);",
@@ -446,7 +446,7 @@ fn the_limits_are_those_of_the_code() {
         "const OUT_BYTES_MAX: usize = 8 * 1024 * 1024;",
         "const OUT_BYTES_PAUSE: usize = 256 * 1024;",
     ] {
-        assert!(server.contains(constant), "{constant}: correct it on the page too");
+        assert!(turn.contains(constant), "{constant}: correct it on the page too");
     }
     let nonce = |bytes| ClientFirst::parse(&format!("n,,n=alice,r={}", "x".repeat(bytes)));
     assert!(nonce(256).is_ok() && nonce(257).is_err());

@@ -141,11 +141,13 @@ impl Ledger {
         self.devices.insert(uid, device);
     }
 
-    /// A client is logged in.
-    pub fn logged_in(&mut self, now: Time, uid: Uid, since: Time, link: LinkId) {
+    /// A client is logged in. What a server has said that is gone since, the next one may not know.
+    pub fn logged_in(&mut self, now: Time, uid: Uid, since: Time, link: LinkId, told_by_the_dead: bool, disk: &Disk) {
         self.tokens_used.extend(self.tokens.get(&link).filter(|_| !self.wrong.contains(&link)));
         if let Some(device) = self.devices.get_mut(&uid) {
-            device.known_since.get_or_insert(now);
+            if !told_by_the_dead || disk.fold.has_device(&device.user, device.id) {
+                device.known_since.get_or_insert(now);
+            }
             device.session_since = since;
             device.log_ins.push(since);
         }

@@ -192,6 +192,11 @@ impl Links {
         self.tidy(id);
     }
 
+    /// Whether somebody has the server's end.
+    pub fn has_server(&self, id: LinkId) -> bool {
+        self.map.get(&id).is_some_and(|link| !link.server_gone)
+    }
+
     /// There is no server behind this link any more.
     pub fn server_dies(&mut self, dice: &mut Dice, now: Time, id: LinkId) {
         let Some(link) = self.map.get_mut(&id) else { return };

@@ -407,7 +407,7 @@ impl World {
         match fault {
             Fault::Kill => {
                 if let Some(server) = &mut self.server {
-                    server.die_in = Some(self.dice.range(0, 60));
+                    server.die_in(Some(self.dice.range(0, 60)));
                     self.fault("kill");
                 }
             }
@@ -541,7 +541,8 @@ impl World {
         match happening {
             Happening::LoggedIn { .. } => {
                 if let Some(link) = person.link {
-                    self.ledger.logged_in(self.now, uid, person.linked_at, link);
+                    let told_by_the_dead = !self.links.has_server(link);
+                    self.ledger.logged_in(self.now, uid, person.linked_at, link, told_by_the_dead, &self.disk);
                 }
                 if person.kind == Kind::Once && person.asks.is_empty() {
                     person.session.log_out();
@@ -994,7 +995,7 @@ impl World {
         self.disk.failing_until = self.now;
         self.disk_wakes = None;
         match &mut self.server {
-            Some(server) => server.die_in = None,
+            Some(server) => server.die_in(None),
             None => self.boot_in(MS),
         }
         let everybody: Vec<Uid> = self.people.keys().copied().collect();

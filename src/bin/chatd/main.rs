@@ -22,7 +22,7 @@ use chatd::net::server::{ALL_OUT_BYTES_MAX, Ended, Options, Server};
 use chatd::store::{Durability, Hooks, OpenError, Opened, Store};
 
 /// The accounts that everybody knows the passwords of.
-const SHIPPED_CREDENTIALS: &[u8] = include_bytes!("../../credentials.txt");
+const SHIPPED_CREDENTIALS: &[u8] = include_bytes!("../../../credentials.txt");
 const CREDENTIALS_DEFAULT: &str = "credentials.txt";
 
 /// A chat server for your own network.

@@ -9,7 +9,7 @@ use crate::wire::{Farewell, Protocol, Step};
 /// What is served on the main port.
 const OPENINGS: Openings = Openings { native: true };
 
-impl Server {
+impl<E: Environment> Turn<E> {
     /// One round: everybody on the ready list is served once, a bounded amount.
     pub(super) fn serve_ready(&mut self, now: Now) -> bool {
         if self.is_congested() {
@@ -21,9 +21,11 @@ impl Server {
             let Some(connection) = self.connections.get_mut(id) else { continue };
             connection.listed = false;
             progress = true;
-            self.serve(now, id);
+            if self.environment.serves(id) {
+                self.serve(now, id);
+            }
             if let Some(connection) = self.connections.get_mut(id)
-                && has_work(connection)
+                && connection.has_work()
                 && !connection.listed
             {
                 connection.listed = true;
@@ -37,7 +39,7 @@ impl Server {
     pub(super) fn list_if_has_work(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(id)
             && !connection.listed
-            && has_work(connection)
+            && connection.has_work()
         {
             connection.listed = true;
             self.ready.push_back(id);
@@ -49,10 +51,11 @@ impl Server {
         let parked = self.parked.iter().map(|&(_, id)| id);
         let asking = self.queries.iter().map(|(_, query)| query.connection);
         let asked = self.asked.iter().map(|&(_, id, _)| id);
-        for connection in parked.chain(asking).chain(asked) {
-            if self.connections.get(connection).is_some_and(is_paused) {
-                self.hub.handle(now, Input::Heard { connection }, &mut self.outbox);
-            }
+        let waiting = parked.chain(asking).chain(asked);
+        let is_paused = |&id: &ConnectionId| self.connections.get(id).is_some_and(Connection::is_paused);
+        let waiting: Vec<ConnectionId> = waiting.filter(is_paused).collect();
+        for connection in waiting {
+            self.tell(now, Input::Heard { connection });
         }
     }
 
@@ -63,7 +66,7 @@ impl Server {
             Stage::Ending | Stage::Lingering => return self.discard(id),
             Stage::Strange | Stage::LoggedIn => {}
         }
-        if is_paused(connection) {
+        if connection.is_paused() {
             return;
         }
         let mut budget = REQUESTS_A_TURN;
@@ -74,7 +77,7 @@ impl Server {
             self.keep(id, inbound);
         }
         let Some(connection) = self.connections.get_mut(id) else { return };
-        if budget == 0 || !connection.readable || !connection.is_served() || is_paused(connection) {
+        if budget == 0 || !connection.readable || !connection.is_served() || connection.is_paused() {
             return;
         }
         let mut buffer = std::mem::take(&mut self.read_buffer);
@@ -115,7 +118,7 @@ impl Server {
         let mut used = 0;
         while *budget > 0 {
             let Some(connection) = self.connections.get_mut(id) else { return used };
-            if !connection.is_served() || is_paused(connection) {
+            if !connection.is_served() || connection.is_paused() {
                 return used;
             }
             let rest = &bytes[used..];
@@ -125,7 +128,7 @@ impl Server {
             let Some(connection) = self.connections.get_mut(id) else { return used };
             let Some(protocol) = connection.protocol else { return used };
             let room = match connection.stage {
-                Stage::Strange => STRANGE_BYTES_MAX - connection.said.min(STRANGE_BYTES_MAX),
+                Stage::Strange => self.environment.strange_bytes_max().saturating_sub(connection.said),
                 _ => usize::MAX,
             };
             let step = protocol.decode(rest);
@@ -143,7 +146,7 @@ impl Server {
                 Step::Request { id: request_id, request, .. } => {
                     self.said(now, id, taken);
                     let before = self.outbox.effects.len();
-                    self.hub.handle(now, Input::Request { connection: id, id: request_id, request }, &mut self.outbox);
+                    self.tell(now, Input::Request { connection: id, id: request_id, request });
                     self.heed(before);
                 }
                 Step::Refused { reply, .. } => {
@@ -179,7 +182,7 @@ impl Server {
         let Some(connection) = self.connections.get_mut(id) else { return false };
         let address = connection.address;
         match recognise(bytes, false, &OPENINGS) {
-            Recognition::This(protocol) if !self.options.plaintext.contains(address) => {
+            Recognition::This(protocol) if !self.plaintext.contains(address) => {
                 connection.protocol = Some(protocol);
                 self.farewell(now, id, protocol, Farewell::OutOfScope);
                 false
@@ -187,7 +190,7 @@ impl Server {
             Recognition::This(protocol) => {
                 connection.protocol = Some(protocol);
                 let peer = Peer::Stranger { source: Source::of(address), binding: None, may_sign_up: false };
-                self.hub.handle(now, Input::Connected { connection: id, peer }, &mut self.outbox);
+                self.tell(now, Input::Connected { connection: id, peer });
                 true
             }
             Recognition::Wait => false,
@@ -227,7 +230,7 @@ impl Server {
 
     /// Ends a connection from this side: the hub forgets it, what is in the queue is still written.
     pub(super) fn end(&mut self, now: Now, id: ConnectionId) {
-        self.hub.handle(now, Input::Closed { connection: id }, &mut self.outbox);
+        self.tell(now, Input::Closed { connection: id });
         self.begin_ending(now, id);
     }
 
@@ -248,9 +251,9 @@ impl Server {
     }
 
     /// The connection has failed.
-    fn vanished(&mut self, now: Now, id: ConnectionId) {
+    pub(super) fn vanished(&mut self, now: Now, id: ConnectionId) {
         if self.connections.get(id).is_some_and(Connection::is_served) {
-            self.hub.handle(now, Input::Closed { connection: id }, &mut self.outbox);
+            self.tell(now, Input::Closed { connection: id });
         }
         self.drop_connection(id);
     }
@@ -284,27 +287,5 @@ impl Server {
         if let Some(at) = at {
             self.deadlines.insert((at, id));
         }
-    }
-}
-
-/// Its requests have to wait.
-pub(super) fn is_paused(connection: &Connection) -> bool {
-    connection.suspended || connection.queue.bytes() > OUT_BYTES_PAUSE
-}
-
-/// Something can be done for it now.
-fn has_work(connection: &Connection) -> bool {
-    match connection.stage {
-        Stage::Gone => false,
-        Stage::Ending | Stage::Lingering => connection.readable,
-        Stage::Strange | Stage::LoggedIn => !is_paused(connection) && (connection.readable || has_request(connection)),
-    }
-}
-
-/// What has come already holds a request that the last turn had no time for.
-fn has_request(connection: &Connection) -> bool {
-    match connection.protocol {
-        Some(protocol) => !connection.inbound.is_empty() && protocol.may_decode(&connection.inbound),
-        None => false,
     }
 }

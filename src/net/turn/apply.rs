@@ -7,7 +7,7 @@ use crate::net::queue::{IfLost, WriteQueue};
 use crate::net::worker::Job;
 use crate::wire::Protocol;
 
-impl Server {
+impl<E: Environment> Turn<E> {
     /// Applies the turn's effects, in order. Those of a turn that made changes wait for its batch. What would be void if
     /// something was lost waits for everything that was submitted: it may rest on an earlier turn's changes.
     pub(super) fn apply_effects(&mut self, now: Now) {
@@ -51,7 +51,8 @@ impl Server {
                 self.encode_buffer.clear();
                 protocol.encode_answer(*id, answer, &mut self.encode_buffer);
                 let bytes = self.encode_buffer.as_slice().into();
-                self.push(*connection, bytes, self.rests_on(*if_lost, batch), fate(*if_lost, *id));
+                let batch = self.rests_on(effect, *if_lost, batch);
+                self.push(*connection, bytes, batch, fate(*if_lost, *id));
             }
             // Part of a run.
             Effect::Event { .. } => {}
@@ -65,7 +66,7 @@ impl Server {
             }
             // How the peer is told depends on its protocol: native clients notice an orderly close.
             Effect::Close { connection, how: _ } => self.begin_ending(now, *connection),
-            Effect::Derive { ticket, derivations } => self.worker.submit(Job::Derive(*ticket, derivations.clone())),
+            Effect::Derive { ticket, derivations } => self.environment.work(Job::Derive(*ticket, derivations.clone())),
             Effect::AccountsRead(AccountsRead { accounts, added, changed, removed }) => {
                 log::info!("{accounts} accounts in the file: {added} added, {changed} changed, {removed} removed");
             }
@@ -92,7 +93,7 @@ impl Server {
     /// Puts a run into the queues of its recipients: encoded once a protocol, and shared.
     fn push_run(&mut self, run: Option<Run>, outbox: &Outbox, batch: BatchNumber) {
         let Some(run) = run else { return };
-        let batch = self.rests_on(run.if_lost, batch);
+        let batch = self.rests_on(&outbox.effects[run.start], run.if_lost, batch);
         let mut encoded: [Option<Arc<[u8]>>; Protocol::ALL.len()] = [const { None }; Protocol::ALL.len()];
         for id in outbox.recipients(run.to) {
             let Some(protocol) = self.connections.get(id).and_then(|found| found.protocol) else { continue };
@@ -108,11 +109,12 @@ impl Server {
     }
 
     /// The batch that an effect of a turn waits for, if the turn's own is `batch`.
-    fn rests_on(&self, if_lost: effect::IfLost, batch: BatchNumber) -> BatchNumber {
-        match if_lost {
+    fn rests_on(&self, effect: &Effect, if_lost: effect::IfLost, batch: BatchNumber) -> BatchNumber {
+        let rests_on = match if_lost {
             effect::IfLost::Send => batch,
             effect::IfLost::Drop | effect::IfLost::Refuse => self.last_batch,
-        }
+        };
+        self.environment.waits_for(effect, batch, rests_on)
     }
 
     /// An answer that needs no hub. It takes its place behind the effects that the turn has had so far.
@@ -134,10 +136,15 @@ impl Server {
     pub(super) fn heed(&mut self, first: usize) {
         for index in first..self.outbox.effects.len() {
             match self.outbox.effects[index] {
-                // One question at a time: the next request waits for its answer.
-                Effect::Suspend { connection } | Effect::Query { connection, .. } => {
+                Effect::Suspend { connection } => {
                     if let Some(found) = self.connections.get_mut(connection) {
                         found.suspended = true;
+                    }
+                }
+                // One question at a time: the next request waits for its answer.
+                Effect::Query { connection, .. } => {
+                    if let Some(found) = self.connections.get_mut(connection) {
+                        found.asking = true;
                     }
                 }
                 Effect::Authenticated { connection } => {
@@ -165,7 +172,7 @@ impl Server {
             self.overflowed.push(id);
             return;
         }
-        if self.out_bytes + bytes.len() > self.options.out_bytes_max {
+        if self.out_bytes + bytes.len() > self.out_bytes_max {
             self.make_room();
         }
         let Some(connection) = self.connections.get_mut(id) else { return };
@@ -191,10 +198,7 @@ impl Server {
     /// Writes to everybody who has something to be written, once.
     pub(super) fn write_dirty(&mut self, now: Now) -> bool {
         for id in std::mem::take(&mut self.overflowed) {
-            if self.connections.get(id).is_some_and(Connection::is_served) {
-                self.hub.handle(now, Input::Closed { connection: id }, &mut self.outbox);
-            }
-            self.drop_connection(id);
+            self.vanished(now, id);
         }
         let mut dirty = std::mem::take(&mut self.dirty);
         let progress = !dirty.is_empty();
@@ -220,10 +224,7 @@ impl Server {
             Ok(wrote) => wrote,
             Err(error) => {
                 log::debug!("a connection failed: {error}");
-                if connection.is_served() {
-                    self.hub.handle(now, Input::Closed { connection: id }, &mut self.outbox);
-                }
-                self.drop_connection(id);
+                self.vanished(now, id);
                 return None;
             }
         };
@@ -231,20 +232,17 @@ impl Server {
         self.out_bytes -= written;
         if written > 0 && before > OUT_BYTES_PAUSE && connection.is_served() {
             // It is not read until its queue is shorter, but it takes what is written.
-            self.hub.handle(now, Input::Heard { connection: id }, &mut self.outbox);
+            self.tell(now, Input::Heard { connection: id });
         }
+        let connection = self.connections.get_mut(id)?;
         connection.dirty = wrote == Wrote::More;
         // Writable events are asked for only while something is left that the socket did not take.
         let watch = wrote == Wrote::Full;
         if watch != connection.watched {
             connection.watched = watch;
-            let interest = if watch { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-            if let Err(error) = self.poll.registry().reregister(&mut connection.stream, token_of(id), interest) {
+            if let Err(error) = self.environment.reregister(&mut connection.stream, id, watch) {
                 log::warn!("a connection could not be watched: {error}");
-                if connection.is_served() {
-                    self.hub.handle(now, Input::Closed { connection: id }, &mut self.outbox);
-                }
-                self.drop_connection(id);
+                self.vanished(now, id);
                 return None;
             }
         }

@@ -5,7 +5,7 @@ use crate::hub::change::Change;
 use crate::hub::effect::Refusal;
 use crate::store::{Completion, Submitted};
 
-impl Server {
+impl<E: Environment> Turn<E> {
     /// Hands the turn's changes to the store, as one batch.
     pub(super) fn submit_changes(&mut self) {
         if self.outbox.changes.is_empty() {
@@ -13,7 +13,7 @@ impl Server {
         }
         self.last_batch += 1;
         let batch = Batch { number: self.last_batch, changes: self.outbox.changes.iter().cloned().collect() };
-        match self.store.submit(batch.clone()) {
+        match self.environment.submit(batch.clone()) {
             Submitted::Persisted => self.persisted = self.last_batch,
             Submitted::Pending => {
                 self.in_flight_bytes += weight(&batch);
@@ -23,7 +23,7 @@ impl Server {
     }
 
     pub(super) fn take_completions(&mut self, now: Now) -> bool {
-        let completions: Vec<Completion> = self.store.completions().collect();
+        let completions = self.environment.completions();
         let progress = !completions.is_empty();
         for completion in completions {
             match completion {
@@ -38,9 +38,9 @@ impl Server {
                 Completion::Page { ticket, page } => {
                     let Some(index) = self.asked.iter().position(|&(asked, ..)| asked == ticket) else { continue };
                     let Some((_, connection, id)) = self.asked.remove(index) else { continue };
-                    self.hub.handle(now, Input::History { connection, id, page }, &mut self.outbox);
+                    self.tell(now, Input::History { connection, id, page });
                     if let Some(found) = self.connections.get_mut(connection) {
-                        found.suspended = false;
+                        found.asking = false;
                     }
                     self.list_if_has_work(connection);
                 }
@@ -89,9 +89,9 @@ impl Server {
         }
         self.in_flight_bytes = 0;
         let changes = self.in_flight.drain(..).flat_map(|batch| batch.changes.to_vec()).collect();
-        self.store.resume();
+        self.environment.resume();
         self.advance_persisted(self.last_batch);
-        self.hub.handle(now, Input::CommitFailed(changes), &mut self.outbox);
+        self.tell(now, Input::CommitFailed(changes));
     }
 
     /// Asks what no longer has to wait: everything from before the question is in the store.
@@ -103,13 +103,13 @@ impl Server {
             let Some((_, Query { connection, id, query })) = self.queries.pop_front() else { return };
             self.last_ticket += 1;
             self.asked.push_back((Ticket(self.last_ticket), connection, id));
-            self.store.query(Ticket(self.last_ticket), query);
+            self.environment.query(Ticket(self.last_ticket), query);
         }
     }
 }
 
 /// About how many bytes a batch holds.
-fn weight(batch: &Batch) -> usize {
+pub(super) fn weight(batch: &Batch) -> usize {
     const CHANGE: usize = 256;
     let text = |change: &Change| if let Change::Message(message) = change { message.text.bytes() } else { 0 };
     batch.changes.iter().map(|change| CHANGE + text(change)).sum()

@@ -1,0 +1,420 @@
+//! The turn: everything that the chat consists of happens in it, a turn after the other.
+//!
+//! A turn, as its owner calls it: note what the poll has announced; `hear_back` from the store and the worker; `add` who
+//! has come; `go_round`: serve each ready connection a bounded amount; the deadlines; hand the turn's changes to the store; apply the effects; write
+//! each connection that has something to write once; free what is closed. Handlers append; only the turn writes and
+//! frees. Readiness is edge-triggered: who may have more to read stays on the ready list.
+//!
+//! Contains no rule of the chat (hub) and no byte of a protocol (wire), and no socket, clock or thread either: those are
+//! its [`Environment`]. The server has real ones, and the simulation runs the same turn in virtual time.
+
+mod apply;
+mod environment;
+mod serve;
+mod storage;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use environment::{Environment, Seen};
+
+use super::connection::{Connection, Stage};
+use super::queue::BatchNumber;
+use super::scope::Scope;
+use super::slots::Slots;
+use super::worker::Done;
+use crate::hub::Hub;
+use crate::hub::effect::Outbox;
+use crate::hub::id::{ConnectionId, RequestId};
+use crate::hub::input::Input;
+use crate::hub::message::HistoryQuery;
+use crate::hub::time::{Instant, Now};
+use crate::store::{Batch, Ticket};
+use crate::wire::Protocol;
+
+/// Bytes read from a connection in a turn.
+const READ_BYTES_A_TURN: usize = 16 * 1024;
+/// Requests of one connection handled in a turn.
+const REQUESTS_A_TURN: usize = 64;
+/// A connection whose peer does not read may have this much to be written; with more it is closed.
+const OUT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// With this much to be written a connection's requests wait.
+pub const OUT_BYTES_PAUSE: usize = 256 * 1024;
+/// What a connection may say, and be told, before its log-in.
+pub const STRANGE_BYTES_MAX: usize = 4 * 1024;
+/// Batches that the store may owe an answer; with more nobody is read until it has caught up.
+const BATCHES_IN_FLIGHT_MAX: usize = 4096;
+/// The same in bytes.
+const BYTES_IN_FLIGHT_MAX: usize = 64 * 1024 * 1024;
+/// Questions about history that the store has at a time; others wait. A connection has one at a time.
+const QUERIES_ASKED_MAX: usize = 32;
+/// A connection's first complete message has to come within this time,
+const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(20);
+/// each further one of the log-in within this,
+const NEXT_MESSAGE_WITHIN: Duration = Duration::from_secs(60);
+/// and the log-in must be done within this.
+const LOG_IN_WITHIN: Duration = Duration::from_secs(600);
+/// A connection that we have closed waits so long for the peer to close too.
+const LINGER: Duration = Duration::from_secs(2);
+/// At the end what is acknowledged may take this long to be written.
+pub const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+/// Turns with events but without progress, in a row, that are a bug.
+const IDLE_TURNS_MAX: u32 = 1000;
+
+/// The state of all connections, and what is under way between them, the hub and the outside.
+pub struct Turn<E: Environment> {
+    pub environment: E,
+    /// From where unencrypted protocols are served.
+    plaintext: Scope,
+    /// All connections together may have this much to be written, in bytes.
+    out_bytes_max: usize,
+    connections: Slots<Connection<E::Stream>>,
+    hub: Hub,
+    outbox: Outbox,
+    /// Answers that net gives by itself, each with its place among the turn's effects.
+    answers: VecDeque<(usize, ConnectionId, Vec<u8>)>,
+    /// Who has something to be read or handled.
+    ready: VecDeque<ConnectionId>,
+    /// Who has something to be written.
+    dirty: Vec<ConnectionId>,
+    /// An empty list, kept for its room.
+    dirty_again: Vec<ConnectionId>,
+    /// Who has more to be written than is allowed.
+    overflowed: Vec<ConnectionId>,
+    /// Who is to be freed at the end of the turn.
+    gone: Vec<ConnectionId>,
+    deadlines: BTreeSet<(Instant, ConnectionId)>,
+    /// The begin of the last round in which everybody who was ready was served. Deadlines are judged by it, so that our
+    /// own stall makes nobody late.
+    round_began: Instant,
+    /// Batches without an outcome, oldest first.
+    in_flight: VecDeque<Batch>,
+    in_flight_bytes: usize,
+    /// The last commit failed; said once.
+    store_fails: bool,
+    last_batch: BatchNumber,
+    persisted: BatchNumber,
+    /// The first item of their queue waits for this batch.
+    parked: VecDeque<(BatchNumber, ConnectionId)>,
+    /// Questions that wait until everything from before them is in the store.
+    queries: VecDeque<(BatchNumber, Query)>,
+    asked: VecDeque<(Ticket, ConnectionId, Option<RequestId>)>,
+    last_ticket: u64,
+    out_bytes: usize,
+    stopping: Option<Instant>,
+    idle_turns: u32,
+    read_buffer: Box<[u8]>,
+    encode_buffer: Vec<u8>,
+}
+
+struct Query {
+    connection: ConnectionId,
+    id: Option<RequestId>,
+    query: HistoryQuery,
+}
+
+/// How the server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything acknowledged was written.
+    Orderly,
+    /// Some of what was to be written was not, or a second signal came.
+    Hurried,
+}
+
+impl<E: Environment> Turn<E> {
+    /// `outbox`: what came of making the hub; it is stored and sent first.
+    pub fn new(environment: E, hub: Hub, outbox: Outbox, plaintext: Scope, out_bytes_max: usize) -> Turn<E> {
+        Turn {
+            environment,
+            plaintext,
+            out_bytes_max,
+            connections: Slots::default(),
+            hub,
+            outbox,
+            answers: VecDeque::new(),
+            ready: VecDeque::new(),
+            dirty: Vec::new(),
+            dirty_again: Vec::new(),
+            overflowed: Vec::new(),
+            gone: Vec::new(),
+            deadlines: BTreeSet::new(),
+            round_began: Instant::default(),
+            in_flight: VecDeque::new(),
+            in_flight_bytes: 0,
+            store_fails: false,
+            last_batch: 0,
+            persisted: 0,
+            parked: VecDeque::new(),
+            queries: VecDeque::new(),
+            asked: VecDeque::new(),
+            last_ticket: 0,
+            out_bytes: 0,
+            stopping: None,
+            idle_turns: 0,
+            read_buffer: vec![0; READ_BYTES_A_TURN].into_boxed_slice(),
+            encode_buffer: Vec::new(),
+        }
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// When the end began, if it has.
+    pub fn stopping(&self) -> Option<Instant> {
+        self.stopping
+    }
+
+    /// Hands the hub an input.
+    pub fn tell(&mut self, now: Now, input: Input) {
+        let Some(input) = self.environment.tells(input) else { return };
+        let before = (self.outbox.effects.len(), self.outbox.changes.len());
+        self.hub.handle(now, input, &mut self.outbox);
+        self.let_observe(before);
+    }
+
+    /// For the simulation; the server's environment does not look.
+    fn let_observe(&mut self, (effects_before, changes_before): (usize, usize)) {
+        self.environment.observe(Seen {
+            hub: &self.hub,
+            outbox: &mut self.outbox,
+            effects_before,
+            changes_before,
+            connections: &self.connections,
+            round_began: self.round_began,
+            batch: self.last_batch + 1,
+        });
+    }
+
+    /// More has come on a connection, or its end (`closed`), or it has failed.
+    pub fn note_readable(&mut self, id: ConnectionId, closed: bool) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.readable = true;
+        connection.read_closed |= closed;
+        if !connection.listed {
+            connection.listed = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    /// A connection takes bytes again.
+    pub fn note_writable(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if !connection.queue.is_empty() && !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// Takes what the store and the worker have done. Says whether that was anything.
+    pub fn hear_back(&mut self, now: Now) -> bool {
+        let completed = self.take_completions(now);
+        self.take_worker_results(now) || completed
+    }
+
+    /// Somebody has come.
+    pub fn add(&mut self, now: Now, mut stream: E::Stream, address: IpAddr) -> io::Result<ConnectionId> {
+        let id = self.connections.insert(|id| {
+            self.environment.register(&mut stream, id)?;
+            Ok::<_, io::Error>(Connection::new(stream, address, now.instant))
+        })?;
+        self.set_deadline(id, Some(now.instant + FIRST_MESSAGE_WITHIN));
+        self.list_if_has_work(id);
+        Ok(id)
+    }
+
+    /// Serves everybody who has something to be read or handled once, and does what comes of it, up to the writes. `began`:
+    /// when the poll began, if it has announced everybody who was ready then. Says whether there was anything to do.
+    pub fn go_round(&mut self, now: Now, began: Option<Instant>) -> bool {
+        let mut progress = self.serve_ready(now);
+        if let Some(began) = began
+            && !self.is_congested()
+        {
+            self.round_began = began;
+        }
+        progress |= self.handle_deadlines(now);
+        self.submit_changes();
+        self.apply_effects(now);
+        self.ask_queries();
+        progress |= self.write_dirty(now);
+        self.free_gone();
+        progress
+    }
+
+    /// Until the nearest deadline; not at all while somebody has work to do.
+    pub fn timeout(&self, now: Instant) -> Option<Duration> {
+        let congested = self.is_congested();
+        let unread = !self.ready.is_empty() && !congested;
+        if unread || !self.dirty.is_empty() || !self.outbox.is_empty() || !self.answers.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        // While nobody is read, nobody can be late.
+        let judged = [self.hub.poll_timeout(), self.deadlines.first().map(|&(at, _)| at)];
+        let judged = judged.into_iter().flatten().filter(|_| !congested);
+        let own = self.stopping.map(|began| began + DRAIN_WITHIN);
+        let nearest = judged.chain(own).min()?;
+        Some(nearest.since(now))
+    }
+
+    /// The store is so far behind that nobody is read until it has caught up.
+    pub fn is_congested(&self) -> bool {
+        self.in_flight.len() >= BATCHES_IN_FLIGHT_MAX || self.in_flight_bytes >= BYTES_IN_FLIGHT_MAX
+    }
+
+    /// The end begins: the hub says farewell, and what is to be written is written, within a time.
+    pub fn begin_stop(&mut self, now: Now) {
+        log::info!("stopping");
+        self.tell(now, Input::Shutdown);
+        for (id, connection) in self.connections.iter_mut() {
+            // Who has not even been recognised is not known to the hub.
+            if connection.protocol.is_none() {
+                connection.stage = Stage::Gone;
+                self.gone.push(id);
+            }
+        }
+        self.stopping = Some(now.instant);
+    }
+
+    /// Whether the end that was begun is reached.
+    pub fn has_stopped(&self, now: Now) -> Option<Ended> {
+        let began = self.stopping?;
+        if self.connections.is_empty() && self.in_flight.is_empty() && self.outbox.is_empty() {
+            return Some(Ended::Orderly);
+        }
+        (now.instant.since(began) >= DRAIN_WITHIN).then_some(Ended::Hurried)
+    }
+
+    fn take_worker_results(&mut self, now: Now) -> bool {
+        let mut progress = false;
+        while let Some(done) = self.environment.done() {
+            progress = true;
+            match done {
+                Done::Derived(ticket, verifiers) => self.tell(now, Input::Derived { ticket, verifiers }),
+            }
+        }
+        progress
+    }
+
+    /// Deadlines are judged by the begin of the last complete round, on every turn.
+    fn handle_deadlines(&mut self, now: Now) -> bool {
+        let judged = Now { instant: self.round_began, wall: now.wall };
+        let mut progress = false;
+        if self.hub.poll_timeout().is_some_and(|at| at <= judged.instant) {
+            self.excuse_the_waiting(now);
+            let before = (self.outbox.effects.len(), self.outbox.changes.len());
+            self.hub.handle_timeout(judged, &mut self.outbox);
+            self.let_observe(before);
+            progress = true;
+        }
+        while let Some(&(at, id)) = self.deadlines.first() {
+            if at > judged.instant {
+                break;
+            }
+            self.deadlines.pop_first();
+            progress = true;
+            self.deadline_passed(now, id);
+        }
+        progress
+    }
+
+    fn free_gone(&mut self) {
+        for id in self.gone.drain(..) {
+            let Some(mut connection) = self.connections.remove(id) else { continue };
+            self.out_bytes -= connection.queue.bytes();
+            if let Some(at) = connection.deadline {
+                self.deadlines.remove(&(at, id));
+            }
+            if let Err(error) = self.environment.deregister(&mut connection.stream) {
+                log::debug!("a closed connection could not be unwatched: {error}");
+            }
+        }
+    }
+
+    /// What always holds between two turns; panics where it doesn't. For the simulation.
+    pub fn check_invariants(&mut self) {
+        let mut out_bytes = 0;
+        let (mut listed, mut dirty, mut parked, mut deadlines) = (0, 0, 0, 0);
+        for (id, connection) in self.connections.iter_mut() {
+            out_bytes += connection.queue.bytes();
+            assert!(connection.queue.bytes() <= OUT_BYTES_MAX, "{id:?} is told more than is allowed");
+            let inbound_max = READ_BYTES_A_TURN + connection.protocol.map_or(0, Protocol::request_bytes_max);
+            assert!(connection.inbound.len() <= inbound_max, "too much that {id:?} has said is kept");
+            if connection.stage == Stage::Strange {
+                let most = connection.said.max(connection.queue.bytes());
+                assert!(most <= STRANGE_BYTES_MAX, "the stranger {id:?} has said or is told more than is allowed");
+            }
+            assert!(connection.stage != Stage::Gone, "{id:?} is gone and still there");
+            assert!(connection.listed || !connection.has_work(), "{id:?} has work that nobody will do");
+            let may_leave = connection.queue.writable(self.persisted).next().is_some();
+            let ends = connection.stage == Stage::Ending && connection.queue.is_empty();
+            let will_be_written = connection.dirty || connection.watched;
+            assert!(
+                will_be_written || !(may_leave || ends),
+                "{id:?} has something to be written that nobody will write"
+            );
+            let waits = connection.queue.waits_for(self.persisted).is_some();
+            assert!(connection.parked || !waits, "{id:?} waits for a batch that will not wake it");
+            listed += usize::from(connection.listed);
+            dirty += usize::from(connection.dirty);
+            parked += usize::from(connection.parked);
+            if let Some(at) = connection.deadline {
+                deadlines += 1;
+                assert!(self.deadlines.contains(&(at, id)), "the deadline of {id:?} will not be heard");
+            }
+        }
+        assert_eq!(self.out_bytes, out_bytes, "the sum of what is to be written");
+        assert_eq!(self.in_flight_bytes, self.in_flight.iter().map(storage::weight).sum::<usize>());
+        assert_eq!(self.deadlines.len(), deadlines, "a deadline of nobody");
+        let lives = |id: &ConnectionId| self.connections.get(*id).is_some();
+        assert_eq!(self.ready.iter().filter(|id| lives(id)).count(), listed, "the list of those with work");
+        assert_eq!(self.dirty.iter().filter(|id| lives(id)).count(), dirty, "the list of those to be written to");
+        assert_eq!(self.parked.iter().filter(|(_, id)| lives(id)).count(), parked, "the list of those that wait");
+        assert!(self.parked.iter().is_sorted_by_key(|(batch, _)| batch), "who waits for the oldest batch is first");
+    }
+
+    /// Of what belongs to connections, by its name, how much there is. For the simulation: without connections nothing
+    /// may be left.
+    pub fn left(&self) -> [(&'static str, usize); 9] {
+        [
+            ("connections", self.connections.len()),
+            ("ready", self.ready.len()),
+            ("to be written to", self.dirty.len()),
+            ("deadlines", self.deadlines.len()),
+            ("batches in flight", self.in_flight.len()),
+            ("waiting for a batch", self.parked.len()),
+            ("questions", self.queries.len()),
+            ("questions asked", self.asked.len()),
+            ("bytes to be written", self.out_bytes),
+        ]
+    }
+
+    /// By which time deadlines are judged.
+    pub fn round_began(&self) -> Instant {
+        self.round_began
+    }
+
+    /// Who is served in the next round. For the simulation.
+    pub fn ready(&self) -> impl Iterator<Item = ConnectionId> {
+        self.ready.iter().copied()
+    }
+
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    /// Events again and again that lead to nothing are a bug, and would cost a whole core.
+    pub fn watch_progress(&mut self, had_events: bool, progress: bool) {
+        // While the store is behind nobody is read, and what comes announces itself in vain.
+        let idle = had_events && !progress && !self.is_congested();
+        self.idle_turns = if idle { self.idle_turns + 1 } else { 0 };
+        if self.idle_turns == IDLE_TURNS_MAX {
+            log::error!("{IDLE_TURNS_MAX} turns brought events but no progress; this is a bug");
+            debug_assert!(false, "the loop spins");
+        }
+    }
+}

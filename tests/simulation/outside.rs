@@ -1,0 +1,564 @@
+//! What the real turn reaches in this world: sockets over the links, readiness, the disk, a worker. From here the turn is
+//! also looked at, for the laws, and bent, where a bug is planted in it.
+
+use std::cell::{RefCell, RefMut};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::{self, IoSlice, Read, Write};
+use std::mem::swap;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use chatd::hub::change::Change;
+use chatd::hub::effect::{self, CloseReason, Effect, Event, Recipients};
+use chatd::hub::id::{ConnectionId, DeviceId, Source};
+use chatd::hub::input::{Input, Mechanism, Request};
+use chatd::hub::message::{HistoryPage, HistoryQuery};
+use chatd::hub::name::UserName;
+use chatd::net::connection::{Stage, Stream};
+use chatd::net::queue::BatchNumber;
+use chatd::net::turn::{Environment, STRANGE_BYTES_MAX, Seen};
+use chatd::net::worker::{Done, Job};
+use chatd::store::{Batch, Completion, Submitted, Ticket};
+
+use crate::dice::Dice;
+use crate::disk::{Disk, Fold, Told};
+use crate::ledger::Ledger;
+use crate::link::{self, LinkId, Links, MS, Time};
+use crate::plant::Plant;
+use crate::secrets;
+use crate::server::Around;
+
+/// So long the store takes for a question at most.
+const ANSWER_WITHIN: Time = 20 * MS;
+
+/// The world, for as long as the server acts in it. Between two turns this holds nothing of meaning but the rest.
+pub struct Lent {
+    now: Time,
+    dice: Dice,
+    links: Links,
+    disk: Disk,
+    ledger: Ledger,
+    /// A kill falls when so many points in turns have passed.
+    pub die_in: Option<u64>,
+    /// Nothing that the server does counts any more.
+    dead: bool,
+    /// A stream has not taken everything since this was last announced.
+    full: BTreeSet<LinkId>,
+}
+
+impl Lent {
+    pub fn exchange(&mut self, around: &mut Around) {
+        self.now = around.now;
+        swap(&mut self.dice, around.dice);
+        swap(&mut self.links, around.links);
+        swap(&mut self.disk, around.disk);
+        swap(&mut self.ledger, around.ledger);
+    }
+
+    /// Whether the kill has fallen. Each call is a point at which it may.
+    pub fn dies(&mut self) -> bool {
+        match &mut self.die_in {
+            Some(0) => self.dead = true,
+            Some(points) => *points -= 1,
+            None => {}
+        }
+        self.dead
+    }
+}
+
+/// The server's end of a link.
+pub struct Socket {
+    link: LinkId,
+    lent: Rc<RefCell<Lent>>,
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let lent = &mut *self.lent.borrow_mut();
+        if lent.dead {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if lent.dice.one_in(64) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        match lent.links.read(self.link, buffer.len()) {
+            link::Read::Bytes(bytes) => {
+                buffer[..bytes.len()].copy_from_slice(&bytes);
+                Ok(bytes.len())
+            }
+            link::Read::End => Ok(0),
+            link::Read::Nothing => Err(io::ErrorKind::WouldBlock.into()),
+            link::Read::Broken => Err(io::ErrorKind::ConnectionReset.into()),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let lent = &mut *self.lent.borrow_mut();
+        if lent.dies() {
+            return Ok(bytes.len());
+        }
+        if lent.dice.one_in(64) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let written = lent.links.write(&mut lent.dice, lent.now, self.link, bytes);
+        let written = written.ok_or(io::ErrorKind::BrokenPipe)?;
+        if written < bytes.len() {
+            lent.full.insert(self.link);
+        }
+        if written == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(written) }
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+        self.write(&bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream for Socket {
+    fn close_our_side(&mut self) -> io::Result<()> {
+        let lent = &mut *self.lent.borrow_mut();
+        if !lent.dead {
+            lent.links.fin(&mut lent.dice, lent.now, self.link, false);
+        }
+        Ok(())
+    }
+}
+
+/// What is known of a connection from its inputs and effects.
+struct Known {
+    link: LinkId,
+    source: Source,
+    /// It is announced when the link takes bytes again.
+    writable: bool,
+    /// What its log-in claims.
+    claim: Option<(Mechanism, UserName, Option<DeviceId>)>,
+    logged_in: bool,
+    last_heard: Time,
+    /// Its last round.
+    served_in: u64,
+}
+
+/// What the poll announces of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Announced {
+    /// More has come; whether the end has.
+    pub readable: Option<bool>,
+    pub writable: bool,
+}
+
+pub struct Outside {
+    lent: Rc<RefCell<Lent>>,
+    booted: Time,
+    plant: Plant,
+    heartbeat_timeout: Time,
+    check_always: bool,
+    known: BTreeMap<ConnectionId, Known>,
+    jobs: VecDeque<(Time, Job)>,
+    worker_delay: Time,
+    questions: VecDeque<(Time, Ticket)>,
+    submitted: BatchNumber,
+    round: u64,
+    /// The sessions that the hub has, by its own effects.
+    here: BTreeMap<ConnectionId, (UserName, Option<DeviceId>)>,
+    /// Who has asked for what the hub does now, and whether it may end a log-in by password.
+    asker: Option<ConnectionId>,
+    by_password: bool,
+    /// How many changes of the turn somebody has asked for, so far.
+    changes_seen: usize,
+    closed: Vec<LinkId>,
+}
+
+impl Outside {
+    pub fn new(
+        booted: Time,
+        plant: Plant,
+        heartbeat_timeout: Duration,
+        check_always: bool,
+        worker_delay: Time,
+    ) -> Outside {
+        let lent = Lent {
+            now: booted,
+            dice: Dice::new(0),
+            links: Links::default(),
+            disk: Disk::new(Fold::default(), 0),
+            ledger: Ledger::new(0, 0),
+            die_in: None,
+            dead: false,
+            full: BTreeSet::new(),
+        };
+        Outside {
+            lent: Rc::new(RefCell::new(lent)),
+            booted,
+            plant,
+            heartbeat_timeout: heartbeat_timeout.as_micros() as Time,
+            check_always,
+            known: BTreeMap::new(),
+            jobs: VecDeque::new(),
+            worker_delay,
+            questions: VecDeque::new(),
+            submitted: 0,
+            round: 0,
+            here: BTreeMap::new(),
+            asker: None,
+            by_password: false,
+            changes_seen: 0,
+            closed: Vec::new(),
+        }
+    }
+
+    pub fn lent(&self) -> RefMut<'_, Lent> {
+        self.lent.borrow_mut()
+    }
+
+    fn is_writable(known: &Known, full: &BTreeSet<LinkId>, links: &Links) -> bool {
+        known.writable && full.contains(&known.link) && links.is_writable(known.link)
+    }
+
+    /// Whether a poll would announce something.
+    pub fn has_events(&self, links: &Links) -> bool {
+        let full = &self.lent.borrow().full;
+        self.known.values().any(|known| {
+            links.map.get(&known.link).is_some_and(|link| link.edge) || Outside::is_writable(known, full, links)
+        })
+    }
+
+    /// When the worker or the store is done with something.
+    pub fn next_result(&self) -> Option<Time> {
+        let job = self.jobs.front().map(|(at, _)| *at);
+        let question = self.questions.front().map(|(at, _)| *at);
+        job.into_iter().chain(question).min()
+    }
+
+    /// Announces, once, what has happened on the links. A round begins.
+    pub fn poll(&mut self) -> Vec<(ConnectionId, Announced)> {
+        self.round += 1;
+        let Lent { links, full, .. } = &mut *self.lent.borrow_mut();
+        let mut events = Vec::new();
+        for (&id, known) in &self.known {
+            let mut event = Announced::default();
+            if Outside::is_writable(known, full, links) {
+                full.remove(&known.link);
+                event.writable = true;
+            }
+            if let Some(link) = links.map.get_mut(&known.link)
+                && std::mem::take(&mut link.edge)
+            {
+                event.readable = Some(link.up.fin);
+            }
+            if event.writable || event.readable.is_some() {
+                events.push((id, event));
+            }
+        }
+        events
+    }
+
+    /// A connection that waits to be accepted.
+    pub fn connect(&mut self, link: LinkId) -> Option<(Socket, IpAddr)> {
+        let address = self.lent.borrow().links.map.get(&link)?.source;
+        Some((Socket { link, lent: Rc::clone(&self.lent) }, address))
+    }
+
+    /// A round is over in which everybody who was `due` should have been served. Silence is judged by `judged`.
+    pub fn check_round(&mut self, due: &[ConnectionId], judged: Time) {
+        let ledger = &mut self.lent.borrow_mut().ledger;
+        if due.iter().any(|id| self.known.get(id).is_some_and(|known| known.served_in != self.round)) {
+            ledger.broken("12: somebody who was ready was not served in the round");
+        }
+        for id in self.here.keys() {
+            let until = self.known.get(id).map(|known| known.last_heard + self.heartbeat_timeout);
+            if until.is_some_and(|until| until <= judged) {
+                ledger.broken("8: somebody was silent for too long, and is still there");
+            }
+        }
+    }
+
+    pub fn left(&self) -> [(&'static str, usize); 2] {
+        [("sessions", self.here.len()), ("descriptors", self.known.len())]
+    }
+
+    /// Links whose descriptor was closed since the last call.
+    pub fn take_closed(&mut self) -> Vec<LinkId> {
+        std::mem::take(&mut self.closed)
+    }
+}
+
+impl Environment for Outside {
+    type Stream = Socket;
+
+    fn register(&mut self, socket: &mut Socket, id: ConnectionId) -> io::Result<()> {
+        let lent = self.lent.borrow();
+        let known = Known {
+            link: socket.link,
+            source: Source::of(lent.links.map[&socket.link].source),
+            writable: false,
+            claim: None,
+            logged_in: false,
+            last_heard: lent.now,
+            served_in: self.round,
+        };
+        self.known.insert(id, known);
+        Ok(())
+    }
+
+    fn reregister(&mut self, socket: &mut Socket, id: ConnectionId, writable: bool) -> io::Result<()> {
+        if let Some(known) = self.known.get_mut(&id) {
+            known.writable = writable;
+            // Asked for anew, it is announced anew.
+            self.lent.borrow_mut().full.insert(socket.link);
+        }
+        Ok(())
+    }
+
+    fn deregister(&mut self, socket: &mut Socket) -> io::Result<()> {
+        self.known.retain(|_, known| known.link != socket.link);
+        let lent = &mut *self.lent.borrow_mut();
+        lent.full.remove(&socket.link);
+        if !lent.dead {
+            self.closed.push(socket.link);
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self, batch: Batch) -> Submitted {
+        let lent = &mut *self.lent.borrow_mut();
+        if !lent.dies() {
+            self.submitted = batch.number;
+            lent.disk.submit(&mut lent.dice, lent.now, batch);
+            lent.dies();
+        }
+        match self.plant {
+            Plant::NothingWaitsForTheDisk => Submitted::Persisted,
+            _ => Submitted::Pending,
+        }
+    }
+
+    fn completions(&mut self) -> Vec<Completion> {
+        let lent = &mut *self.lent.borrow_mut();
+        let mut completions = Vec::new();
+        for told in lent.disk.told.drain(..) {
+            match told {
+                Told::Persisted { through } => {
+                    lent.ledger.persisted(through);
+                    completions.push(Completion::Persisted { through });
+                }
+                Told::Failed { first } => {
+                    lent.ledger.lost(first, self.submitted);
+                    // Said so, no queue has anything that is lost.
+                    let first = if self.plant == Plant::NothingIsTakenBack { u64::MAX } else { first };
+                    completions.push(Completion::Failed { first, error: "the disk fails".to_owned() });
+                }
+            }
+        }
+        while self.questions.front().is_some_and(|(at, _)| *at <= lent.now) {
+            let Some((_, ticket)) = self.questions.pop_front() else { break };
+            let page = (!lent.dice.one_in(16)).then(HistoryPage::default);
+            completions.push(Completion::Page { ticket, page });
+        }
+        completions
+    }
+
+    fn resume(&mut self) {
+        let lent = &mut *self.lent.borrow_mut();
+        lent.disk.resume(&mut lent.dice, lent.now);
+    }
+
+    fn query(&mut self, ticket: Ticket, _: HistoryQuery) {
+        let lent = &mut *self.lent.borrow_mut();
+        let begin = self.questions.back().map_or(lent.now, |(at, _)| lent.now.max(*at));
+        self.questions.push_back((begin + lent.dice.range(0, ANSWER_WITHIN), ticket));
+    }
+
+    fn work(&mut self, job: Job) {
+        let lent = &mut *self.lent.borrow_mut();
+        let begin = self.jobs.back().map_or(lent.now, |(at, _)| lent.now.max(*at));
+        self.jobs.push_back((begin + lent.dice.range(MS, self.worker_delay + 2 * MS), job));
+    }
+
+    fn done(&mut self) -> Option<Done> {
+        let now = self.lent.borrow().now;
+        self.jobs.front().filter(|(at, _)| *at <= now)?;
+        let (_, job) = self.jobs.pop_front()?;
+        Some(match job {
+            Job::Derive(ticket, derivations) => {
+                Done::Derived(ticket, derivations.iter().map(secrets::verifier).collect())
+            }
+        })
+    }
+
+    fn tells(&mut self, input: Input) -> Option<Input> {
+        (self.asker, self.by_password) = (None, false);
+        let lent = &mut *self.lent.borrow_mut();
+        let mut input = input;
+        match &mut input {
+            Input::Request { connection, request, .. } => {
+                self.asker = Some(*connection);
+                let known = self.known.get_mut(connection)?;
+                known.last_heard = lent.now;
+                match request {
+                    Request::LogIn { mechanism, first, device } if !known.logged_in => {
+                        known.claim = Some((*mechanism, first.user.clone(), device.map(|device| device.id)));
+                    }
+                    Request::Authenticate(_) => {
+                        let claim = known.claim.as_ref();
+                        self.by_password = claim.is_some_and(|claim| claim.0 == Mechanism::Password);
+                    }
+                    _ => {}
+                }
+            }
+            Input::Closed { .. } if self.plant == Plant::ClosedIsForgotten && lent.dice.one_in(2) => return None,
+            Input::Closed { connection } => {
+                self.here.remove(connection);
+            }
+            Input::Heard { connection } => {
+                if let Some(known) = self.known.get_mut(connection) {
+                    known.last_heard = lent.now;
+                }
+            }
+            Input::CommitFailed(changes) => match self.plant {
+                Plant::MessagesAreNotUndone => changes.retain(|change| !matches!(change, Change::Message(_))),
+                Plant::BlocksAreNotUndone => changes.retain(|change| !matches!(change, Change::Block { .. })),
+                _ => {}
+            },
+            _ => {}
+        }
+        Some(input)
+    }
+
+    fn observe(&mut self, seen: Seen<'_, Socket>) {
+        if self.lent.borrow().dead {
+            return;
+        }
+        if self.check_always {
+            seen.hub.check_invariants();
+        }
+        for index in seen.effects_before..seen.outbox.effects.len() {
+            match &seen.outbox.effects[index] {
+                Effect::Authenticated { connection } => self.authenticated(*connection, &seen),
+                Effect::LogInFailed { connection, why } => {
+                    let Some(known) = self.known.get(connection) else { continue };
+                    let Some((_, user, _)) = &known.claim else { continue };
+                    let lent = &mut *self.lent.borrow_mut();
+                    lent.ledger.log_in_failed(lent.now, known.link, user, known.source, *why, seen.batch);
+                }
+                Effect::Close { connection, .. } => {
+                    self.here.remove(connection);
+                }
+                Effect::Event { to, event, .. } => {
+                    seen.outbox.recipients(to).for_each(|id| self.news(id, event, &seen));
+                }
+                _ => {}
+            }
+        }
+        let stranger = self.asker.take().is_some_and(|id| !self.here.contains_key(&id));
+        let ledger = &mut self.lent.borrow_mut().ledger;
+        // What the hub could not store earlier, none of these, comes before them.
+        let asked_for = |change: &&Change| match change {
+            Change::Message(message) => message.sender().is_some(),
+            change => matches!(change, Change::Block { .. } | Change::Unblock { .. }),
+        };
+        let before = if seen.changes_before == 0 { 0 } else { self.changes_seen };
+        let changes = || seen.outbox.changes.iter().filter(asked_for);
+        self.changes_seen = changes().count();
+        for change in changes().skip(before) {
+            if stranger {
+                ledger.broken(&format!("14: a stranger changed something: {change:?}"));
+            }
+            if let Change::Message(message) = change {
+                ledger.accepted(message, self.here.values());
+            }
+        }
+        self.misdirect(seen);
+    }
+
+    fn serves(&mut self, id: ConnectionId) -> bool {
+        let Some(known) = self.known.get_mut(&id) else { return true };
+        if self.plant == Plant::OneIsSkipped && id.slot % 4 == 1 && known.logged_in {
+            return false;
+        }
+        known.served_in = self.round;
+        true
+    }
+
+    fn waits_for(&self, effect: &Effect, own: BatchNumber, rests_on: BatchNumber) -> BatchNumber {
+        match (self.plant, effect) {
+            (Plant::AcknowledgedBeforeCommit, Effect::Reply { answer: Ok(effect::Reply::Accepted { .. }), .. }) => 0,
+            (Plant::OnlyTheTurnCounts, _) => own,
+            _ => rests_on,
+        }
+    }
+
+    fn strange_bytes_max(&self) -> usize {
+        if self.plant == Plant::StrangersMaySayAnything { usize::MAX } else { STRANGE_BYTES_MAX }
+    }
+}
+
+impl Outside {
+    fn authenticated(&mut self, id: ConnectionId, seen: &Seen<'_, Socket>) {
+        let lent = &mut *self.lent.borrow_mut();
+        let Some(known) = self.known.get_mut(&id) else { return };
+        let Some((_, user, device)) = known.claim.clone() else {
+            return lent.ledger.broken("14: a session without a log-in");
+        };
+        if known.logged_in {
+            lent.ledger.broken("14: a second log-in on one connection");
+        }
+        lent.ledger.authenticated(lent.now, known.link, &user, known.source, self.by_password, seen.batch);
+        known.logged_in = true;
+        known.last_heard = lent.now;
+        self.here.insert(id, (user, device));
+    }
+
+    /// The hub tells a connection something that it has not asked for.
+    fn news(&self, id: ConnectionId, event: &Event, seen: &Seen<'_, Socket>) {
+        let (Some(known), Some(found)) = (self.known.get(&id), seen.connections.get(id)) else { return };
+        let lent = &mut *self.lent.borrow_mut();
+        match event {
+            Event::Message(_) | Event::Online(_) | Event::Offline(_) | Event::Token
+                if !known.logged_in || !matches!(found.stage, Stage::Strange | Stage::LoggedIn) =>
+            {
+                lent.ledger.broken("14: news for somebody who is not logged in");
+            }
+            Event::Closing(CloseReason::HeartbeatMissed) => {
+                let until = known.last_heard + self.heartbeat_timeout;
+                if until > self.booted + seen.round_began.as_micros() {
+                    lent.ledger.broken("8: somebody was heard, and is said to be silent");
+                }
+                let in_kernel = lent.links.map.get(&known.link).is_some_and(|link| {
+                    let mut arrived = link.up.arrived.iter();
+                    arrived.any(|(at, bytes)| *at <= until && bytes.contains(&b'\n'))
+                });
+                // Who does not take their answers is not read, and so not heard; who waits for us is.
+                let there = in_kernel || found.inbound.contains(&b'\n');
+                let excused = found.parked || found.asking;
+                if there && (excused || !found.is_paused()) {
+                    lent.ledger.broken("8: a sign of life was there in time, and was missed");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Planted bugs: what is for many goes to others.
+    fn misdirect(&self, seen: Seen<'_, Socket>) {
+        let outbox = seen.outbox;
+        for effect in &mut outbox.effects[seen.effects_before..] {
+            let Effect::Event { to: Recipients::Many(range), event: Event::Message(_), .. } = effect else { continue };
+            match self.plant {
+                Plant::BroadcastsReachEverybody => {
+                    let start = outbox.recipients.len();
+                    outbox.recipients.extend(self.here.keys());
+                    *range = start..outbox.recipients.len();
+                }
+                Plant::OneIsLeftOut => range.start += 1,
+                _ => {}
+            }
+        }
+    }
+}
