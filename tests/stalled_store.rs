@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use chatd::hub::credentials::parse_credentials;
 use chatd::hub::input::Input;
 use chatd::hub::{Config, Hub};
-use chatd::net::scope::Scope;
 use chatd::net::server::{Ended, Options, Server, Stopper};
 use chatd::store::{Durability, Hooks, Store};
 use serde_json::{Value, json};
@@ -46,9 +45,8 @@ impl Scene {
         let (store, snapshot) = Store::open(dir.path(), Durability::Process, hooks).expect("a store");
         let options = Options {
             addresses: vec!["127.0.0.1:0".parse().unwrap()],
-            plaintext: Scope::Private,
             out_bytes_max: 64 * 1024 * 1024,
-            signals: false,
+            ..Options::default()
         };
         let config = Config { scram_iterations: 1, ..Config::default() };
         let mut server =

@@ -104,8 +104,7 @@ impl Running {
             let options = Options {
                 addresses: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
                 plaintext: "loopback".parse().expect("a scope"),
-                out_bytes_max: chatd::net::server::ALL_OUT_BYTES_MAX,
-                signals: false,
+                ..Options::default()
             };
             let hub = |now, out: &mut _| Hub::new(config, [7; 32], snapshot, now, out);
             let mut server = Server::start(options, store, hub).expect("a server");

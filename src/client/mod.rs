@@ -11,7 +11,9 @@ pub mod exit;
 mod interactive;
 mod interrupt;
 mod one_shot;
+pub mod operator;
 mod output;
+pub mod passwords;
 pub mod render;
 pub mod state;
 

@@ -27,6 +27,14 @@ pub enum NameError {
     Reserved,
 }
 
+impl std::str::FromStr for UserName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<UserName, NameError> {
+        UserName::parse(text)
+    }
+}
+
 impl UserName {
     pub fn parse(text: &str) -> Result<UserName, NameError> {
         if text.is_empty() {

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::IpAddr;
 
 use super::queue::{BatchNumber, WriteQueue};
+use super::tls::Tls;
 use super::turn::OUT_BYTES_PAUSE;
 use crate::hub::time::Instant;
 use crate::wire::Protocol;
@@ -18,11 +19,22 @@ pub trait Stream: Read + Write {
     fn close_our_side(&mut self) -> io::Result<()>;
 }
 
+/// By which door somebody came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// A port, from this address.
+    Port(IpAddr),
+    /// The control socket, which only the operator can reach.
+    Control,
+}
+
 /// A connection in its slot.
 #[derive(Debug)]
 pub struct Connection<S> {
     pub stream: S,
-    pub address: IpAddr,
+    pub door: Door,
+    /// `None`: it is not encrypted.
+    pub tls: Option<Box<Tls>>,
     /// `None`: not recognised yet.
     pub protocol: Option<Protocol>,
     /// Bytes that have come and are no whole request yet.
@@ -79,10 +91,11 @@ pub enum Wrote {
 }
 
 impl<S: Stream> Connection<S> {
-    pub fn new(stream: S, address: IpAddr, now: Instant) -> Connection<S> {
+    pub fn new(stream: S, door: Door, now: Instant) -> Connection<S> {
         Connection {
             stream,
-            address,
+            door,
+            tls: None,
             protocol: None,
             inbound: Vec::new(),
             queue: WriteQueue::default(),
@@ -106,9 +119,24 @@ impl<S: Stream> Connection<S> {
         matches!(self.stage, Stage::Strange | Stage::LoggedIn)
     }
 
+    /// What is to be written and was not, in bytes before encryption.
+    pub fn out_bytes(&self) -> usize {
+        self.queue.bytes() + self.tls.as_ref().map_or(0, |tls| tls.ahead())
+    }
+
+    /// Nothing is left to be written.
+    pub fn is_drained(&self) -> bool {
+        self.queue.is_empty() && !self.tls.as_ref().is_some_and(|tls| tls.wants_write())
+    }
+
+    /// It has begun a handshake and not finished it: nobody can be told anything.
+    pub fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+    }
+
     /// Its requests have to wait.
     pub fn is_paused(&self) -> bool {
-        self.suspended || self.asking || self.queue.bytes() > OUT_BYTES_PAUSE
+        self.suspended || self.asking || self.out_bytes() > OUT_BYTES_PAUSE
     }
 
     /// Something can be done for it now.
@@ -128,9 +156,14 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Reads once into `buffer`. Afterwards `readable` says whether there may be more. Zero bytes: nothing has come, or,
+    /// Reads once into `buffer`, as it comes: encrypted, where the connection is. Afterwards `readable` says whether there may be more. Zero bytes: nothing has come, or,
     /// if `read_closed` is set, the peer has closed.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.tls.as_ref().is_some_and(|tls| tls.has_ended()) {
+            self.readable = false;
+            self.read_closed = true;
+            return Ok(0);
+        }
         loop {
             match self.stream.read(buffer) {
                 Ok(0) => {
@@ -156,30 +189,26 @@ impl<S: Stream> Connection<S> {
 
     /// Writes once what may leave, as much as fits into one write.
     pub fn write(&mut self, persisted: BatchNumber) -> io::Result<Wrote> {
-        let (written, bytes, more) = {
-            let mut writable = self.queue.writable(persisted);
-            let Some(first) = writable.next() else { return Ok(Wrote::All) };
-            match writable.next() {
-                // Mostly there is one piece, and then no table of pieces needs to be made.
-                None => (write_pieces(&mut self.stream, &[IoSlice::new(first)])?, first.len(), false),
-                Some(second) => {
-                    let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
-                    let (mut count, mut bytes) = (0, 0);
-                    for piece in [first, second].into_iter().chain(writable.by_ref()).take(PIECES_MAX) {
-                        pieces[count] = IoSlice::new(piece);
-                        count += 1;
-                        bytes += piece.len();
-                    }
-                    let more = writable.next().is_some();
-                    (write_pieces(&mut self.stream, &pieces[..count])?, bytes, more)
-                }
-            }
+        let Connection { stream, queue, tls, stage, .. } = self;
+        let Some(tls) = tls else {
+            let Some(handed) = hand_out(queue, persisted, |pieces| write_pieces(stream, pieces))? else {
+                return Ok(Wrote::All);
+            };
+            return Ok(match handed {
+                Handed { all: false, .. } => Wrote::Full,
+                Handed { more: true, .. } => Wrote::More,
+                Handed { .. } => Wrote::All,
+            });
         };
-        self.queue.advance(written);
-        Ok(match written < bytes {
-            true => Wrote::Full,
-            false if more => Wrote::More,
-            false => Wrote::All,
+        let handed = hand_out(queue, persisted, |pieces| Ok(tls.encrypt(pieces)))?;
+        if *stage == Stage::Ending && queue.is_empty() {
+            tls.close();
+        }
+        let more = handed.is_some_and(|handed| handed.more || !handed.all);
+        Ok(match tls.write(stream)? {
+            true if more || tls.wants_write() => Wrote::More,
+            true => Wrote::All,
+            false => Wrote::Full,
         })
     }
 
@@ -188,6 +217,43 @@ impl<S: Stream> Connection<S> {
         // An error means that the peer is gone already, which the next read tells.
         let _ = self.stream.close_our_side();
     }
+}
+
+/// What came of handing out the pieces of a queue.
+struct Handed {
+    /// All of them were taken.
+    all: bool,
+    /// There are more than were handed out at once.
+    more: bool,
+}
+
+/// Hands the pieces that may leave to `take`, which says how many bytes it has taken. `None`: there are none.
+fn hand_out(
+    queue: &mut WriteQueue,
+    persisted: BatchNumber,
+    take: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
+) -> io::Result<Option<Handed>> {
+    let (taken, bytes, more) = {
+        let mut writable = queue.writable(persisted);
+        let Some(first) = writable.next() else { return Ok(None) };
+        match writable.next() {
+            // Mostly there is one piece, and then no table of pieces needs to be made.
+            None => (take(&[IoSlice::new(first)])?, first.len(), false),
+            Some(second) => {
+                let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
+                let (mut count, mut bytes) = (0, 0);
+                for piece in [first, second].into_iter().chain(writable.by_ref()).take(PIECES_MAX) {
+                    pieces[count] = IoSlice::new(piece);
+                    count += 1;
+                    bytes += piece.len();
+                }
+                let more = writable.next().is_some();
+                (take(&pieces[..count])?, bytes, more)
+            }
+        }
+    };
+    queue.advance(taken);
+    Ok(Some(Handed { all: taken == bytes, more }))
 }
 
 /// One write. Zero bytes: the socket takes none now.

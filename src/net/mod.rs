@@ -3,6 +3,7 @@
 
 mod clock;
 pub mod connection;
+mod control;
 pub mod fingerprint;
 pub mod link;
 mod listener;
@@ -10,6 +11,7 @@ pub mod queue;
 pub mod scope;
 pub mod server;
 pub mod slots;
+mod socket;
 pub mod tls;
 pub mod turn;
 pub mod worker;

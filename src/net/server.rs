@@ -4,23 +4,29 @@
 //! the turn go round. What the store and the worker have done wakes the poll.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use rustls::ServerConfig;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::clock::Clock;
-use super::connection::Stream;
+use super::connection::Door;
+pub use super::control::CONTROL_SOCKET;
+use super::control::Control;
 use super::listener::{Accepted, Reserve, listen};
 use super::scope::Scope;
+use super::socket::Socket;
 pub use super::turn::Ended;
-use super::turn::{DRAIN_WITHIN, Environment, Turn};
+use super::turn::{Admission, DRAIN_WITHIN, Environment, Turn};
 use super::worker::{Done, Job, Worker};
+pub use super::worker::{Reload, Reloaded};
 use crate::hub::Hub;
 use crate::hub::effect::Outbox;
 use crate::hub::id::ConnectionId;
@@ -44,20 +50,45 @@ const DESCRIPTORS_KEPT: usize = 64;
 
 const WAKER: Token = Token(0);
 const SIGNALS: Token = Token(1);
-const LISTENERS: usize = 2;
+const CONTROL: Token = Token(2);
+const LISTENERS: usize = 3;
 const CONNECTIONS: usize = 64;
 
 /// What the server needs to know beside the hub's rules.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Listened on in turn, until one works; with port 0 a free port is taken.
+    /// Tried in turn, until one can be listened on; with port 0 a free port is taken. None: no port is listened on.
     pub addresses: Vec<SocketAddr>,
     /// From where unencrypted protocols are served.
     pub plaintext: Scope,
+    /// From where people may make accounts.
+    pub registration: Scope,
+    /// What encrypted connections are made with; `None`: there are none.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// In which directory the control socket is made; `None`: there is none.
+    pub control: Option<PathBuf>,
+    /// What SIGHUP does.
+    pub reload: Option<Reload>,
     /// All connections together may have this much to be written, in bytes.
     pub out_bytes_max: usize,
-    /// Whether SIGINT and SIGTERM stop the server.
+    /// Whether SIGINT and SIGTERM stop the server, and SIGHUP reloads its files.
     pub signals: bool,
+}
+
+impl Default for Options {
+    /// No port, no encryption, nothing from outside.
+    fn default() -> Options {
+        Options {
+            addresses: Vec::new(),
+            plaintext: Scope::Private,
+            registration: Scope::Off,
+            tls: None,
+            control: None,
+            reload: None,
+            out_bytes_max: ALL_OUT_BYTES_MAX,
+            signals: false,
+        }
+    }
 }
 
 /// The server.
@@ -67,6 +98,10 @@ pub struct Server {
     stop: Arc<AtomicBool>,
     signals: Option<Signals>,
     listeners: Vec<Listener>,
+    control: Option<Control>,
+    /// Somebody may wait at the control socket.
+    control_ready: bool,
+    reload: Option<Reload>,
     reserve: Reserve,
     accept_again_at: Option<Instant>,
     connections_max: usize,
@@ -105,11 +140,20 @@ impl Server {
     pub fn start(options: Options, store: Opened, hub: impl FnOnce(Now, &mut Outbox) -> Hub) -> io::Result<Server> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let mut socket = listen_on_first(&options.addresses)?;
-        poll.registry().register(&mut socket, Token(LISTENERS), Interest::READABLE)?;
+        // Before there are other threads.
+        let control = match &options.control {
+            Some(directory) => open_control(&poll, directory)?,
+            None => None,
+        };
+        let mut listeners = Vec::new();
+        if !options.addresses.is_empty() {
+            let mut socket = listen_on_first(&options.addresses)?;
+            poll.registry().register(&mut socket, Token(LISTENERS), Interest::READABLE)?;
+            listeners.push(Listener { socket, ready: true });
+        }
         let signals = match options.signals {
             true => {
-                let mut signals = Signals::new([SIGINT, SIGTERM])?;
+                let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
                 poll.registry().register(&mut signals, SIGNALS, Interest::READABLE)?;
                 Some(signals)
             }
@@ -121,16 +165,21 @@ impl Server {
         let store = store.start(wake(&waker))?;
         let worker = Worker::start(wake(&waker))?;
         let outside = Outside { poll, store, worker };
+        let Options { plaintext, registration, tls, .. } = options;
+        let admission = Admission { plaintext, registration, tls };
         Ok(Server {
             clock,
             waker,
             stop: Arc::new(AtomicBool::new(false)),
             signals,
-            listeners: vec![Listener { socket, ready: true }],
+            listeners,
+            control,
+            control_ready: true,
+            reload: options.reload,
             reserve: Reserve::new()?,
             accept_again_at: None,
             connections_max: connections_max(),
-            turn: Turn::new(outside, hub, outbox, options.plaintext, options.out_bytes_max),
+            turn: Turn::new(outside, hub, outbox, admission, options.out_bytes_max),
         })
     }
 
@@ -177,7 +226,7 @@ impl Server {
         let end = stopping.unwrap_or_else(|| clock.instant()) + DRAIN_WITHIN;
         while !closing.is_finished() {
             let left = end.since(clock.instant());
-            let asked_again = signals.as_mut().is_some_and(|signals| signals.pending().count() > 0);
+            let asked_again = signals.as_mut().is_some_and(|signals| signals.pending().any(|signal| signal != SIGHUP));
             if left.is_zero() || asked_again || stop.load(Ordering::SeqCst) {
                 return Ok(Ended::Hurried);
             }
@@ -202,12 +251,14 @@ impl Server {
                 return Ok(Some(Ended::Hurried));
             }
             self.listeners.clear();
+            self.control = None;
             self.accept_again_at = None;
             self.turn.begin_stop(now);
             progress = true;
         }
         progress |= self.turn.hear_back(now);
         progress |= self.accept(now);
+        progress |= self.accept_operators(now);
         // With as many events as that more may have been ready.
         let complete = events.iter().count() < EVENTS_MAX;
         progress |= self.turn.go_round(now, complete.then_some(began));
@@ -225,6 +276,7 @@ impl Server {
         for event in events {
             match event.token() {
                 WAKER | SIGNALS => progress = true,
+                CONTROL => self.control_ready = true,
                 Token(token) if token < CONNECTIONS => {
                     if let Some(listener) = self.listeners.get_mut(token - LISTENERS) {
                         listener.ready = true;
@@ -245,8 +297,33 @@ impl Server {
     }
 
     fn stop_was_asked(&mut self) -> bool {
-        let by_signal = self.signals.as_mut().is_some_and(|signals| signals.pending().count() > 0);
-        by_signal | self.stop.swap(false, Ordering::SeqCst)
+        let mut asked = self.stop.swap(false, Ordering::SeqCst);
+        for signal in self.signals.iter_mut().flat_map(Signals::pending) {
+            match (signal, &self.reload) {
+                (SIGHUP, Some(reload)) => self.turn.environment.work(Job::Reload(reload.clone())),
+                (SIGHUP, None) => {}
+                _ => asked = true,
+            }
+        }
+        asked
+    }
+
+    /// The operator's connections are few, and are not counted against the others' limit.
+    fn accept_operators(&mut self, now: Now) -> bool {
+        let mut progress = false;
+        while let Some(control) = self.control.as_ref().filter(|_| self.control_ready) {
+            match control.accept() {
+                Ok(stream) => {
+                    progress = true;
+                    if let Err(error) = self.turn.add(now, Socket::Unix(stream), Door::Control) {
+                        log::warn!("the operator's connection could not be watched: {error}");
+                    }
+                }
+                // Whoever could not be accepted is announced again with whoever comes next.
+                Err(_) => self.control_ready = false,
+            }
+        }
+        progress
     }
 
     fn accept(&mut self, now: Now) -> bool {
@@ -268,7 +345,8 @@ impl Server {
                             continue;
                         }
                         let added = stream.set_nodelay(true);
-                        if let Err(error) = added.and_then(|()| self.turn.add(now, stream, address.ip())) {
+                        let (socket, door) = (Socket::Tcp(stream), Door::Port(address.ip()));
+                        if let Err(error) = added.and_then(|()| self.turn.add(now, socket, door)) {
                             log::warn!("a connection could not be watched: {error}");
                         }
                     }
@@ -294,18 +372,18 @@ impl Server {
 }
 
 impl Environment for Outside {
-    type Stream = TcpStream;
+    type Stream = Socket;
 
-    fn register(&mut self, stream: &mut TcpStream, id: ConnectionId) -> io::Result<()> {
+    fn register(&mut self, stream: &mut Socket, id: ConnectionId) -> io::Result<()> {
         self.poll.registry().register(stream, token_of(id), Interest::READABLE)
     }
 
-    fn reregister(&mut self, stream: &mut TcpStream, id: ConnectionId, writable: bool) -> io::Result<()> {
+    fn reregister(&mut self, stream: &mut Socket, id: ConnectionId, writable: bool) -> io::Result<()> {
         let interest = if writable { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
         self.poll.registry().reregister(stream, token_of(id), interest)
     }
 
-    fn deregister(&mut self, stream: &mut TcpStream) -> io::Result<()> {
+    fn deregister(&mut self, stream: &mut Socket) -> io::Result<()> {
         self.poll.registry().deregister(stream)
     }
 
@@ -334,18 +412,30 @@ impl Environment for Outside {
     }
 }
 
-impl Stream for TcpStream {
-    fn close_our_side(&mut self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-}
-
 fn wake(waker: &Arc<Waker>) -> impl Fn() + Send + Sync + 'static {
     let waker = Arc::clone(waker);
     move || {
         if let Err(error) = waker.wake() {
             log::error!("the loop could not be woken: {error}");
         }
+    }
+}
+
+/// A path that is too long for a socket is no reason not to serve; anything else is.
+fn open_control(poll: &Poll, directory: &Path) -> io::Result<Option<Control>> {
+    match Control::listen(directory) {
+        Ok(mut control) => {
+            poll.registry().register(&mut control.listener, CONTROL, Interest::READABLE)?;
+            Ok(Some(control))
+        }
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            log::warn!(
+                "{} is too long a path for a control socket: 'chatd user' can't reach this server",
+                directory.display()
+            );
+            Ok(None)
+        }
+        Err(error) => Err(io::Error::other(format!("no control socket in {}: {error}", directory.display()))),
     }
 }
 

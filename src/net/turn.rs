@@ -15,17 +15,18 @@ mod storage;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use environment::{Environment, Seen};
 
-use super::connection::{Connection, Stage};
+use super::connection::{Connection, Door, Stage};
 use super::queue::BatchNumber;
 use super::scope::Scope;
 use super::slots::Slots;
-use super::worker::Done;
+use super::worker::{Done, Reloaded};
+use rustls::ServerConfig;
+
 use crate::hub::Hub;
 use crate::hub::effect::Outbox;
 use crate::hub::id::{ConnectionId, RequestId};
@@ -64,11 +65,21 @@ pub const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 /// Turns with events but without progress, in a row, that are a bug.
 const IDLE_TURNS_MAX: u32 = 1000;
 
+/// Who may come in, and how.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// From where unencrypted protocols are served.
+    pub plaintext: Scope,
+    /// From where people may make accounts.
+    pub registration: Scope,
+    /// What encrypted connections are made with; `None`: there are none.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
 /// The state of all connections, and what is under way between them, the hub and the outside.
 pub struct Turn<E: Environment> {
     pub environment: E,
-    /// From where unencrypted protocols are served.
-    plaintext: Scope,
+    admission: Admission,
     /// All connections together may have this much to be written, in bytes.
     out_bytes_max: usize,
     connections: Slots<Connection<E::Stream>>,
@@ -107,6 +118,7 @@ pub struct Turn<E: Environment> {
     stopping: Option<Instant>,
     idle_turns: u32,
     read_buffer: Box<[u8]>,
+    plain_buffer: Vec<u8>,
     encode_buffer: Vec<u8>,
 }
 
@@ -127,10 +139,10 @@ pub enum Ended {
 
 impl<E: Environment> Turn<E> {
     /// `outbox`: what came of making the hub; it is stored and sent first.
-    pub fn new(environment: E, hub: Hub, outbox: Outbox, plaintext: Scope, out_bytes_max: usize) -> Turn<E> {
+    pub fn new(environment: E, hub: Hub, outbox: Outbox, admission: Admission, out_bytes_max: usize) -> Turn<E> {
         Turn {
             environment,
-            plaintext,
+            admission,
             out_bytes_max,
             connections: Slots::default(),
             hub,
@@ -156,6 +168,7 @@ impl<E: Environment> Turn<E> {
             stopping: None,
             idle_turns: 0,
             read_buffer: vec![0; READ_BYTES_A_TURN].into_boxed_slice(),
+            plain_buffer: Vec::new(),
             encode_buffer: Vec::new(),
         }
     }
@@ -205,7 +218,7 @@ impl<E: Environment> Turn<E> {
     /// A connection takes bytes again.
     pub fn note_writable(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        if !connection.queue.is_empty() && !connection.dirty {
+        if !connection.is_drained() && !connection.dirty {
             connection.dirty = true;
             self.dirty.push(id);
         }
@@ -218,10 +231,10 @@ impl<E: Environment> Turn<E> {
     }
 
     /// Somebody has come.
-    pub fn add(&mut self, now: Now, mut stream: E::Stream, address: IpAddr) -> io::Result<ConnectionId> {
+    pub fn add(&mut self, now: Now, mut stream: E::Stream, door: Door) -> io::Result<ConnectionId> {
         let id = self.connections.insert(|id| {
             self.environment.register(&mut stream, id)?;
-            Ok::<_, io::Error>(Connection::new(stream, address, now.instant))
+            Ok::<_, io::Error>(Connection::new(stream, door, now.instant))
         })?;
         self.set_deadline(id, Some(now.instant + FIRST_MESSAGE_WITHIN));
         self.list_if_has_work(id);
@@ -295,6 +308,15 @@ impl<E: Environment> Turn<E> {
             progress = true;
             match done {
                 Done::Derived(ticket, verifiers) => self.tell(now, Input::Derived { ticket, verifiers }),
+                Done::Reloaded(Reloaded { accounts, tls }) => {
+                    if let Some((credentials, public)) = accounts {
+                        self.tell(now, Input::Accounts { credentials, public });
+                    }
+                    if tls.is_some() {
+                        // Connections that are there keep what they have.
+                        self.admission.tls = tls;
+                    }
+                }
             }
         }
         progress
@@ -325,7 +347,7 @@ impl<E: Environment> Turn<E> {
     fn free_gone(&mut self) {
         for id in self.gone.drain(..) {
             let Some(mut connection) = self.connections.remove(id) else { continue };
-            self.out_bytes -= connection.queue.bytes();
+            self.out_bytes -= connection.out_bytes();
             if let Some(at) = connection.deadline {
                 self.deadlines.remove(&(at, id));
             }
@@ -340,9 +362,11 @@ impl<E: Environment> Turn<E> {
         let mut out_bytes = 0;
         let (mut listed, mut dirty, mut parked, mut deadlines) = (0, 0, 0, 0);
         for (id, connection) in self.connections.iter_mut() {
-            out_bytes += connection.queue.bytes();
-            assert!(connection.queue.bytes() <= OUT_BYTES_MAX, "{id:?} is told more than is allowed");
-            let inbound_max = READ_BYTES_A_TURN + connection.protocol.map_or(0, Protocol::request_bytes_max);
+            out_bytes += connection.out_bytes();
+            assert!(connection.out_bytes() <= OUT_BYTES_MAX, "{id:?} is told more than is allowed");
+            // Of what is encrypted, what is decrypted at once may be two records.
+            let read_max = if connection.tls.is_some() { 2 * READ_BYTES_A_TURN } else { READ_BYTES_A_TURN };
+            let inbound_max = read_max + connection.protocol.map_or(0, Protocol::request_bytes_max);
             assert!(connection.inbound.len() <= inbound_max, "too much that {id:?} has said is kept");
             if connection.stage == Stage::Strange {
                 let most = connection.said.max(connection.queue.bytes());
@@ -351,7 +375,7 @@ impl<E: Environment> Turn<E> {
             assert!(connection.stage != Stage::Gone, "{id:?} is gone and still there");
             assert!(connection.listed || !connection.has_work(), "{id:?} has work that nobody will do");
             let may_leave = connection.queue.writable(self.persisted).next().is_some();
-            let ends = connection.stage == Stage::Ending && connection.queue.is_empty();
+            let ends = connection.stage == Stage::Ending && connection.is_drained();
             let will_be_written = connection.dirty || connection.watched;
             assert!(
                 will_be_written || !(may_leave || ends),

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use rustls::ServerConfig;
+
+use crate::hub::credentials::Credential;
 use crate::hub::effect::Derivation;
 use crate::hub::input::Ticket;
 use crate::hub::name::UserName;
@@ -18,12 +21,32 @@ const JOBS_QUEUED_MAX: usize = 16;
 #[derive(Debug)]
 pub enum Job {
     Derive(Ticket, Vec<Derivation>),
+    Reload(Reload),
 }
 
 /// What came of a job.
 #[derive(Debug)]
 pub enum Done {
     Derived(Ticket, Vec<(UserName, Arc<Verifier>)>),
+    Reloaded(Reloaded),
+}
+
+/// Reads the operator's files again. Files may be slow, so the worker does it.
+#[derive(Clone)]
+pub struct Reload(pub Arc<dyn Fn() -> Reloaded + Send + Sync>);
+
+/// What was read; `None`: it stays as it was.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// With them: whether everybody knows their passwords.
+    pub accounts: Option<(Vec<Credential>, bool)>,
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+impl std::fmt::Debug for Reload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Reload(..)")
+    }
 }
 
 /// The loop's end of the worker.
@@ -81,6 +104,7 @@ impl Drop for Worker {
 fn work(queue: &Receiver<Job>, results: &Sender<Done>, notify: impl Fn()) {
     for job in queue {
         let done = match job {
+            Job::Reload(Reload(reload)) => Done::Reloaded(reload()),
             Job::Derive(ticket, derivations) => {
                 Done::Derived(ticket, derivations.iter().map(Derivation::run).collect())
             }

@@ -18,7 +18,7 @@ use chatd::hub::name::UserName;
 use chatd::net::connection::{Stage, Stream};
 use chatd::net::queue::BatchNumber;
 use chatd::net::turn::{Environment, STRANGE_BYTES_MAX, Seen};
-use chatd::net::worker::{Done, Job};
+use chatd::net::worker::{Done, Job, Reload};
 use chatd::store::{Batch, Completion, Submitted, Ticket};
 
 use crate::dice::Dice;
@@ -386,6 +386,7 @@ impl Environment for Outside {
         self.jobs.front().filter(|(at, _)| *at <= now)?;
         let (_, job) = self.jobs.pop_front()?;
         Some(match job {
+            Job::Reload(Reload(reload)) => Done::Reloaded(reload()),
             Job::Derive(ticket, derivations) => {
                 Done::Derived(ticket, derivations.iter().map(secrets::verifier).collect())
             }

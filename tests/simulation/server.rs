@@ -9,9 +9,10 @@ use chatd::hub::id::ConnectionId;
 use chatd::hub::input::Input;
 use chatd::hub::time::{Instant, Now, WallTime};
 use chatd::hub::{Config, Hub};
+use chatd::net::connection::Door;
 use chatd::net::scope::Scope;
 use chatd::net::server::ALL_OUT_BYTES_MAX;
-use chatd::net::turn::{Ended, Turn};
+use chatd::net::turn::{Admission, Ended, Turn};
 
 use crate::dice::Dice;
 use crate::disk::Disk;
@@ -68,8 +69,9 @@ impl Server {
         let seed = around.dice.bytes();
         let outside = Outside::new(around.now, plant, config.heartbeat_timeout, check_always, worker_delay);
         let hub = Hub::new(config, seed, around.disk.fold.snapshot(), now, &mut outbox);
+        let admission = Admission { plaintext: Scope::Any, registration: Scope::Off, tls: None };
         let mut server = Server {
-            turn: Turn::new(outside, hub, outbox, Scope::Any, ALL_OUT_BYTES_MAX),
+            turn: Turn::new(outside, hub, outbox, admission, ALL_OUT_BYTES_MAX),
             booted: around.now,
             plant,
             backlog: VecDeque::new(),
@@ -167,7 +169,7 @@ impl Server {
         let progress = !self.backlog.is_empty();
         for link in self.backlog.drain(..) {
             let Some((socket, address)) = self.turn.environment.connect(link) else { continue };
-            self.turn.add(now, socket, address).expect("a link can always be watched");
+            self.turn.add(now, socket, Door::Port(address)).expect("a link can always be watched");
         }
         progress
     }

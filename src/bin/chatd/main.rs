@@ -1,29 +1,31 @@
 //! The server program: command line, logging, exit status. Everything else is the library's.
 
-use std::fs;
+mod failure;
+mod files;
+mod user;
+
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use log::LevelFilter;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
 use chatd::hub::change::Snapshot;
-use chatd::hub::credentials::{Credential, parse_credentials};
 use chatd::hub::input::Input;
 use chatd::hub::{Config, Hub};
 use chatd::net::scope::Scope;
 use chatd::net::server::{ALL_OUT_BYTES_MAX, Ended, Options, Server};
-use chatd::store::{Durability, Hooks, OpenError, Opened, Store};
+use chatd::net::tls::identity::{self, Origin};
+use chatd::store::{Durability, Hooks, Opened, Store};
 
-/// The accounts that everybody knows the passwords of.
-const SHIPPED_CREDENTIALS: &[u8] = include_bytes!("../../../credentials.txt");
-const CREDENTIALS_DEFAULT: &str = "credentials.txt";
+use failure::{DATA_DIRECTORY, FAULT, Failure};
+use files::{Accounts, AccountsFile};
 
 /// A chat server for your own network.
 #[derive(Parser, Debug)]
@@ -36,20 +38,29 @@ struct Arguments {
     #[arg(long, value_name = "ADDR", env = "CHATD_BIND")]
     bind: Option<IpAddr>,
     /// File of accounts, NAME PASSWORD a line [default: ./credentials.txt, if it is there]
-    #[arg(long, value_name = "FILE", env = "CHATD_CREDENTIALS")]
+    #[arg(long, value_name = "FILE", env = "CHATD_CREDENTIALS", global = true)]
     credentials: Option<PathBuf>,
     /// Directory of the database [default: $STATE_DIRECTORY, else $XDG_DATA_HOME/chatd]
-    #[arg(long, value_name = "DIR", env = "CHATD_DATA_DIR", conflicts_with = "memory")]
+    #[arg(long, value_name = "DIR", env = "CHATD_DATA_DIR", global = true)]
     data_dir: Option<PathBuf>,
     /// Keep nothing on disk: messages are gone when the server stops
-    #[arg(long, env = "CHATD_MEMORY")]
+    #[arg(long, env = "CHATD_MEMORY", conflicts_with = "data_dir")]
     memory: bool,
     /// What acknowledged messages survive: a power cut (full), or only the end of the process (process)
     #[arg(long, value_enum, value_name = "full|process", default_value = "full", env = "CHATD_DURABILITY")]
     durability: DurabilityName,
+    /// Certificate to show to clients, in PEM, with those that lead to its issuer [default: one is made in the data directory]
+    #[arg(long, value_name = "FILE", env = "CHATD_TLS_CERT", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, in PEM
+    #[arg(long, value_name = "FILE", env = "CHATD_TLS_KEY", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
     /// From where unencrypted connections are served: off, loopback, private, any, or networks like 10.0.0.0/8,fd00::/8
     #[arg(long, value_name = "SCOPE", default_value = "private", env = "CHATD_PLAINTEXT")]
     plaintext: Scope,
+    /// From where people may make accounts of their own, with 'chat HOST sign-up'
+    #[arg(long, value_name = "SCOPE", default_value = "loopback", env = "CHATD_REGISTRATION")]
+    registration: Scope,
     /// Seconds without a sign of life after which a client is gone
     #[arg(long, value_name = "SECONDS", default_value_t = 35, env = "CHATD_HEARTBEAT_TIMEOUT", value_parser = seconds())]
     heartbeat_timeout: u32,
@@ -74,6 +85,17 @@ struct Arguments {
     /// Log errors only
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
+    #[command(subcommand)]
+    command: Option<Sub>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Sub {
+    /// Manage the accounts of the database; those of the file of accounts are changed there
+    User {
+        #[command(subcommand)]
+        action: user::Action,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -87,24 +109,21 @@ fn seconds() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=86_400)
 }
 
-/// Why the server can't start, in one line, and the exit status (sysexits.h).
-struct Failure {
-    status: u8,
-    text: String,
-}
-
-const MALFORMED: u8 = 65;
-const UNREADABLE: u8 = 66;
-const UNAVAILABLE: u8 = 69;
-const FAULT: u8 = 71;
-const DATA_DIRECTORY: u8 = 73;
-const PERMISSION: u8 = 77;
-const NEWER_DATABASE: u8 = 78;
-
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = Arguments::command().get_matches();
+    let arguments = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
     start_logging(&arguments);
-    match run(&arguments) {
+    let result = match &arguments.command {
+        Some(Sub::User { action }) => {
+            refuse_flags_of_the_server(&matches);
+            user::run(&arguments, action)
+        }
+        None => serve(&arguments),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { status, text }) => {
             // Standard error may be closed; the status says it all the same.
@@ -114,9 +133,21 @@ fn main() -> ExitCode {
     }
 }
 
+/// `chatd --port 7 user list` can't mean anything.
+fn refuse_flags_of_the_server(matches: &ArgMatches) {
+    const SHARED: [&str; 4] = ["data_dir", "credentials", "verbose", "quiet"];
+    for id in matches.ids().map(|id| id.as_str()).filter(|id| !SHARED.contains(id)) {
+        if matches.value_source(id) == Some(ValueSource::CommandLine) {
+            let text = format!("--{} is for the server itself, not for 'chatd user'", id.replace('_', "-"));
+            Arguments::command().error(clap::error::ErrorKind::ArgumentConflict, text).exit();
+        }
+    }
+}
+
 fn start_logging(arguments: &Arguments) {
     let level = match arguments.verbose {
         _ if arguments.quiet => LevelFilter::Error,
+        0 if arguments.command.is_some() => LevelFilter::Warn,
         0 => LevelFilter::Info,
         1 => LevelFilter::Debug,
         _ => LevelFilter::Trace,
@@ -124,28 +155,53 @@ fn start_logging(arguments: &Arguments) {
     env_logger::Builder::new().filter_level(LevelFilter::Warn).filter_module("chatd", level).parse_default_env().init();
 }
 
-fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (credentials, shipped) = read_credentials(arguments.credentials.as_deref())?;
-    let (store, snapshot) = open_store(arguments)?;
+fn serve(arguments: &Arguments) -> Result<(), Failure> {
+    let file = AccountsFile(arguments.credentials.clone());
+    let accounts = file.read()?;
+    file.warn(&accounts);
+    let directory = match arguments.memory {
+        true => None,
+        false => Some(data_directory(arguments)?),
+    };
+    let (store, snapshot) = open_store(arguments, directory.as_deref())?;
+    let origin = match (&arguments.tls_cert, &arguments.tls_key, &directory) {
+        (Some(certificate), Some(key), _) => Origin::Own { certificate: certificate.clone(), key: key.clone() },
+        (_, _, Some(directory)) => Origin::Kept(directory.clone()),
+        _ => Origin::Passing,
+    };
+    let identity = identity::load(&origin)?;
+    files::introduce(&identity);
     let config = Config {
         heartbeat_timeout: Duration::from_secs(arguments.heartbeat_timeout.into()),
         password_tries: arguments.password_tries,
         lockout: Duration::from_secs(arguments.lockout.into()),
         queue_expiry: days(arguments.queue_days),
         history_kept: days(arguments.history_days),
+        sealing_key: directory.as_deref().map(files::sealing_key).transpose()?,
         ..Config::default()
     };
-    let mut seed = [0; 32];
-    SysRng.try_fill_bytes(&mut seed).map_err(|error| failure(FAULT, format!("no random numbers: {error}")))?;
+    // A certificate that is made for one run must not change while clients know it.
+    let lasting = match origin {
+        Origin::Passing => {
+            log::warn!(
+                "the certificate is new at each start: with --tls-cert and --tls-key clients know the server again"
+            );
+            None
+        }
+        origin => Some(origin),
+    };
     let options = Options {
         addresses: addresses(arguments.bind, arguments.port),
         plaintext: arguments.plaintext.clone(),
+        registration: arguments.registration.clone(),
+        tls: Some(identity.config),
+        control: directory,
+        reload: Some(files::reload(file, lasting)),
         out_bytes_max: ALL_OUT_BYTES_MAX,
         signals: true,
     };
-    let started = Server::start(options, store, |now, out| Hub::new(config, seed, snapshot, now, out));
-    let mut server = started.map_err(|error| cannot_listen(arguments.port, &error))?;
-    server.input(Input::Accounts { credentials, public: shipped });
+    let server =
+        start(options, config, store, snapshot, accounts).map_err(|error| Failure::of_port(arguments.port, &error))?;
     announce(&server)?;
     match server.run() {
         Ok(Ended::Orderly) => Ok(()),
@@ -153,66 +209,37 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             log::warn!("stopped before everything was written");
             Ok(())
         }
-        Err(error) => Err(failure(FAULT, format!("the loop has failed: {error}"))),
+        Err(error) => Err(Failure::new(FAULT, format!("the loop has failed: {error}"))),
     }
+}
+
+/// A server with these accounts, which does not run yet.
+fn start(
+    options: Options,
+    config: Config,
+    store: Opened,
+    snapshot: Snapshot,
+    accounts: Accounts,
+) -> io::Result<Server> {
+    let mut seed = [0; 32];
+    SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
+    let mut server = Server::start(options, store, |now, out| Hub::new(config, seed, snapshot, now, out))?;
+    server.input(Input::Accounts { credentials: accounts.credentials, public: accounts.public });
+    Ok(server)
 }
 
 fn days(days: u32) -> Duration {
     Duration::from_secs(u64::from(days) * 86_400)
 }
 
-fn failure(status: u8, text: impl Into<String>) -> Failure {
-    Failure { status, text: text.into() }
-}
-
-/// The accounts, and whether they are the shipped ones.
-fn read_credentials(path: Option<&Path>) -> Result<(Vec<Credential>, bool), Failure> {
-    let named = path.is_some();
-    let path = path.unwrap_or(Path::new(CREDENTIALS_DEFAULT));
-    let file = match fs::read(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !named => {
-            log::warn!(
-                "there is no ./{CREDENTIALS_DEFAULT}, so nobody can log in: write one, or name it with --credentials"
-            );
-            return Ok((Vec::new(), false));
-        }
-        Err(error) => return Err(failure(UNREADABLE, format!("{} can't be read: {error}", path.display()))),
-    };
-    let credentials =
-        parse_credentials(&file).map_err(|error| failure(MALFORMED, format!("{}: {error}", path.display())))?;
-    let shipped = file == SHIPPED_CREDENTIALS;
-    if shipped {
-        log::warn!(
-            "{} is the shipped one, whose passwords are public: its accounts log in from this machine only",
-            path.display()
-        );
-    } else if fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o044 != 0) {
-        log::warn!("{} can be read by others on this machine: chmod 600 {0}", path.display());
-    }
-    if credentials.is_empty() {
-        log::warn!("{} has no accounts, so nobody can log in", path.display());
-    }
-    Ok((credentials, shipped))
-}
-
-fn open_store(arguments: &Arguments) -> Result<(Opened, Snapshot), Failure> {
-    if arguments.memory {
-        return Ok((Store::memory(), Snapshot::default()));
-    }
-    let directory = data_directory(arguments)?;
+/// `None`: in memory.
+fn open_store(arguments: &Arguments, directory: Option<&Path>) -> Result<(Opened, Snapshot), Failure> {
+    let Some(directory) = directory else { return Ok((Store::memory(), Snapshot::default())) };
     let durability = match arguments.durability {
         DurabilityName::Full => Durability::Full,
         DurabilityName::Process => Durability::Process,
     };
-    Store::open(&directory, durability, Hooks::default()).map_err(|error| {
-        let status = match error {
-            OpenError::Newer { .. } => NEWER_DATABASE,
-            OpenError::Permission { .. } => PERMISSION,
-            _ => DATA_DIRECTORY,
-        };
-        failure(status, error.to_string())
-    })
+    Ok(Store::open(directory, durability, Hooks::default())?)
 }
 
 fn data_directory(arguments: &Arguments) -> Result<PathBuf, Failure> {
@@ -224,7 +251,7 @@ fn data_directory(arguments: &Arguments) -> Result<PathBuf, Failure> {
         .or_else(|| variable("STATE_DIRECTORY"))
         .or_else(|| variable("XDG_DATA_HOME").or_else(home).map(|data| data.join("chatd")));
     found.ok_or_else(|| {
-        failure(DATA_DIRECTORY, "there is no place for the database: name one with --data-dir, or use --memory")
+        Failure::new(DATA_DIRECTORY, "there is no place for the database: name one with --data-dir, or use --memory")
     })
 }
 
@@ -239,24 +266,9 @@ fn addresses(bind: Option<IpAddr>, port: u16) -> Vec<SocketAddr> {
     }
 }
 
-fn cannot_listen(port: u16, error: &io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            failure(UNAVAILABLE, format!("port {port} is in use: stop what uses it, or choose another with --port"))
-        }
-        io::ErrorKind::PermissionDenied => {
-            failure(PERMISSION, format!("port {port} is not allowed: choose one from 1024 with --port"))
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            failure(UNAVAILABLE, "this machine does not have that address: choose another with --bind")
-        }
-        _ => failure(FAULT, format!("can't listen on port {port}: {error}")),
-    }
-}
-
 /// Tells scripts where the server is, once it accepts connections.
 fn announce(server: &Server) -> Result<(), Failure> {
-    let addresses = server.addresses().map_err(|error| failure(FAULT, error.to_string()))?;
+    let addresses = server.addresses().map_err(|error| Failure::new(FAULT, error.to_string()))?;
     let mut out = io::stdout().lock();
     for address in addresses {
         // Nobody may be listening: the server runs all the same.

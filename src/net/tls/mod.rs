@@ -24,6 +24,8 @@ pub struct Tls {
     ahead: usize,
     /// Our end was announced.
     closing: bool,
+    /// The peer has announced its end.
+    ended: bool,
 }
 
 /// What the peer sent does not keep to the protocol, and why. The alert that says so is to be written.
@@ -34,7 +36,7 @@ impl Tls {
     pub fn new(config: &Arc<ServerConfig>) -> Result<Tls, rustls::Error> {
         let mut session = Box::new(ServerConnection::new(Arc::clone(config))?);
         session.set_buffer_limit(Some(AHEAD_BYTES_MAX));
-        Ok(Tls { session, shaken: 0, ahead: 0, closing: false })
+        Ok(Tls { session, shaken: 0, ahead: 0, closing: false, ended: false })
     }
 
     pub fn is_handshaking(&self) -> bool {
@@ -46,15 +48,17 @@ impl Tls {
         self.shaken
     }
 
-    /// Takes what came from the socket, and appends what it says to `plain`. Says whether the peer has announced its end.
-    pub fn take(&mut self, mut raw: &[u8], plain: &mut Vec<u8>) -> Result<bool, Violation> {
-        while !raw.is_empty() {
+    /// Whether the peer has announced its end. What comes after that counts for nothing.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Takes what came from the socket, and appends what it says to `plain`.
+    pub fn take(&mut self, mut raw: &[u8], plain: &mut Vec<u8>) -> Result<(), Violation> {
+        while !raw.is_empty() && !self.ended {
             let handshaking = self.session.is_handshaking();
             // It takes a part at a time.
             let taken = self.session.read_tls(&mut raw).map_err(|error| Violation(error.to_string()))?;
-            if taken == 0 {
-                break; // The peer has announced its end: what comes after it counts for nothing.
-            }
             if handshaking {
                 self.shaken += taken;
             }
@@ -67,11 +71,9 @@ impl Tls {
                 let read = self.session.reader().read(&mut plain[start..]).unwrap_or(0);
                 plain.truncate(start + read);
             }
-            if state.peer_has_closed() {
-                return Ok(true);
-            }
+            self.ended = state.peer_has_closed();
         }
-        Ok(false)
+        Ok(())
     }
 
     /// What only the two ends of this connection know (RFC 9266). `None` while the handshake goes on.
@@ -82,6 +84,9 @@ impl Tls {
 
     /// Encrypts as much of `pieces` as may be encrypted ahead. Comes back: how many bytes.
     pub fn encrypt(&mut self, pieces: &[IoSlice<'_>]) -> usize {
+        if self.session.is_handshaking() {
+            return 0;
+        }
         // It writes to memory, which does not fail.
         let taken = self.session.writer().write_vectored(pieces).unwrap_or(0);
         self.ahead += taken;
@@ -98,13 +103,25 @@ impl Tls {
         self.ahead
     }
 
-    /// One write of what is encrypted.
-    pub fn write(&mut self, socket: &mut impl Write) -> io::Result<usize> {
-        let written = self.session.write_tls(socket)?;
+    /// One write of what is encrypted, if there is something. False: the socket takes no more now.
+    pub fn write(&mut self, socket: &mut impl Write) -> io::Result<bool> {
         if !self.session.wants_write() {
-            self.ahead = 0;
+            return Ok(true);
         }
-        Ok(written)
+        let mut once = Once { socket, all: true };
+        let written = match self.session.write_tls(&mut once) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                return Ok(error.kind() == io::ErrorKind::Interrupted);
+            }
+            written => written?,
+        };
+        let all = once.all;
+        // Encrypted it is a little longer; what counts is that it shrinks as the peer reads.
+        self.ahead = match self.session.wants_write() {
+            true => self.ahead.saturating_sub(written).max(self.ahead.min(1)),
+            false => 0,
+        };
+        Ok(all)
     }
 
     /// Announces our end (`close_notify`); it is still to be written.
@@ -113,6 +130,30 @@ impl Tls {
             self.closing = true;
             self.session.send_close_notify();
         }
+    }
+}
+
+/// A socket that remembers whether it took all that it was offered.
+struct Once<'a, W> {
+    socket: &'a mut W,
+    all: bool,
+}
+
+impl<W: Write> Write for Once<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.socket.write(bytes)?;
+        self.all = written == bytes.len();
+        Ok(written)
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let written = self.socket.write_vectored(pieces)?;
+        self.all = written == pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::hub::effect::{self, AccountsRead, Effect, LogInFailure, Recipients};
-use crate::net::connection::Wrote;
+use crate::net::connection::{Door, Wrote};
 use crate::net::queue::{IfLost, WriteQueue};
 use crate::net::worker::Job;
 use crate::wire::Protocol;
@@ -75,7 +75,7 @@ impl<E: Environment> Turn<E> {
                 self.queries.push_back((self.last_batch, query));
             }
             Effect::LogInFailed { connection, why } => {
-                if let Some(found) = self.connections.get(*connection) {
+                if let Some(Door::Port(address)) = self.connections.get(*connection).map(|found| found.door) {
                     let why = match why {
                         LogInFailure::UnknownName => "unknown name",
                         LogInFailure::WrongPassword => "wrong password",
@@ -84,7 +84,7 @@ impl<E: Environment> Turn<E> {
                         LogInFailure::NotFromHere => "the shipped passwords work from loopback only",
                         LogInFailure::Elsewhere => "somebody is in between",
                     };
-                    log::warn!("log-in failed from {}: {why}", found.address.to_canonical());
+                    log::warn!("log-in failed from {} ({why})", address.to_canonical());
                 }
             }
         }
@@ -167,7 +167,7 @@ impl<E: Environment> Turn<E> {
             return;
         }
         let max = if connection.stage == Stage::Strange { STRANGE_BYTES_MAX } else { OUT_BYTES_MAX };
-        if connection.queue.bytes() + bytes.len() > max {
+        if connection.out_bytes() + bytes.len() > max {
             log::debug!("a connection does not read what is sent to it: closed");
             self.overflowed.push(id);
             return;
@@ -186,7 +186,7 @@ impl<E: Environment> Turn<E> {
 
     /// All queues together are full: whoever lets most wait is closed.
     fn make_room(&mut self) {
-        let most = self.connections.iter_mut().max_by_key(|(_, connection)| connection.queue.bytes());
+        let most = self.connections.iter_mut().max_by_key(|(_, connection)| connection.out_bytes());
         if let Some((id, connection)) = most {
             log::warn!("too much waits to be written: the connection with most of it is closed");
             self.out_bytes -= connection.queue.bytes();
@@ -219,7 +219,7 @@ impl<E: Environment> Turn<E> {
         if matches!(connection.stage, Stage::Gone | Stage::Lingering) {
             return None;
         }
-        let before = connection.queue.bytes();
+        let before = connection.out_bytes();
         let wrote = match connection.write(self.persisted) {
             Ok(wrote) => wrote,
             Err(error) => {
@@ -228,7 +228,7 @@ impl<E: Environment> Turn<E> {
                 return None;
             }
         };
-        let written = before - connection.queue.bytes();
+        let written = before - connection.out_bytes();
         self.out_bytes -= written;
         if written > 0 && before > OUT_BYTES_PAUSE && connection.is_served() {
             // It is not read until its queue is shorter, but it takes what is written.
@@ -254,7 +254,7 @@ impl<E: Environment> Turn<E> {
             let place = self.parked.iter().rposition(|&(earlier, _)| earlier <= batch).map_or(0, |last| last + 1);
             self.parked.insert(place, (batch, id));
         }
-        if connection.stage == Stage::Ending && connection.queue.is_empty() {
+        if connection.stage == Stage::Ending && connection.is_drained() {
             connection.stage = Stage::Lingering;
             connection.close_our_side();
             if connection.read_closed {

@@ -3,11 +3,18 @@
 use super::*;
 use crate::hub::id::Source;
 use crate::hub::input::Peer;
+use crate::net::tls::Tls;
 use crate::wire::recognise::{NOT_UNDERSTOOD, Openings, Recognition, recognise};
 use crate::wire::{Farewell, Protocol, Step};
 
-/// What is served on the main port.
-const OPENINGS: Openings = Openings { native: true };
+/// What the first bytes of a connection have come to.
+enum Recognised {
+    Protocol,
+    /// Encryption begins.
+    Tls,
+    /// Nothing yet, or it is over.
+    Nothing,
+}
 
 impl<E: Environment> Turn<E> {
     /// One round: everybody on the ready list is served once, a bounded amount.
@@ -85,23 +92,57 @@ impl<E: Environment> Turn<E> {
             // What was asked before the end is still answered: a script may have closed its side already.
             Ok(0) if connection.read_closed => self.end(now, id),
             Ok(0) => {}
-            Ok(bytes) if connection.inbound.is_empty() => {
-                let used = self.decode(now, id, &buffer[..bytes], &mut budget);
-                self.keep(id, buffer[used..bytes].to_vec());
-            }
-            Ok(bytes) => {
-                let mut inbound = std::mem::take(&mut connection.inbound);
-                inbound.extend_from_slice(&buffer[..bytes]);
-                let used = self.decode(now, id, &inbound, &mut budget);
-                inbound.drain(..used);
-                self.keep(id, inbound);
-            }
+            Ok(bytes) if connection.tls.is_some() => self.decrypt(now, id, &buffer[..bytes], &mut budget),
+            Ok(bytes) => self.hear(now, id, &buffer[..bytes], &mut budget),
             Err(error) => {
                 log::debug!("a connection failed: {error}");
                 self.vanished(now, id);
             }
         }
         self.read_buffer = buffer;
+    }
+
+    /// Takes what has come on an encrypted connection.
+    fn decrypt(&mut self, now: Now, id: ConnectionId, raw: &[u8], budget: &mut usize) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some(tls) = &mut connection.tls else { return };
+        let mut plain = std::mem::take(&mut self.plain_buffer);
+        let taken = tls.take(raw, &mut plain);
+        let too_much = tls.is_handshaking() && tls.shaken() > STRANGE_BYTES_MAX;
+        // The end is met by the next read, when everything before it has been heard.
+        connection.readable |= tls.has_ended();
+        if tls.wants_write() && !connection.dirty {
+            connection.dirty = true;
+            self.dirty.push(id);
+        }
+        if !plain.is_empty() {
+            self.hear(now, id, &plain, budget);
+        }
+        plain.clear();
+        self.plain_buffer = plain;
+        match taken {
+            Err(violation) => {
+                log::debug!("TLS: {}", violation.0);
+                self.end(now, id);
+            }
+            Ok(()) if too_much => self.end(now, id),
+            Ok(()) => {}
+        }
+    }
+
+    /// Takes what a client has said.
+    fn hear(&mut self, now: Now, id: ConnectionId, bytes: &[u8], budget: &mut usize) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.inbound.is_empty() {
+            let used = self.decode(now, id, bytes, budget);
+            self.keep(id, bytes[used..].to_vec());
+        } else {
+            let mut inbound = std::mem::take(&mut connection.inbound);
+            inbound.extend_from_slice(bytes);
+            let used = self.decode(now, id, &inbound, budget);
+            inbound.drain(..used);
+            self.keep(id, inbound);
+        }
     }
 
     /// Keeps what is no whole request yet.
@@ -122,8 +163,16 @@ impl<E: Environment> Turn<E> {
                 return used;
             }
             let rest = &bytes[used..];
-            if connection.protocol.is_none() && !self.recognise(now, id, rest) {
-                return used;
+            if connection.protocol.is_none() {
+                match self.recognise(now, id, rest) {
+                    Recognised::Protocol => {}
+                    Recognised::Nothing => return used,
+                    Recognised::Tls => {
+                        // A handshake waits for our answer: nothing that is said in it can be there already.
+                        self.decrypt(now, id, rest, budget);
+                        return bytes.len();
+                    }
+                }
             }
             let Some(connection) = self.connections.get_mut(id) else { return used };
             let Some(protocol) = connection.protocol else { return used };
@@ -178,26 +227,50 @@ impl<E: Environment> Turn<E> {
         self.set_deadline(id, Some(at));
     }
 
-    fn recognise(&mut self, now: Now, id: ConnectionId, bytes: &[u8]) -> bool {
-        let Some(connection) = self.connections.get_mut(id) else { return false };
-        let address = connection.address;
-        match recognise(bytes, false, &OPENINGS) {
-            Recognition::This(protocol) if !self.plaintext.contains(address) => {
+    fn recognise(&mut self, now: Now, id: ConnectionId, bytes: &[u8]) -> Recognised {
+        let Some(connection) = self.connections.get_mut(id) else { return Recognised::Nothing };
+        let Admission { plaintext, registration, tls } = &self.admission;
+        let is_open = connection.tls.is_none() && connection.door != Door::Control;
+        let openings = Openings { native: true, tls: is_open && tls.is_some() };
+        match (recognise(bytes, false, &openings), connection.door) {
+            (Recognition::This(protocol), Door::Port(address)) if is_open && !plaintext.contains(address) => {
+                log::info!("an unencrypted connection from {} was refused: out of scope", address.to_canonical());
                 connection.protocol = Some(protocol);
                 self.farewell(now, id, protocol, Farewell::OutOfScope);
-                false
+                Recognised::Nothing
             }
-            Recognition::This(protocol) => {
+            (Recognition::This(protocol), door) => {
                 connection.protocol = Some(protocol);
-                let peer = Peer::Stranger { source: Source::of(address), binding: None, may_sign_up: false };
+                let peer = match door {
+                    Door::Control => Peer::Operator,
+                    Door::Port(address) => Peer::Stranger {
+                        source: Source::of(address),
+                        binding: connection.tls.as_ref().and_then(|tls| tls.binding()),
+                        may_sign_up: registration.contains(address),
+                    },
+                };
+                let before = self.outbox.effects.len();
                 self.tell(now, Input::Connected { connection: id, peer });
-                true
+                self.heed(before);
+                Recognised::Protocol
             }
-            Recognition::Wait => false,
-            Recognition::None => {
+            (Recognition::Tls, _) => match tls.as_ref().map(Tls::new) {
+                Some(Ok(tls)) => {
+                    connection.tls = Some(Box::new(tls));
+                    Recognised::Tls
+                }
+                Some(Err(error)) => {
+                    log::error!("a connection can't be encrypted: {error}");
+                    self.end(now, id);
+                    Recognised::Nothing
+                }
+                None => Recognised::Nothing,
+            },
+            (Recognition::Wait, _) => Recognised::Nothing,
+            (Recognition::None, _) => {
                 self.answer(id, NOT_UNDERSTOOD.to_vec());
                 self.end(now, id);
-                false
+                Recognised::Nothing
             }
         }
     }
@@ -212,6 +285,7 @@ impl<E: Environment> Turn<E> {
                 self.set_deadline(id, Some(now.instant + NEXT_MESSAGE_WITHIN));
             }
             (Stage::Strange, Some(protocol)) => self.farewell(now, id, protocol, Farewell::TooSlow),
+            (Stage::Strange, None) if connection.is_handshaking() => self.end(now, id),
             (Stage::Strange, None) => {
                 self.answer(id, NOT_UNDERSTOOD.to_vec());
                 self.end(now, id);

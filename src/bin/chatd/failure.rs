@@ -1,0 +1,70 @@
+//! What chatd ends with when it can't do what it was asked: the exit statuses (sysexits.h), decided here and nowhere else.
+
+use std::io;
+
+use chatd::net::tls::identity::IdentityError;
+use chatd::store::OpenError;
+
+/// One line that says what to do, and the exit status.
+#[derive(Debug)]
+pub struct Failure {
+    pub status: u8,
+    pub text: String,
+}
+
+pub const MALFORMED: u8 = 65;
+pub const UNREADABLE: u8 = 66;
+pub const UNAVAILABLE: u8 = 69;
+pub const FAULT: u8 = 71;
+pub const DATA_DIRECTORY: u8 = 73;
+pub const TRY_AGAIN: u8 = 75;
+pub const PERMISSION: u8 = 77;
+pub const NEWER_DATABASE: u8 = 78;
+
+impl Failure {
+    pub fn new(status: u8, text: impl Into<String>) -> Failure {
+        Failure { status, text: text.into() }
+    }
+
+    /// The port can't be listened on.
+    pub fn of_port(port: u16, error: &io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Failure::new(
+                UNAVAILABLE,
+                format!("port {port} is in use: stop what uses it, or choose another with --port"),
+            ),
+            io::ErrorKind::PermissionDenied => {
+                Failure::new(PERMISSION, format!("port {port} is not allowed: choose one from 1024 with --port"))
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                Failure::new(UNAVAILABLE, "this machine does not have that address: choose another with --bind")
+            }
+            _ => Failure::new(FAULT, format!("can't start: {error}")),
+        }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Failure {
+        let status = match error {
+            OpenError::Newer { .. } => NEWER_DATABASE,
+            OpenError::Permission { .. } => PERMISSION,
+            _ => DATA_DIRECTORY,
+        };
+        Failure::new(status, error.to_string())
+    }
+}
+
+impl From<IdentityError> for Failure {
+    fn from(error: IdentityError) -> Failure {
+        let status = match error {
+            IdentityError::Unreadable { .. } => UNREADABLE,
+            IdentityError::Malformed { .. } | IdentityError::KeyMissing { .. } | IdentityError::Mismatch { .. } => {
+                MALFORMED
+            }
+            IdentityError::Unwritable { .. } => DATA_DIRECTORY,
+            IdentityError::Refused(_) => FAULT,
+        };
+        Failure::new(status, error.to_string())
+    }
+}
