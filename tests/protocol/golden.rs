@@ -3,7 +3,7 @@
 use chatd::hub::effect::{CloseReason, Event, Reach, Reply};
 use chatd::hub::message::{Message, Recipient, Sender};
 use chatd::wire::native::client::{self, Ask, FromServer, Heard, News, Party, Problem, ReachTold, Told};
-use chatd::wire::{RequestId, Step};
+use chatd::wire::{NewPassword, Request, RequestId, Step};
 
 use super::samples::*;
 
@@ -20,8 +20,7 @@ fn each_request_has_its_bytes_and_becomes_what_was_meant() {
             let step = NATIVE.decode(&bytes);
             let expected = Step::Request { used: bytes.len(), id: ID, request: request.clone() };
             assert_eq!(step, expected);
-            // Names are equal in any case; this tells spellings apart.
-            assert_eq!(format!("{step:?}"), format!("{expected:?}"));
+            assert_eq!(exactly(&step), exactly(&expected));
         }
     }
 }
@@ -41,6 +40,42 @@ fn history_brings_100_messages_unless_told_otherwise() {
     let step = NATIVE.decode(b"{\"id\":7,\"request\":\"history\"}\n");
     let Step::Request { request, .. } = step else { panic!("{step:?}") };
     assert_eq!(format!("{request:?}"), "History { with: None, before: None, limit: 100 }");
+}
+
+#[test]
+fn hexadecimal_digits_are_read_in_both_cases() {
+    let (lower, upper) = ("0123456789abcdef".repeat(4), "0123456789ABCDEF".repeat(4));
+    for request in ["sign-up", "password"] {
+        let line = |a: &str, b: &str| {
+            format!("{{\"id\":7,\"request\":\"{request}\",\"stored-key\":\"{a}\",\"server-key\":\"{b}\"}}\n")
+        };
+        let step = NATIVE.decode(line(&lower, &lower).as_bytes());
+        assert!(matches!(step, Step::Request { .. }), "{step:?}");
+        assert_eq!(NATIVE.decode(line(&upper, &lower).as_bytes()), step);
+        assert_eq!(NATIVE.decode(line(&lower, &upper).as_bytes()), step);
+    }
+}
+
+#[test]
+fn a_password_itself_counts_only_where_there_are_no_keys() {
+    let keys = r#""stored-key":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f","server-key":"e0e1e2e3e4e5e6e7e8e9eaebecedeeeff0f1f2f3f4f5f6f7f8f9fafbfcfdfeff""#;
+    for password in ["\"wonderland\"", "\"\"", "5", "null"] {
+        let line = format!("{{\"id\":7,\"request\":\"password\",\"password\":{password},{keys}}}\n");
+        let request = Request::ChangePassword(NewPassword::Keys(super::samples::keys()));
+        assert_eq!(NATIVE.decode(line.as_bytes()), Step::Request { used: line.len(), id: ID, request });
+    }
+}
+
+#[test]
+fn no_password_and_no_key_is_in_what_is_printed_of_a_request() {
+    let mut with_secrets = requests();
+    with_secrets.retain(|(line, ..)| line.contains("\"password\":") || line.contains("-key\":"));
+    assert!(with_secrets.len() > 5);
+    for (_, ask, request) in with_secrets {
+        for printed in [format!("{ask:?}"), format!("{request:?}")] {
+            assert!(!["two words", "😀", "1, 2", "0102"].iter().any(|secret| printed.contains(secret)), "{printed}");
+        }
+    }
 }
 
 #[test]
@@ -98,9 +133,17 @@ fn a_client_leaves_out_what_a_newer_server_tells() {
     for fields in ["\"text\":5", "\"id\":-1,\"users\":\"all\"", "\"messages\":{}"] {
         assert_eq!(heard(&format!("{{\"event\":\"weather\",{fields}}}\n")), FromServer::News(News::Unknown));
     }
-    for known in
-        ["{\"event\":\"missed\",\"count\":\"2\"}\n", "{\"event\":\"missed\"}\n", "[null,null,null,\"x\"]\n", "[]\n"]
-    {
+    for known in [
+        "{\"event\":\"missed\",\"count\":\"2\"}\n",
+        "{\"event\":\"missed\"}\n",
+        "[null,null,null,\"x\"]\n",
+        "[]\n",
+        "{\"id\":7,\"reply\":\"users\"}\n",
+        "{\"id\":7,\"reply\":\"users\",\"accounts\":[{\"name\":\"bob\"}]}\n",
+        "{\"id\":7,\"reply\":\"users\",\"accounts\":[{\"name\":\"b b\",\"in-file\":true,\"classic\":true,\"online\":true,\"locked\":true}]}\n",
+        "{\"id\":7,\"reply\":\"user-kicked\",\"user\":\"bob\"}\n",
+        "{\"id\":7,\"reply\":\"signed-up\"}\n",
+    ] {
         assert_eq!(client::decode(known.as_bytes()), client::Hear::NotUnderstood, "{known}");
     }
     assert_eq!(heard("{\"event\":\"weather\",\"wind\":{\"n\":[5]}}\n"), FromServer::News(News::Unknown));
@@ -118,6 +161,13 @@ pub fn told(reply: &Reply) -> Told {
             Told::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting: waiting as u64 }
         }
         Reply::LoggedOut => Told::LoggedOut,
+        Reply::SignedUp(user) => Told::SignedUp { user },
+        Reply::PasswordChanged(user) => Told::PasswordChanged { user },
+        Reply::UserAdded(user) => Told::UserAdded { user },
+        Reply::UserRemoved(user) => Told::UserRemoved { user },
+        Reply::Users(accounts) => Told::Users { accounts, continues: false },
+        Reply::Unlocked(user) => Told::UserUnlocked { user },
+        Reply::Kicked { user, sessions } => Told::UserKicked { user, sessions: sessions as u64 },
         Reply::Accepted { number, reach } => {
             let reach = match reach {
                 Reach::Online => ReachTold::Online,
@@ -155,6 +205,7 @@ pub fn news(event: &Event) -> News {
                 CloseReason::Shutdown => ("shutdown", "the server stops"),
                 CloseReason::HeartbeatMissed => ("heartbeat", "the server has heard nothing for too long"),
                 CloseReason::AccountChanged => ("account", "the account or its password was changed; log in again"),
+                CloseReason::Kicked => ("kicked", "the operator has ended this session"),
             };
             News::Closing { reason: reason.to_owned(), text: text.to_owned() }
         }

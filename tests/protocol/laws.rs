@@ -4,15 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatd::hub::effect::{Event, Reach, Reply};
+use chatd::hub::effect::{Event, Listed, Reach, Reply};
 use chatd::hub::id::UserId;
 use chatd::hub::message::{HistoryPage, Message, Recipient, Sender};
 use chatd::hub::time::WallTime;
 use chatd::wire::native::client::{self, Ask, FromServer, Hear, Told};
 use chatd::wire::native::{REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
-use chatd::wire::scram::{ClientExchange, ClientFinal, ClientFirst};
+use chatd::wire::scram::{ChannelBinding, ClientExchange, ClientFinal, ClientFirst, StoredKeys};
 use chatd::wire::{
-    DeviceClaim, DeviceId, LogId, Mechanism, Number, Protocol, Request, RequestId, Step, TEXT_BYTES_MAX, Text, UserName,
+    DeviceClaim, DeviceId, LogId, Mechanism, NewPassword, Number, Operation, PASSWORD_BYTES_MAX, Password, Protocol,
+    Request, RequestId, Step, TEXT_BYTES_MAX, Text, UserName,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -43,6 +44,56 @@ fn names() -> impl Strategy<Value = UserName> {
     "[A-Za-z0-9_.-]{1,32}".prop_filter_map("a reserved word", |name| UserName::parse(&name).ok())
 }
 
+fn passwords() -> impl Strategy<Value = Password> {
+    let odd: Vec<char> = "\"\\/ \u{a0}\u{2028}\u{202e}\u{feff}\u{ffff}\u{10ffff}😀é{}:,".chars().collect();
+    let character = prop_oneof![select(odd), any::<char>(), prop::char::range(' ', '~')];
+    // Up to the longest, by repetition.
+    (vec(character, 1..20), prop_oneof![3 => Just(1_usize), 1 => 1..600_usize]).prop_map(|(characters, times)| {
+        let once: String = characters.into_iter().filter(|c| !c.is_control()).collect();
+        let mut password = if once.is_empty() { "x".to_owned() } else { once.repeat(times) };
+        let end = (0..=password.len().min(PASSWORD_BYTES_MAX)).rev().find(|&end| password.is_char_boundary(end));
+        password.truncate(end.unwrap_or_default());
+        Password::parse(&password).expect("a password")
+    })
+}
+
+fn stored_keys() -> impl Strategy<Value = StoredKeys> {
+    any::<([u8; 32], [u8; 32])>().prop_map(|(stored_key, server_key)| StoredKeys { stored_key, server_key })
+}
+
+fn new_passwords() -> impl Strategy<Value = NewPassword> {
+    prop_oneof![stored_keys().prop_map(NewPassword::Keys), passwords().prop_map(NewPassword::Itself)]
+}
+
+fn operations() -> impl Strategy<Value = Operation> {
+    prop_oneof![
+        (names(), passwords(), any::<bool>()).prop_map(|(name, password, classic)| Operation::Add {
+            name,
+            password,
+            classic
+        }),
+        (names(), passwords(), any::<Option<bool>>()).prop_map(|(name, password, classic)| Operation::SetPassword {
+            name,
+            password,
+            classic
+        }),
+        names().prop_map(Operation::Remove),
+        Just(Operation::List),
+        names().prop_map(Operation::Unlock),
+        names().prop_map(Operation::Kick),
+    ]
+}
+
+fn listed() -> impl Strategy<Value = Listed> {
+    (names(), any::<[bool; 4]>()).prop_map(|(name, [in_file, classic, online, locked])| Listed {
+        name,
+        in_file,
+        classic,
+        online,
+        locked,
+    })
+}
+
 fn integers() -> impl Strategy<Value = u64> {
     prop_oneof![0..100_u64, 0..=HIGHEST, Just(HIGHEST)]
 }
@@ -58,12 +109,18 @@ fn claims() -> impl Strategy<Value = DeviceClaim> {
 fn asks() -> impl Strategy<Value = (Ask, Request)> {
     let counter = || option::of(1..=HIGHEST);
     prop_oneof![
-        (any::<bool>(), names(), any::<[u8; 18]>(), option::of(claims())).prop_map(|(resume, user, nonce, device)| {
-            let message = ClientExchange::new(&user, &nonce, None).message();
-            let first = ClientFirst::parse(&message).expect("a first message");
-            let mechanism = if resume { Mechanism::Token } else { Mechanism::Password };
-            (Ask::LogIn { resume, message, device }, Request::LogIn { mechanism, first, device })
-        }),
+        (any::<[bool; 2]>(), names(), any::<[u8; 18]>(), option::of(claims())).prop_map(
+            |([resume, bound], user, nonce, device)| {
+                let binding = bound.then_some(ChannelBinding([7; ChannelBinding::BYTES]));
+                let message = ClientExchange::new(&user, &nonce, binding).message();
+                let first = ClientFirst::parse(&message).expect("a first message");
+                let mechanism = if resume { Mechanism::Token } else { Mechanism::Password };
+                (Ask::LogIn { resume, bound, message, device }, Request::LogIn { mechanism, first, device })
+            }
+        ),
+        stored_keys().prop_map(|keys| (Ask::SignUp { keys: keys.clone() }, Request::SignUp(keys))),
+        new_passwords().prop_map(|new| (Ask::ChangePassword(new.clone()), Request::ChangePassword(new))),
+        operations().prop_map(|operation| (Ask::Operate(operation.clone()), Request::Operate(operation))),
         "c=biws,r=[!-+\\--~]{1,60},p=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".prop_map(|message| {
             let last = ClientFinal::parse(&message).expect("a final message");
             (Ask::Authenticate { message }, Request::Authenticate(last))
@@ -141,6 +198,13 @@ fn replies() -> impl Strategy<Value = Reply> {
             .prop_map(|(number, reach)| Reply::Accepted { number: Number(number), reach }),
         vec(names(), 0..40).prop_map(Reply::Online),
         vec(names(), 0..40).prop_map(Reply::BlockList),
+        names().prop_map(Reply::SignedUp),
+        names().prop_map(Reply::PasswordChanged),
+        names().prop_map(Reply::UserAdded),
+        names().prop_map(Reply::UserRemoved),
+        names().prop_map(Reply::Unlocked),
+        (names(), any::<u16>()).prop_map(|(user, sessions)| Reply::Kicked { user, sessions: sessions.into() }),
+        vec(listed(), 0..40).prop_map(Reply::Users),
         names().prop_map(Reply::Blocked),
         names().prop_map(Reply::Unblocked),
         (vec(messages(), 0..6), any::<bool>())
@@ -234,7 +298,7 @@ proptest! {
         prop_assert!(bytes.len() <= REQUEST_BYTES_MAX);
         let expected = Step::Request { used: bytes.len(), id: Some(RequestId(id)), request };
         let step = NATIVE.decode(&bytes);
-        prop_assert_eq!(format!("{step:?}"), format!("{expected:?}"));
+        prop_assert_eq!(exactly(&step), exactly(&expected));
         prop_assert_eq!(step, expected);
     }
 
@@ -396,6 +460,47 @@ fn a_long_list_of_users_comes_in_lines_that_are_not_too_long() {
                 }
             }
             assert_eq!(heard, users);
+        }
+    }
+}
+
+#[test]
+fn a_long_list_of_accounts_comes_in_lines_that_are_not_too_long() {
+    for length in [0, 1, 510, 511, 10_000] {
+        // The longest that an account can be.
+        let account = |n| Listed {
+            name: name(&format!("{n:032}")),
+            in_file: false,
+            classic: false,
+            online: false,
+            locked: false,
+        };
+        let accounts: Vec<Listed> = (0..length).map(account).collect();
+        let lines = lines_of(&Reply::Users(accounts.clone()));
+        assert_eq!(lines.len() > 1, length > 510, "{length}");
+        let (mut heard, count) = (Vec::new(), lines.len());
+        for (index, line) in lines.into_iter().enumerate() {
+            let Told::Users { accounts, continues } = line else { panic!("{line:?}") };
+            assert_eq!(continues, index + 1 < count);
+            assert!(count == 1 || !accounts.is_empty());
+            heard.extend(accounts);
+        }
+        assert_eq!(heard, accounts);
+    }
+}
+
+#[test]
+fn every_password_fits_into_a_request_however_it_is_escaped() {
+    for unit in ["\"", "\\", "x", "é", "\u{2028}", "\u{10ffff}"] {
+        let new = password(&unit.repeat(PASSWORD_BYTES_MAX / unit.len()));
+        let operation = Operation::Add { name: name(&"m".repeat(32)), password: new, classic: true };
+        let mut bytes = Vec::new();
+        client::encode(Some(RequestId(HIGHEST)), &Ask::Operate(operation.clone()), &mut bytes);
+        let ascii = in_ascii(std::str::from_utf8(&bytes).expect("UTF-8")).into_bytes();
+        let request = Request::Operate(operation);
+        for bytes in [bytes, ascii] {
+            let expected = Step::Request { used: bytes.len(), id: Some(RequestId(HIGHEST)), request: request.clone() };
+            assert_eq!(NATIVE.decode(&bytes), expected);
         }
     }
 }

@@ -128,11 +128,14 @@ pub fn refused() -> Vec<(String, bool, &'static str, &'static str)> {
 
     let log_in = |fields: &str| format!(r#"{{"id":7,"request":"log-in",{fields}}}"#);
     const SCRAM: &str = r#""mechanism":"SCRAM-SHA-256""#;
+    const MECHANISM: &str = "'mechanism' is SCRAM-SHA-256 or RESUME-SHA-256, over TLS also with -PLUS";
     const DEVICE: &str = r#""message":"n,,n=a,r=x","device":"00112233445566778899aabbccddeeff""#;
     const SHOWN: &str = "'shown' is a whole number from 0 to 9007199254740991";
     for (fields, text) in [
         (r#""message":"n,,n=a,r=x""#.to_owned(), "the field 'mechanism' is missing"),
-        (r#""mechanism":"PLAIN","message":"n,,n=a,r=x""#.to_owned(), "'mechanism' is SCRAM-SHA-256 or RESUME-SHA-256"),
+        (r#""mechanism":"PLAIN","message":"n,,n=a,r=x""#.to_owned(), MECHANISM),
+        (r#""mechanism":"scram-sha-256-plus","message":"p=tls-exporter,,n=a,r=x""#.to_owned(), MECHANISM),
+        (r#""mechanism":"SCRAM-SHA-1-PLUS","message":"p=tls-exporter,,n=a,r=x""#.to_owned(), MECHANISM),
         (SCRAM.to_owned(), "the field 'message' is missing"),
         (format!(r#"{SCRAM},"message":"n,,n=a,r=x","device":"0011""#), "'device' is 32 hexadecimal digits"),
         (format!(r#"{SCRAM},{DEVICE},"log":"1","shown":1"#), "'log' is 16 hexadecimal digits"),
@@ -140,13 +143,40 @@ pub fn refused() -> Vec<(String, bool, &'static str, &'static str)> {
     ] {
         add(&log_in(&fields), true, "bad-request", text);
     }
-    let form = "the first message is 'n,,n=USER,r=NONCE'";
+    let header = "the message begins with 'p=tls-exporter,,' where the mechanism ends in -PLUS, else with 'n,,'";
+    for (mechanism, message) in [
+        ("SCRAM-SHA-256", "p=tls-exporter,,n=a,r=x"),
+        ("RESUME-SHA-256", "p=tls-exporter,,n=a,r=x"),
+        ("SCRAM-SHA-256-PLUS", "n,,n=a,r=x"),
+        ("RESUME-SHA-256-PLUS", "n,,n=a,r=x"),
+    ] {
+        let fields =
+            format!(r#""mechanism":"{mechanism}","message":"{message}","device":"00112233445566778899aabbccddeeff""#);
+        add(&log_in(&fields), true, "bad-request", header);
+    }
+    let form = "the first message is 'p=tls-exporter,,n=USER,r=NONCE', or begins with 'n,,'";
+    let downgrade = "'y' is refused: this server binds channels, so somebody has hidden that";
+    let other_binding = "the channel binding is tls-exporter";
+    for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "RESUME-SHA-256", "RESUME-SHA-256-PLUS"] {
+        for (message, text) in [
+            ("y,,n=a,r=x", downgrade),
+            ("p=tls-unique,,n=a,r=x", other_binding),
+            ("p=tls-server-end-point,,n=a,r=x", other_binding),
+            ("p=,,n=a,r=x", other_binding),
+            ("p,,n=a,r=x", form),
+            ("p=tls-exporter,a=bob,n=a,r=x", form),
+            ("y,a=bob,n=a,r=x", form),
+            ("P=tls-exporter,,n=a,r=x", form),
+            (",,n=a,r=x", form),
+        ] {
+            let fields = format!(r#""mechanism":"{mechanism}","message":"{message}""#);
+            add(&log_in(&fields), true, "bad-request", text);
+        }
+    }
     for (message, text) in [
         ("", form),
         ("n,a=bob,n=a,r=x", form),
         ("n=a,r=x", form),
-        ("y,,n=a,r=x", "'y' is refused: it would hide a downgrade"),
-        ("p=tls-exporter,,n=a,r=x", "channel binding needs TLS"),
         ("n,,r=x,n=a", "the user name is missing: 'n=USER'"),
         ("n,,m=x,n=a,r=x", "the user name is missing: 'n=USER'"),
         ("n,,n=a", "the nonce is missing: 'r=NONCE'"),
@@ -166,6 +196,75 @@ pub fn refused() -> Vec<(String, bool, &'static str, &'static str)> {
         let line = format!(r#"{{"id":7,"request":"authenticate","message":"{message}"}}"#);
         add(&line, true, "bad-request", text);
     }
+
+    let key = "0123456789abcdef".repeat(4);
+    const STORED_KEY: &str = "'stored-key' is 64 hexadecimal digits";
+    const SERVER_KEY: &str = "'server-key' is 64 hexadecimal digits";
+    for request in ["sign-up", "password"] {
+        let mut with = |fields: &str, text| {
+            add(&format!(r#"{{"id":7,"request":"{request}",{fields}}}"#), true, "bad-request", text);
+        };
+        for bad in
+            ["", "00", &key[1..], &format!("{key}0"), &"g0".repeat(32), &"é".repeat(32), &format!(" {}", &key[1..])]
+        {
+            with(&format!(r#""stored-key":"{bad}","server-key":"{key}""#), STORED_KEY);
+            with(&format!(r#""stored-key":"{key}","server-key":"{bad}""#), SERVER_KEY);
+            with(&format!(r#""server-key":"{bad}""#), SERVER_KEY);
+        }
+        with(&format!(r#""stored-key":"{key}""#), "the field 'server-key' is missing");
+        with(&format!(r#""server-key":"{key}""#), "the field 'stored-key' is missing");
+        with(&format!(r#""stored-key":"{key}","server-key":null"#), "the field 'server-key' is missing");
+        with(&format!(r#""stored-key":"{key}","password":"x""#), "the field 'server-key' is missing");
+        with(&format!(r#""stored-key":5,"server-key":"{key}""#), "'stored-key' is a string of Unicode text");
+        with(&format!(r#""stored-key":"{key}","server-key":["{key}"]"#), "'server-key' is a string of Unicode text");
+        with(&format!(r#""stored-key":"{key}","stored-key":"{key}""#), "duplicate field `stored-key`");
+    }
+    add(r#"{"id":7,"request":"sign-up"}"#, true, "bad-request", "the field 'stored-key' is missing");
+    add(r#"{"id":7,"request":"sign-up","password":"x"}"#, true, "bad-request", "the field 'stored-key' is missing");
+    add(r#"{"request":"users"}"#, false, "bad-request", "the field 'id' is missing");
+
+    const NOTHING_NEW: &str = "the fields 'stored-key' and 'server-key' are missing, or 'password' in their place";
+    const NO_CONTROLS: &str = "a password has no control characters";
+    add(r#"{"id":7,"request":"password"}"#, true, "bad-request", NOTHING_NEW);
+    add(r#"{"id":7,"request":"password","password":null}"#, true, "bad-request", NOTHING_NEW);
+    for request in ["user-add", "user-password"] {
+        add(
+            &format!(r#"{{"id":7,"request":"{request}","user":"bob"}}"#),
+            true,
+            "bad-request",
+            "the field 'password' is missing",
+        );
+        for classic in ["0", "1", "\"true\"", "[]", "{}"] {
+            let line = format!(r#"{{"id":7,"request":"{request}","user":"bob","password":"x","classic":{classic}}}"#);
+            add(&line, true, "bad-request", "'classic' is true or false");
+        }
+    }
+    let (long, wide) = ("x".repeat(1025), "é".repeat(513));
+    for request in [r#""password""#, r#""user-add","user":"bob""#, r#""user-password","user":"bob""#] {
+        for (password, text) in [
+            ("\"\"", "a password has at least one character"),
+            (&*format!("\"{long}\""), "a password has at most 1024 bytes"),
+            (&*format!("\"{wide}\""), "a password has at most 1024 bytes"),
+            ("\"a\\nb\"", NO_CONTROLS),
+            ("\"a\\u0000b\"", NO_CONTROLS),
+            ("\"\\tab\"", NO_CONTROLS),
+            ("\"ab\u{7f}\"", NO_CONTROLS),
+            ("\"ab\u{9b}\"", NO_CONTROLS),
+            ("5", "'password' is a string of Unicode text"),
+            ("[\"x\"]", "'password' is a string of Unicode text"),
+            ("\"\\ud800\"", "'password' is a string of Unicode text"),
+        ] {
+            add(&format!(r#"{{"id":7,"request":{request},"password":{password}}}"#), true, "bad-request", text);
+        }
+    }
+    for request in ["user-add", "user-password", "user-remove", "user-unlock", "user-kick"] {
+        let line = |user: &str| format!(r#"{{"id":7,"request":"{request}","password":"x"{user}}}"#);
+        add(&line(""), true, "bad-request", "the field 'user' is missing");
+        add(&line(r#","user":["bob"]"#), true, "bad-request", "'user' is a string of Unicode text");
+        add(&line(r#","user":"""#), true, "bad-name", "a name can't be empty");
+        add(&line(r#","user":"b b""#), true, "bad-name", BAD_CHARACTER);
+        add(&line(r#","user":"Server""#), true, "bad-name", RESERVED);
+    }
     lines
 }
 
@@ -182,7 +281,7 @@ pub fn violations() -> Vec<(Vec<u8>, &'static str, &'static str)> {
         "null",
         "[]",
         // Every field in its place, but no object.
-        r#"[7,"online",null,null,null,null,null,null,null,null,null,null,null,null,null,null]"#,
+        r#"[7,"online",null,null,null,null,null,null,null,null,null,null,null,null,null,null,null,null,null,null]"#,
         "[{\"id\":7,\"request\":\"online\"}]",
         "\u{feff}{}",
         "\u{a0}{}",
@@ -282,9 +381,36 @@ fn nothing_of_what_a_client_wrote_is_told_back() {
     let marks = ["\u{7f}", "\u{85}", "\u{202e}", "QQ", "\\u001b"];
     for mark in marks {
         let long = mark.repeat(4000 / mark.len());
-        for field in ["id", "request", "mechanism", "message", "device", "to", "text", "counter", "receipt", "number"] {
+        for field in [
+            "id",
+            "request",
+            "mechanism",
+            "message",
+            "device",
+            "to",
+            "text",
+            "counter",
+            "receipt",
+            "number",
+            "user",
+            "stored-key",
+            "server-key",
+            "password",
+            "classic",
+        ] {
             for value in [format!("\"{long}\""), format!("[\"{long}\"]"), format!("{{\"{long}\":1}}")] {
-                for request in ["log-in", "authenticate", "message", "acknowledge", "history", "block"] {
+                for request in [
+                    "log-in",
+                    "authenticate",
+                    "message",
+                    "acknowledge",
+                    "history",
+                    "block",
+                    "sign-up",
+                    "password",
+                    "user-add",
+                    "user-password",
+                ] {
                     let request =
                         if field == "request" { String::new() } else { format!("\"request\":\"{request}\",") };
                     let line = format!("{{{request}\"{field}\":{value}}}\n");

@@ -9,13 +9,15 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chatd::hub::effect::{Event, Reach, Reply};
 use chatd::hub::id::UserId;
+use chatd::hub::input::Precondition;
 use chatd::hub::message::{HistoryPage, Message, Recipient, Sender};
 use chatd::hub::time::WallTime;
-use chatd::hub::{Config, delivery, devices, gate, name, presence, scram, sends};
+use chatd::hub::{Config, accounts, delivery, devices, gate, name, presence, scram, sends};
 use chatd::wire::native::client::{self, Ask, FromServer, Heard, News, Party, ReachTold, Told};
 use chatd::wire::native::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
 use chatd::wire::scram::{
-    Checked, ClientExchange, ClientFinal, ClientFirst, Secret, ServerExchange, StoredKeys, Verifier,
+    ChannelBinding, Checked, ClientExchange, ClientFinal, ClientFirst, Header, Secret, ServerExchange, StoredKeys,
+    Verifier,
 };
 use chatd::wire::{Mechanism, PASSWORD_BYTES_MAX, Request, ResumeToken, Step, TEXT_BYTES_MAX, UserName};
 use serde_json::Value;
@@ -59,7 +61,8 @@ fn examples() -> (Vec<&'static str>, Vec<&'static str>) {
                     }
                 }
             }
-            "text" | "scram SCRAM-SHA-256" | "scram RESUME-SHA-256" => {}
+            "text" => {}
+            other if other.starts_with("scram ") => {}
             other => panic!("a block of an unknown kind: {other}"),
         }
     }
@@ -121,9 +124,15 @@ fn ask_of(request: &Request, line: &str) -> Ask {
     let fields: Value = serde_json::from_str(line).expect("JSON");
     let message = || fields["message"].as_str().expect("a message").to_owned();
     match request.clone() {
-        Request::LogIn { mechanism, device, .. } => {
-            Ask::LogIn { resume: mechanism == Mechanism::Token, message: message(), device }
-        }
+        Request::LogIn { mechanism, first, device } => Ask::LogIn {
+            resume: mechanism == Mechanism::Token,
+            bound: first.header == Header::Exporter,
+            message: message(),
+            device,
+        },
+        Request::SignUp(keys) => Ask::SignUp { keys },
+        Request::ChangePassword(new) => Ask::ChangePassword(new),
+        Request::Operate(operation) => Ask::Operate(operation),
         Request::Authenticate(_) => Ask::Authenticate { message: message() },
         Request::LogOut => Ask::LogOut,
         Request::Message { to, text, counter, receipt } => Ask::Message { to, text, counter, receipt },
@@ -183,6 +192,13 @@ fn reply_of(told: &Told) -> (Reply, bool) {
             whole(Reply::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting: waiting as usize })
         }
         Told::LoggedOut => whole(Reply::LoggedOut),
+        Told::SignedUp { user } => whole(Reply::SignedUp(user)),
+        Told::PasswordChanged { user } => whole(Reply::PasswordChanged(user)),
+        Told::UserAdded { user } => whole(Reply::UserAdded(user)),
+        Told::UserRemoved { user } => whole(Reply::UserRemoved(user)),
+        Told::Users { accounts, continues } => (Reply::Users(accounts), continues),
+        Told::UserUnlocked { user } => whole(Reply::Unlocked(user)),
+        Told::UserKicked { user, sessions } => whole(Reply::Kicked { user, sessions: sessions as usize }),
         Told::Accepted { number, reach } => {
             let reach = match reach {
                 ReachTold::Online => Reach::Online,
@@ -205,7 +221,7 @@ fn reply_of(told: &Told) -> (Reply, bool) {
 
 #[test]
 fn the_worked_log_ins_are_right_and_no_other_stands_on_the_page() {
-    let mut worked = BTreeSet::new();
+    let (mut worked, mut keys) = (BTreeSet::new(), BTreeSet::new());
     let (mut mechanisms, mut newest) = (Vec::new(), None);
     for (kind, lines) in blocks() {
         let Some(mechanism) = kind.strip_prefix("scram ") else { continue };
@@ -215,21 +231,61 @@ fn the_worked_log_ins_are_right_and_no_other_stands_on_the_page() {
             .map(|line| (line[..16].trim(), line[16..].trim()))
             .filter(|(name, _)| !name.is_empty())
             .collect();
+        if let "sign-up" | "password" = mechanism {
+            let (messages, new) = work_keys(&values);
+            assert_eq!(messages.is_empty(), mechanism == "password");
+            worked.extend(messages);
+            keys.insert((mechanism.to_owned(), new));
+            continue;
+        }
         worked.extend(work(mechanism, &values));
         assert!(values.get("token").is_none_or(|&token| Some(token) == newest), "the token of the log-in before");
         newest = Some(values["ResumeToken"]);
     }
-    assert_eq!(mechanisms, ["SCRAM-SHA-256", "RESUME-SHA-256"]);
+    assert_eq!(mechanisms, ["SCRAM-SHA-256-PLUS", "RESUME-SHA-256-PLUS", "SCRAM-SHA-256", "sign-up", "password"]);
     let (client, server) = examples();
-    let mut used = BTreeSet::new();
+    let (mut used, mut used_keys) = (BTreeSet::new(), BTreeSet::new());
     for line in client.into_iter().chain(server) {
         let fields: Value = serde_json::from_str(line).expect("JSON");
         if let Some(message) = fields["message"].as_str() {
             assert!(worked.contains(message), "{line}");
             used.insert(message.to_owned());
         }
+        let digits = |field: &str| fields[field].as_str().map(str::to_owned);
+        if let Some(new) = digits("stored-key").zip(digits("server-key")) {
+            used_keys.insert((digits("request").expect("a request"), new));
+        }
     }
     assert_eq!(used, worked, "each message of the worked log-ins is shown");
+    assert_eq!(used_keys, keys, "the keys of the examples are those that were worked");
+}
+
+/// Checks the keys of a new password. Comes back: the messages of the exchange up to the challenge if there was one, and
+/// both keys.
+fn work_keys(values: &BTreeMap<&str, &str>) -> (Vec<String>, (String, String)) {
+    let bytes = |name: &str| unhex(values[name]);
+    let (user, iterations) = (name(values["user"]), values["iterations"].parse().expect("a number"));
+    let salt: [u8; scram::SALT_BYTES] = bytes("salt").try_into().expect("a salt");
+    let made = StoredKeys::of(&Secret::salted(values["password"], &salt, iterations));
+    assert_eq!(bytes("StoredKey"), made.stored_key);
+    assert_eq!(bytes("ServerKey"), made.server_key);
+    let salted = bytes("SaltedPassword");
+    assert_eq!(hmac(&salted, "Client Key"), bytes("ClientKey"));
+    assert_eq!(digest::digest(&digest::SHA256, &bytes("ClientKey")).as_ref(), bytes("StoredKey"));
+    assert_eq!(hmac(&salted, "Server Key"), bytes("ServerKey"));
+    let keys = (values["StoredKey"].to_owned(), values["ServerKey"].to_owned());
+    if !values.contains_key("client nonce") {
+        return (Vec::new(), keys);
+    }
+    let any = ChannelBinding([0; ChannelBinding::BYTES]);
+    let client = ClientExchange::new(&user, &bytes("client nonce"), Some(any));
+    let first = ClientFirst::parse(&client.message()).expect("a first message");
+    let server = ServerExchange::new(&first, &bytes("server nonce"), &salt, iterations);
+    (vec![client.message(), server.message().to_owned()], keys)
+}
+
+fn hmac(key: &[u8], text: &str) -> Vec<u8> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes()).as_ref().to_vec()
 }
 
 /// Checks every value of an exchange. Comes back: its four messages.
@@ -238,7 +294,14 @@ fn work(mechanism: &str, values: &BTreeMap<&str, &str>) -> [String; 4] {
     let (user, iterations) = (name(values["user"]), values["iterations"].parse().expect("a number"));
     let salt: [u8; scram::SALT_BYTES] = bytes("salt").try_into().expect("a salt");
     let account = Verifier::derive("wonderland", salt, iterations);
-    let (secret, keys) = match mechanism {
+    let (kind, header) = match mechanism.strip_suffix("-PLUS") {
+        Some(kind) => (kind, "p=tls-exporter,,"),
+        None => (mechanism, "n,,"),
+    };
+    let exporter = values.contains_key("exporter").then(|| bytes("exporter"));
+    assert_eq!(exporter.is_some(), kind != mechanism);
+    let binding = exporter.clone().map(|value| ChannelBinding(value.try_into().expect("an exporter value")));
+    let (secret, keys) = match kind {
         "SCRAM-SHA-256" => {
             let password = values["password"];
             (Secret::salted(password, &salt, iterations), Verifier::derive(password, salt, iterations).keys)
@@ -248,24 +311,33 @@ fn work(mechanism: &str, values: &BTreeMap<&str, &str>) -> [String; 4] {
             (Secret::token(&token), StoredKeys::of_token(&token, &account).bound_to(&account))
         }
     };
-    let client = ClientExchange::new(&user, &bytes("client nonce"), None);
+    let client = ClientExchange::new(&user, &bytes("client nonce"), binding.clone());
     let first = ClientFirst::parse(&client.message()).expect("a first message");
     let server = ServerExchange::new(&first, &bytes("server nonce"), &salt, iterations);
     let challenge = client.challenge(server.message()).expect("a challenge");
     assert!(challenge.iterations_are_sane());
     let (last, signature, token) = client.prove(&challenge, &secret);
     let parsed = ClientFinal::parse(&last).expect("a final message");
-    let Checked::Right(verdict, same) = server.check(&parsed, &keys, None) else { panic!("the right proof") };
+    let Checked::Right(verdict, same) = server.check(&parsed, &keys, binding.as_ref()) else {
+        panic!("the right proof")
+    };
+    if binding.is_some() {
+        let other = ChannelBinding([0; ChannelBinding::BYTES]);
+        assert_eq!(server.check(&parsed, &keys, Some(&other)), Checked::Elsewhere);
+    }
     assert!(token == same);
     assert!(signature.matches(&verdict));
 
     // By the formulas of the page, step by step.
-    let hmac =
-        |key: &[u8], text: &str| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text.as_bytes()).as_ref().to_vec();
-    let salted = if mechanism == "SCRAM-SHA-256" { bytes("SaltedPassword") } else { bytes("token") };
+    let salted = if kind == "SCRAM-SHA-256" { bytes("SaltedPassword") } else { bytes("token") };
     assert_eq!(hmac(&salted, "Client Key"), bytes("ClientKey"));
     assert_eq!(digest::digest(&digest::SHA256, &bytes("ClientKey")).as_ref(), bytes("StoredKey"));
-    let (bare, bound) = (client.message().replacen("n,,", "", 1), last.split(",p=").next().expect("a part").to_owned());
+    let message = client.message();
+    let bare = message.strip_prefix(header).expect("the header");
+    let bound = last.split(",p=").next().expect("a part").to_owned();
+    let channel = BASE64.encode([header.as_bytes(), &exporter.unwrap_or_default()].concat());
+    assert!(bound.starts_with(&format!("c={channel},r=")));
+    assert_eq!(values.get("CHANNEL").copied().unwrap_or("biws"), channel);
     assert_eq!(format!("{bare},{},{bound}", server.message()), values["AuthMessage"]);
     assert_eq!(hmac(&bytes("StoredKey"), values["AuthMessage"]), bytes("ClientSignature"));
     let proof: Vec<u8> = bytes("ClientKey").iter().zip(bytes("ClientSignature")).map(|(a, b)| a ^ b).collect();
@@ -278,7 +350,7 @@ fn work(mechanism: &str, values: &BTreeMap<&str, &str>) -> [String; 4] {
 
     assert_eq!(last, format!("{bound},p={}", values["PROOF"]));
     assert_eq!(verdict, format!("v={}", values["SIGNATURE"]));
-    [client.message(), server.message().to_owned(), last, verdict]
+    [message, server.message().to_owned(), last, verdict]
 }
 
 fn unhex(digits: &str) -> Vec<u8> {
@@ -347,14 +419,14 @@ fn the_table_of_errors_is_complete_and_says_which_end_the_connection() {
         assert_eq!(row[1] == "yes", ends.contains(words(row[0])[0]), "{row:?}");
     }
     let anywhere = table.iter().filter(|row| row[1] == "yes" || row[2] == "any request").map(|row| words(row[0])[0]);
-    let of_requests = tables("## Requests")[0].iter().flat_map(|row| words(row[3])).collect::<Vec<_>>();
+    let of_requests = table_of_requests().iter().flat_map(|row| words(row[3])).collect::<Vec<_>>();
     assert_eq!(anywhere.chain(of_requests).collect::<BTreeSet<_>>(), said, "each error belongs to some request");
 }
 
 #[test]
 fn the_table_of_requests_is_complete_and_each_has_its_fields() {
     let lines: Vec<String> = requests().into_iter().map(|(line, ..)| line.to_owned()).collect();
-    let table = &tables("## Requests")[0];
+    let table = &table_of_requests();
     assert_eq!(owned(first_words(table)), values_of("request", &lines));
     let replies: Vec<String> = replies().into_iter().map(|(_, line)| line.to_owned()).collect();
     assert_eq!(owned(table.iter().map(|row| words(row[2])[0]).collect()), values_of("reply", &replies));
@@ -372,6 +444,9 @@ fn the_table_of_requests_is_complete_and_each_has_its_fields() {
         let fields = fields_of(&word, "request", &lines);
         match word.as_str() {
             "block" | "unblock" => assert_eq!(said("### block and unblock", 0), fields),
+            "user-remove" | "user-unlock" | "user-kick" => {
+                assert_eq!(said("### user-remove, user-unlock and user-kick", 0), fields);
+            }
             _ if fields.is_empty() => {
                 let heading = format!("### {word}\n\nNo fields.");
                 assert!(PAGE.contains(&heading), "{heading}");
@@ -380,6 +455,74 @@ fn the_table_of_requests_is_complete_and_each_has_its_fields() {
         }
     }
     assert_eq!(said("### authenticate", 1), fields_of("logged-in", "reply", &replies));
+    let accounts = replies.iter().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let accounts = accounts.flat_map(|line| line["accounts"].as_array().cloned().unwrap_or_default());
+    let of_accounts: BTreeSet<String> = accounts
+        .flat_map(|account| account.as_object().expect("an object").keys().cloned().collect::<Vec<_>>())
+        .collect();
+    assert_eq!(said("### users", 0), of_accounts);
+    for (reply, heading) in [
+        ("signed-up", "### sign-up"),
+        ("password-changed", "### password"),
+        ("user-added", "### user-add"),
+        ("user-removed", "### user-remove, user-unlock and user-kick"),
+    ] {
+        assert_eq!(fields_of(reply, "reply", &replies), BTreeSet::from(["user".to_owned()]), "{reply}");
+        let section = PAGE.split(&format!("\n{heading}\n")).nth(1).and_then(|rest| rest.split("\n#").next());
+        assert!(section.is_some_and(|section| section.contains("`user` (name)")), "{heading}");
+    }
+}
+
+/// Everybody's and the operator's.
+fn table_of_requests() -> Vec<Vec<&'static str>> {
+    [&tables("## Requests")[0][..], &tables("## The control socket")[0]].concat()
+}
+
+#[test]
+fn the_table_of_requests_says_what_each_needs() {
+    let table = table_of_requests();
+    let operators = first_words(&tables("## The control socket")[0]);
+    for (line, _, request) in requests() {
+        let word = serde_json::from_str::<Value>(line).expect("JSON")["request"].as_str().expect("a word").to_owned();
+        let row = table.iter().find(|row| words(row[0]) == [&word]).expect("a row");
+        let needs = request.precondition();
+        assert_eq!(operators.contains(word.as_str()), needs == Precondition::Operator, "{word}");
+        let said = match needs {
+            Precondition::LoggedOut => row[1] == "no log-in",
+            Precondition::Challenged => row[1].starts_with("a challenge"),
+            Precondition::LoggedIn => row[1].starts_with("log-in"),
+            Precondition::Device => row[1].contains("device"),
+            Precondition::Operator => row[1] == "the control socket",
+        };
+        assert!(said, "{row:?}");
+        let common = match needs {
+            Precondition::LoggedOut => Some("already-logged-in"),
+            Precondition::Challenged => Some("no-challenge"),
+            Precondition::Device => Some("no-device"),
+            Precondition::Operator => Some("operator-only"),
+            Precondition::LoggedIn => None,
+        };
+        assert!(common.is_none_or(|code| words(row[3]).contains(&code)), "{row:?}");
+    }
+}
+
+#[test]
+fn each_mechanism_stands_in_the_table_with_its_header() {
+    let table = &tables("### Mechanisms")[0];
+    let mut said = BTreeMap::new();
+    for row in table {
+        said.insert(words(row[0])[0], words(row[1])[0]);
+    }
+    let mut known = BTreeMap::new();
+    for (line, _, request) in requests() {
+        let Request::LogIn { first, .. } = request else { continue };
+        let fields: Value = serde_json::from_str(line).expect("JSON");
+        let mechanism = fields["mechanism"].as_str().expect("a mechanism").to_owned();
+        known.insert(mechanism, if first.header == Header::Exporter { "p=tls-exporter,," } else { "n,," });
+    }
+    assert_eq!(said, known.iter().map(|(mechanism, header)| (mechanism.as_str(), *header)).collect());
+    let label = std::str::from_utf8(ChannelBinding::LABEL).expect("ASCII");
+    assert!(PAGE.contains(&format!("label `{label}`, an empty context, {} bytes", ChannelBinding::BYTES)));
 }
 
 #[test]
@@ -410,6 +553,7 @@ fn the_limits_are_those_of_the_code() {
         ("bytes of a text", TEXT_BYTES_MAX as u64),
         ("bytes of a name", name::NAME_BYTES_MAX as u64),
         ("bytes of a password", PASSWORD_BYTES_MAX as u64),
+        ("accounts in the database", accounts::ACCOUNTS_MAX as u64),
         ("devices of a user", devices::DEVICES_MAX as u64),
         ("days until an unseen device is forgotten", days(devices::UNSEEN_MAX)),
         ("results of sends remembered for a device", sends::RESULTS_MAX as u64),
@@ -428,6 +572,7 @@ fn the_limits_are_those_of_the_code() {
         ("days that a private message waits, unless set", days(config.queue_expiry)),
         ("days that history is kept, unless set", days(config.history_kept)),
         // Not to be seen from here; looked for below.
+        ("bytes of TLS until its handshake is complete", 4096),
         ("bytes before the log-in, each way", 4096),
         ("seconds until the first request", 20),
         ("seconds until each further request of the log-in", 60),

@@ -4,20 +4,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatd::hub::effect::{Answer, CloseReason, Event, Reach, Refusal, Reply};
+use chatd::hub::effect::{Answer, CloseReason, Event, Listed, Reach, Refusal, Reply};
 use chatd::hub::id::UserId;
 use chatd::hub::message::{HistoryPage, Message, Recipient, Sender};
 use chatd::hub::time::WallTime;
 use chatd::wire::native::client::{Ask, Hear, decode};
-use chatd::wire::scram::{ClientFinal, ClientFirst};
+use chatd::wire::scram::{ClientFinal, ClientFirst, StoredKeys};
 use chatd::wire::{
-    DeviceClaim, DeviceId, Farewell, LogId, Mechanism, Number, Protocol, Request, RequestId, Text, UserName,
+    DeviceClaim, DeviceId, Farewell, LogId, Mechanism, NewPassword, Number, Operation, Password, Protocol, Request,
+    RequestId, Step, Text, UserName,
 };
 
 pub const NATIVE: Protocol = Protocol::Native;
 const DEVICE: DeviceId = DeviceId::from_bytes(*b"\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff");
 const LOG: LogId = LogId(0x0123_4567_89ab_cdef);
 const FIRST: &str = "n,,n=Alice,r=abc";
+const FIRST_BOUND: &str = "p=tls-exporter,,n=Alice,r=abc";
 const FINAL: &str = "c=biws,r=abcdef,p=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 pub fn name(name: &str) -> UserName {
@@ -26,6 +28,32 @@ pub fn name(name: &str) -> UserName {
 
 pub fn text(text: &str) -> Text {
     Text::parse(text).expect("a text")
+}
+
+pub fn password(password: &str) -> Password {
+    Password::parse(password).expect("a password")
+}
+
+/// Keys whose digits count up.
+pub fn keys() -> StoredKeys {
+    StoredKeys { stored_key: std::array::from_fn(|i| i as u8), server_key: std::array::from_fn(|i| 0xe0 + i as u8) }
+}
+
+/// What tells requests apart that are equal or look alike: how a name is spelled, and what `Debug` keeps to itself.
+pub fn exactly(step: &Step) -> String {
+    let keys = |keys: &StoredKeys| format!("{:?} {:?}", keys.stored_key, keys.server_key);
+    let secret = match step {
+        Step::Request { request, .. } => match request {
+            Request::SignUp(new) | Request::ChangePassword(NewPassword::Keys(new)) => keys(new),
+            Request::ChangePassword(NewPassword::Itself(password))
+            | Request::Operate(Operation::Add { password, .. } | Operation::SetPassword { password, .. }) => {
+                password.as_str().to_owned()
+            }
+            _ => String::new(),
+        },
+        _ => String::new(),
+    };
+    format!("{step:?} {secret}")
 }
 
 pub fn message(number: u64, from: &str, to: &str, body: &str) -> Arc<Message> {
@@ -68,7 +96,12 @@ pub fn heard(line: &str) -> chatd::wire::native::client::FromServer {
 /// Each request: its line, what the client asks to write it, what the hub gets.
 pub fn requests() -> Vec<(&'static str, Ask, Request)> {
     let first = || ClientFirst::parse(FIRST).expect("a first message");
-    let log_in = |resume, device| Ask::LogIn { resume, message: FIRST.to_owned(), device };
+    let log_in = |resume, device| Ask::LogIn { resume, bound: false, message: FIRST.to_owned(), device };
+    let first_bound = || ClientFirst::parse(FIRST_BOUND).expect("a first message");
+    let log_in_bound = |resume, device| Ask::LogIn { resume, bound: true, message: FIRST_BOUND.to_owned(), device };
+    let operate = |line, operation: Operation| (line, Ask::Operate(operation.clone()), Request::Operate(operation));
+    let add = |password, classic| Operation::Add { name: name("Bob"), password, classic };
+    let set = |classic| Operation::SetPassword { name: name("Bob"), password: password("two words "), classic };
     let shown = DeviceClaim { id: DEVICE, shown: Some((LOG, Number(41))) };
     let fresh = DeviceClaim { id: DEVICE, shown: None };
     let samples = vec![
@@ -92,6 +125,52 @@ pub fn requests() -> Vec<(&'static str, Ask, Request)> {
             Ask::Authenticate { message: FINAL.to_owned() },
             Request::Authenticate(ClientFinal::parse(FINAL).expect("a final message")),
         ),
+        (
+            r#"{"id":7,"request":"log-in","mechanism":"SCRAM-SHA-256-PLUS","message":"p=tls-exporter,,n=Alice,r=abc"}"#,
+            log_in_bound(false, None),
+            Request::LogIn { mechanism: Mechanism::Password, first: first_bound(), device: None },
+        ),
+        (
+            r#"{"id":7,"request":"log-in","mechanism":"RESUME-SHA-256-PLUS","message":"p=tls-exporter,,n=Alice,r=abc","device":"00112233445566778899aabbccddeeff","shown":41,"log":"0123456789abcdef"}"#,
+            log_in_bound(true, Some(shown)),
+            Request::LogIn { mechanism: Mechanism::Token, first: first_bound(), device: Some(shown) },
+        ),
+        (
+            r#"{"id":7,"request":"sign-up","stored-key":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f","server-key":"e0e1e2e3e4e5e6e7e8e9eaebecedeeeff0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"}"#,
+            Ask::SignUp { keys: keys() },
+            Request::SignUp(keys()),
+        ),
+        (
+            r#"{"id":7,"request":"password","stored-key":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f","server-key":"e0e1e2e3e4e5e6e7e8e9eaebecedeeeff0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"}"#,
+            Ask::ChangePassword(NewPassword::Keys(keys())),
+            Request::ChangePassword(NewPassword::Keys(keys())),
+        ),
+        (
+            r#"{"id":7,"request":"password","password":"a \"b\" \\ c é\u2028 😀"}"#,
+            Ask::ChangePassword(NewPassword::Itself(password(ODD_PASSWORD))),
+            Request::ChangePassword(NewPassword::Itself(password(ODD_PASSWORD))),
+        ),
+        operate(
+            r#"{"id":7,"request":"user-add","user":"Bob","password":"two words "}"#,
+            add(password("two words "), false),
+        ),
+        operate(
+            r#"{"id":7,"request":"user-add","user":"Bob","password":"a \"b\" \\ c é\u2028 😀","classic":true}"#,
+            add(password(ODD_PASSWORD), true),
+        ),
+        operate(r#"{"id":7,"request":"user-password","user":"Bob","password":"two words "}"#, set(None)),
+        operate(
+            r#"{"id":7,"request":"user-password","user":"Bob","password":"two words ","classic":true}"#,
+            set(Some(true)),
+        ),
+        operate(
+            r#"{"id":7,"request":"user-password","user":"Bob","password":"two words ","classic":false}"#,
+            set(Some(false)),
+        ),
+        operate(r#"{"id":7,"request":"user-remove","user":"Bob"}"#, Operation::Remove(name("Bob"))),
+        operate(r#"{"id":7,"request":"users"}"#, Operation::List),
+        operate(r#"{"id":7,"request":"user-unlock","user":"Bob"}"#, Operation::Unlock(name("Bob"))),
+        operate(r#"{"id":7,"request":"user-kick","user":"Bob"}"#, Operation::Kick(name("Bob"))),
         (r#"{"id":7,"request":"log-out"}"#, Ask::LogOut, Request::LogOut),
         (
             r#"{"id":7,"request":"message","to":"Bob","text":"hi"}"#,
@@ -136,6 +215,9 @@ pub fn requests() -> Vec<(&'static str, Ask, Request)> {
     for (.., request) in &samples {
         match request {
             Request::LogIn { .. } | Request::Authenticate(_) | Request::LogOut | Request::Message { .. } => {}
+            Request::SignUp(_) | Request::ChangePassword(NewPassword::Keys(_) | NewPassword::Itself(_)) => {}
+            Request::Operate(Operation::Add { .. } | Operation::SetPassword { .. } | Operation::Remove(_)) => {}
+            Request::Operate(Operation::List | Operation::Unlock(_) | Operation::Kick(_)) => {}
             Request::Broadcast { .. } | Request::Acknowledge(_) | Request::Alive | Request::Online => {}
             Request::Block(_) | Request::Unblock(_) | Request::Blocked | Request::History { .. } => {}
         }
@@ -145,6 +227,7 @@ pub fn requests() -> Vec<(&'static str, Ask, Request)> {
 
 pub const HIGHEST: u64 = (1 << 53) - 1;
 /// What JSON may have to escape, and what it need not.
+pub const ODD_PASSWORD: &str = "a \"b\" \\ c é\u{2028} 😀";
 pub const ODD: &str = "a \"b\" \\ c\n\td é\u{2028} 😀";
 
 /// Each reply, with its lines.
@@ -164,6 +247,22 @@ pub fn replies() -> Vec<(Reply, &'static str)> {
             r#"{"id":7,"reply":"logged-in","message":"v=AA==","user":"Alice","heartbeat-timeout":35,"log":"0123456789abcdef","counter":12,"waiting":3}"#,
         ),
         (Reply::LoggedOut, r#"{"id":7,"reply":"logged-out"}"#),
+        (Reply::SignedUp(name("Bob")), r#"{"id":7,"reply":"signed-up","user":"Bob"}"#),
+        (Reply::PasswordChanged(name("Bob")), r#"{"id":7,"reply":"password-changed","user":"Bob"}"#),
+        (Reply::UserAdded(name("Bob")), r#"{"id":7,"reply":"user-added","user":"Bob"}"#),
+        (Reply::UserRemoved(name("Bob")), r#"{"id":7,"reply":"user-removed","user":"Bob"}"#),
+        (Reply::Users(vec![]), r#"{"id":7,"reply":"users","accounts":[]}"#),
+        (
+            Reply::Users(vec![
+                Listed { name: name("Bob"), in_file: true, classic: false, online: true, locked: false },
+                Listed { name: name("carol"), in_file: false, classic: true, online: false, locked: true },
+            ]),
+            "{\"id\":7,\"reply\":\"users\",\"accounts\":[\
+             {\"name\":\"Bob\",\"in-file\":true,\"classic\":false,\"online\":true,\"locked\":false},\
+             {\"name\":\"carol\",\"in-file\":false,\"classic\":true,\"online\":false,\"locked\":true}]}",
+        ),
+        (Reply::Unlocked(name("Bob")), r#"{"id":7,"reply":"user-unlocked","user":"Bob"}"#),
+        (Reply::Kicked { user: name("Bob"), sessions: 2 }, r#"{"id":7,"reply":"user-kicked","user":"Bob","count":2}"#),
         (
             Reply::Accepted { number: Number(42), reach: Reach::Online },
             r#"{"id":7,"reply":"accepted","number":42,"reach":"online"}"#,
@@ -196,7 +295,9 @@ pub fn replies() -> Vec<(Reply, &'static str)> {
         match reply {
             Reply::Challenge { .. } | Reply::LoggedIn { .. } | Reply::LoggedOut | Reply::Accepted { .. } => {}
             Reply::Acknowledged | Reply::Alive | Reply::Online(_) | Reply::Blocked(_) | Reply::Unblocked(_) => {}
-            Reply::BlockList(_) | Reply::History(_) => {}
+            Reply::BlockList(_) | Reply::History(_) | Reply::SignedUp(_) | Reply::PasswordChanged(_) => {}
+            Reply::UserAdded(_) | Reply::UserRemoved(_) | Reply::Users(_) => {}
+            Reply::Unlocked(_) | Reply::Kicked { .. } => {}
         }
     }
     samples
@@ -220,6 +321,32 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
             "wrong name or password, or too many wrong tries: wait a minute after three",
         ),
         (Refusal::TokenRefused, "token-refused", "the resume token is not valid any more: log in with the password"),
+        (
+            Refusal::SomebodyInBetween,
+            "somebody-in-between",
+            "the password is right, but was not meant for this connection: somebody is in between",
+        ),
+        (Refusal::NeedsTls, "needs-tls", "this needs an encrypted connection"),
+        (Refusal::OperatorOnly, "operator-only", "only the operator may do this, with 'chatd user'"),
+        (Refusal::NoSignUp, "no-sign-up", "nobody can sign up from your address: ask the operator for an account"),
+        (Refusal::NameTaken(bob()), "name-taken", "the name bob is taken"),
+        (Refusal::InFile(bob()), "in-file", "the account bob stands in the operator's file, and is changed there"),
+        (Refusal::TooManyAccounts, "too-many-accounts", "the server has no room for more accounts"),
+        (
+            Refusal::PasswordFirst,
+            "password-first",
+            "this session began without the password: log in with it to change it",
+        ),
+        (
+            Refusal::PasswordIsKept,
+            "password-is-kept",
+            "the server keeps the password of this account, and needs the new one itself",
+        ),
+        (
+            Refusal::NoSealingKey,
+            "no-sealing-key",
+            "the server has no key to seal passwords with: it runs without a data directory",
+        ),
         (Refusal::NoSuchUser(bob()), "no-such-user", "there is no user bob"),
         (Refusal::BlockedBy(bob()), "blocked", "bob has blocked you"),
         (Refusal::NotBlocked(bob()), "not-blocked", "bob is not blocked"),
@@ -239,7 +366,9 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
     for (refusal, ..) in &samples {
         match refusal {
             Refusal::LogInFirst | Refusal::AlreadyLoggedIn | Refusal::NoChallenge | Refusal::NoDevice => {}
-            Refusal::NotAuthenticated | Refusal::TokenRefused => {}
+            Refusal::NotAuthenticated | Refusal::TokenRefused | Refusal::SomebodyInBetween | Refusal::NeedsTls => {}
+            Refusal::OperatorOnly | Refusal::NoSignUp | Refusal::NameTaken(_) | Refusal::InFile(_) => {}
+            Refusal::TooManyAccounts | Refusal::PasswordFirst | Refusal::PasswordIsKept | Refusal::NoSealingKey => {}
             Refusal::NoSuchUser(_) | Refusal::BlockedBy(_) | Refusal::NotBlocked(_) | Refusal::TooManyBlocked => {}
             Refusal::CannotBlockYourself | Refusal::QueueFull(_) | Refusal::Conflict | Refusal::CounterTooOld => {}
             Refusal::NotStored | Refusal::HistoryUnavailable | Refusal::ShuttingDown => {}
@@ -275,6 +404,7 @@ pub fn events() -> Vec<(Event, String)> {
         closing(CloseReason::Shutdown, "shutdown", "the server stops"),
         closing(CloseReason::HeartbeatMissed, "heartbeat", "the server has heard nothing for too long"),
         closing(CloseReason::AccountChanged, "account", "the account or its password was changed; log in again"),
+        closing(CloseReason::Kicked, "kicked", "the operator has ended this session"),
     ];
     for (event, _) in &samples {
         match event {
@@ -284,7 +414,8 @@ pub fn events() -> Vec<(Event, String)> {
                 CloseReason::Displaced
                 | CloseReason::Shutdown
                 | CloseReason::HeartbeatMissed
-                | CloseReason::AccountChanged,
+                | CloseReason::AccountChanged
+                | CloseReason::Kicked,
             ) => {}
         }
     }
@@ -296,7 +427,7 @@ pub fn farewells() -> Vec<(Farewell, &'static str, &'static str)> {
     let samples = vec![
         (Farewell::TooSlow, "too-slow", "nobody logged in in time"),
         (Farewell::TooMuch, "too-much", "too much was sent before the log-in"),
-        (Farewell::OutOfScope, "out-of-scope", "unencrypted connections are not served to your address"),
+        (Farewell::OutOfScope, "out-of-scope", "unencrypted connections are not served to your address: use TLS"),
     ];
     for (farewell, ..) in &samples {
         match farewell {

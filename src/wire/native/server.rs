@@ -76,6 +76,9 @@ fn request(fields: &RequestFields<'_>) -> Result<Request, Malformed> {
         "sign-up" => Request::SignUp(need(keys(fields), "stored-key")?),
         "password" => Request::ChangePassword(match keys(fields)? {
             Some(keys) => NewPassword::Keys(keys),
+            None if fields.password.is_none() => {
+                return Err(bad("the fields 'stored-key' and 'server-key' are missing, or 'password' in their place"));
+            }
             None => NewPassword::Itself(password(fields)?),
         }),
         "user-add" => Request::Operate(Operation::Add {

@@ -27,6 +27,8 @@ pub struct RequestLine<'a> {
     pub shown: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none", rename = "stored-key")]
     pub stored_key: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none", rename = "server-key")]
@@ -45,8 +47,6 @@ pub struct RequestLine<'a> {
     pub receipt: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub with: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +73,8 @@ pub struct RequestFields<'a> {
     pub shown: Option<&'a RawValue>,
     #[serde(borrow)]
     pub log: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub user: Option<&'a RawValue>,
     #[serde(borrow, rename = "stored-key")]
     pub stored_key: Option<&'a RawValue>,
     #[serde(borrow, rename = "server-key")]
@@ -91,8 +93,6 @@ pub struct RequestFields<'a> {
     pub receipt: Option<&'a RawValue>,
     #[serde(borrow)]
     pub number: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub user: Option<&'a RawValue>,
     #[serde(borrow)]
     pub with: Option<&'a RawValue>,
     #[serde(borrow)]
