@@ -3,7 +3,7 @@
 //!
 //! Does not know how somebody logs in, nor who may change an account.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::Hub;
@@ -41,6 +41,8 @@ pub struct Accounts {
     /// Without those that are retired.
     names: HashMap<UserName, UserId>,
     kept: usize,
+    /// The names that the operator's file had when it was last read, whether their verifiers are there or not.
+    file: BTreeSet<UserName>,
     /// Everybody knows the passwords of the file.
     public: bool,
     loading: Option<Loading>,
@@ -81,6 +83,7 @@ impl Accounts {
             users: vec![None],
             names: HashMap::new(),
             kept: 0,
+            file: BTreeSet::new(),
             public: false,
             loading: None,
             unread: true,
@@ -135,14 +138,9 @@ impl Accounts {
         self.user(user)?.kept.as_ref()
     }
 
-    /// Whether the operator's file has this name, or is about to.
+    /// Whether the operator's file has this name, even if it was read just now and its verifier is not there yet.
     pub(super) fn has_in_file(&self, name: &UserName) -> bool {
-        let in_file = self.find_ever(name).and_then(|id| self.user(id)).is_some_and(|user| user.in_file.is_some());
-        let loading = self.loading.as_ref().is_some_and(|loading| {
-            let mut names = loading.rest.iter().map(|credential| &credential.name);
-            names.any(|other| other == name) || loading.ready.iter().any(|(other, _)| other == name)
-        });
-        in_file || loading
+        self.file.contains(name)
     }
 
     /// Whether everybody knows this user's password.
@@ -150,12 +148,10 @@ impl Accounts {
         self.public && self.user(user).is_some_and(|user| user.in_file.is_some())
     }
 
-    /// Everybody who has an account, by name.
-    pub(super) fn all(&self) -> Vec<(UserId, &UserName)> {
-        let mut all: Vec<(UserId, &UserName)> =
-            self.names.iter().filter(|&(_, &id)| self.has_account(id)).map(|(_, &id)| (id, self.name(id))).collect();
-        all.sort_by_key(|&(_, name)| name);
-        all
+    /// The names of all accounts, in order.
+    pub(super) fn all(&self) -> BTreeSet<&UserName> {
+        let kept = self.names.values().filter(|&&id| self.kept(id).is_some()).map(|&id| self.name(id));
+        self.file.iter().chain(kept).collect()
     }
 
     /// Whether the database holds as many accounts as it may.
@@ -257,6 +253,7 @@ impl Accounts {
 impl Hub {
     /// The operator's file was read. The accounts that were there stay until all of the new ones are ready.
     pub(super) fn read_accounts(&mut self, now: Now, credentials: Vec<Credential>, public: bool, out: &mut Outbox) {
+        self.accounts.file = credentials.iter().map(|credential| credential.name.clone()).collect();
         let ready = Vec::with_capacity(credentials.len());
         self.accounts.loading = Some(Loading { ticket: Ticket::default(), rest: credentials.into(), ready, public });
         self.derive_next(now, out);

@@ -245,12 +245,17 @@ impl Hub {
     }
 
     fn list_accounts(&self, now: Now) -> Answered {
-        let all = self.accounts.all().into_iter().map(|(user, name)| Listed {
-            name: name.clone(),
-            in_file: self.accounts.has_in_file(name),
-            classic: self.accounts.kept(user).is_some_and(|account| account.sealed.is_some()),
-            online: self.presence.is_online(user),
-            locked: self.lockout.is_locked_anywhere(name, now),
+        let all = self.accounts.all().into_iter().map(|name| {
+            let user = self.accounts.find_ever(name);
+            let in_file = self.accounts.has_in_file(name);
+            let kept = user.and_then(|user| self.accounts.kept(user));
+            Listed {
+                name: name.clone(),
+                in_file,
+                classic: !in_file && kept.is_some_and(|account| account.sealed.is_some()),
+                online: user.is_some_and(|user| self.presence.is_online(user)),
+                locked: self.lockout.is_locked_anywhere(name, now),
+            }
         });
         // As firm as the accounts themselves.
         Answered::Now(Ok(Reply::Users(all.collect())), IfLost::Refuse)

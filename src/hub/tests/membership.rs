@@ -165,6 +165,26 @@ fn a_list_says_where_an_account_stands_and_how() {
 }
 
 #[test]
+fn names_of_the_file_are_its_own_before_their_verifiers_are_there() {
+    let mut world = World::empty(config(), Snapshot::default());
+    world.input(Input::Accounts { credentials: credentials(), public: false });
+    let operator = world.connect_as(Peer::Operator);
+    let operations = [
+        Operation::Add { name: name("alice"), password: password("x"), classic: false },
+        Operation::SetPassword { name: name("alice"), password: password("x"), classic: None },
+        Operation::Remove(name("alice")),
+    ];
+    for operation in operations {
+        let outcome = world.ask(operator, Request::Operate(operation));
+        assert_eq!(outcome, world.refusal(operator, Refusal::InFile(name("alice"))));
+    }
+    let outcome = world.ask(operator, Request::Operate(Operation::List));
+    let Ok(Reply::Users(rows)) = outcome.answer() else { panic!("{outcome:?}") };
+    assert_eq!(rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), NAMES);
+    assert!(rows.iter().all(|row| row.in_file));
+}
+
+#[test]
 fn unlocking_is_stored_and_only_for_that_name() {
     let mut club = Club::new();
     let stranger = club.world.connect();
