@@ -519,6 +519,7 @@ impl Outside {
         if known.logged_in {
             lent.ledger.broken("14: a second log-in on one connection");
         }
+        lent.ledger.let_in(lent.now, device);
         lent.ledger.authenticated(lent.now, known.link, &user, known.source, self.by_password, seen.batch);
         known.logged_in = true;
         known.last_heard = lent.now;
