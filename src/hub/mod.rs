@@ -45,6 +45,7 @@ use lockout::Lockout;
 use name::UserName;
 use presence::Presence;
 use time::{Instant, Now};
+use unsaved::Unsaved;
 
 /// What the operator decides.
 #[derive(Clone, Debug)]
@@ -91,9 +92,7 @@ pub struct Hub {
     presence: Presence,
     delivery: Delivery,
     history: History,
-    /// Changes that were not stored and can't be told to anybody: they go with the next ones, or at `retry_at`.
-    unsaved: Vec<Change>,
-    retry_at: Option<Instant>,
+    unsaved: Unsaved,
     stopping: bool,
 }
 
@@ -148,8 +147,7 @@ impl Hub {
             delivery: Delivery::new(snapshot.waiting, snapshot.sends, last, &devices, now),
             history: History::new(now.instant),
             devices,
-            unsaved: Vec::new(),
-            retry_at: None,
+            unsaved: Unsaved::default(),
             stopping: false,
             rng,
             config,
@@ -189,7 +187,7 @@ impl Hub {
         if self.history.next_forget() <= now.instant {
             self.forget_history(now, out);
         }
-        self.catch_up(self.retry_at.is_some_and(|at| at <= now.instant), out);
+        self.catch_up(self.unsaved.retry_at().is_some_and(|at| at <= now.instant), out);
     }
 
     /// When `handle_timeout` has something to do next.
@@ -197,7 +195,7 @@ impl Hub {
         [
             self.presence.next_heartbeat(),
             self.devices.flush_at(),
-            self.retry_at,
+            self.unsaved.retry_at(),
             self.accounts.are_read().then(|| self.delivery.next_sweep()),
             Some(self.history.next_forget()),
         ]

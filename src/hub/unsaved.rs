@@ -6,20 +6,78 @@ use std::time::Duration;
 use super::Hub;
 use super::change::Change;
 use super::effect::Outbox;
-use super::time::Now;
+use super::time::{Instant, Now};
 
 /// How long after a failed commit the changes that must not be lost are tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Changes that were not stored and can't be told to anybody.
+#[derive(Debug, Default)]
+pub struct Unsaved {
+    changes: Vec<Change>,
+    /// They go with the next changes that there are, or at this time. `None`: nothing is to be stored again.
+    retry_at: Option<Instant>,
+}
+
+impl Unsaved {
+    /// When something is tried again, if nothing is stored before.
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    fn try_later(&mut self, now: Instant) {
+        self.retry_at.get_or_insert(now + RETRY_AFTER);
+    }
+
+    /// Everything, to be stored now.
+    fn take(&mut self) -> Vec<Change> {
+        self.retry_at = None;
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Puts what was lost, the oldest first, before what is here.
+    fn put_first(&mut self, mut lost: Vec<Change>, now: Instant) {
+        if !lost.is_empty() {
+            self.try_later(now);
+        }
+        lost.append(&mut self.changes);
+        self.changes = lost;
+        self.forget_what_is_overtaken();
+    }
+
+    /// Of what could not be stored only the newest counts; where the disk fails for long, the rest would pile up. Who came
+    /// and went meanwhile has met nobody: no broadcast was accepted.
+    fn forget_what_is_overtaken(&mut self) {
+        let mut seen = BTreeSet::new();
+        let mut kept: Vec<Change> = Vec::new();
+        for change in std::mem::take(&mut self.changes).into_iter().rev() {
+            let key = match &change {
+                Change::Secret(_) => (0, 0, [0; 16]),
+                Change::User { id, .. } => (1, u64::from(id.0), [0; 16]),
+                Change::Expired { number } => (2, number.0, [0; 16]),
+                Change::DeviceForgotten { user, device, .. } => (3, u64::from(user.0), *device.as_bytes()),
+                Change::Left { user, .. } => (4, u64::from(user.0), [0; 16]),
+                Change::Arrived { user, .. } => (5, u64::from(user.0), [0; 16]),
+                Change::Message(message) => (6, message.number.0, [0; 16]),
+                _ => (7, kept.len() as u64, [0; 16]),
+            };
+            if seen.insert(key) {
+                kept.push(change);
+            }
+        }
+        kept.reverse();
+        self.changes = kept;
+    }
+}
 
 impl Hub {
     /// What could not be stored goes before the next thing that can: a name before a message that needs it, a device
     /// before its sends, an arrival before the departure. If nothing comes, it goes when it is `due`.
     pub(super) fn catch_up(&mut self, due: bool, out: &mut Outbox) {
-        if self.retry_at.is_none() || (out.changes.is_empty() && !due) {
+        if self.unsaved.retry_at.is_none() || (out.changes.is_empty() && !due) {
             return;
         }
-        self.retry_at = None;
-        let mut first = std::mem::take(&mut self.unsaved);
+        let mut first = self.unsaved.take();
         self.lockout.flush(&mut first);
         self.devices.flush(&mut first);
         out.changes.splice(0..0, first);
@@ -41,11 +99,11 @@ impl Hub {
                     // The client never got the token that this row may have brought.
                     self.devices.set_token(row.user, row.device, None);
                     self.devices.mark(row.user, row.device, now.instant);
-                    self.retry_at.get_or_insert(now.instant + RETRY_AFTER);
+                    self.unsaved.try_later(now.instant);
                 }
                 Change::Tries(row) => {
                     self.lockout.not_written(row);
-                    self.retry_at.get_or_insert(now.instant + RETRY_AFTER);
+                    self.unsaved.try_later(now.instant);
                 }
                 Change::Secret(_)
                 | Change::User { .. }
@@ -59,37 +117,8 @@ impl Hub {
                 Change::Forget { .. } => {}
             }
         }
-        if !unsaved.is_empty() {
-            self.retry_at.get_or_insert(now.instant + RETRY_AFTER);
-        }
         unsaved.reverse();
-        unsaved.append(&mut self.unsaved);
-        self.unsaved = unsaved;
-        self.forget_what_is_overtaken();
+        self.unsaved.put_first(unsaved, now.instant);
         self.rewind_all(out);
-    }
-
-    /// Of what could not be stored only the newest counts; where the disk fails for long, the rest would pile up. Who came
-    /// and went meanwhile has met nobody: no broadcast was accepted.
-    fn forget_what_is_overtaken(&mut self) {
-        let mut seen = BTreeSet::new();
-        let mut kept: Vec<Change> = Vec::new();
-        for change in std::mem::take(&mut self.unsaved).into_iter().rev() {
-            let key = match &change {
-                Change::Secret(_) => (0, 0, [0; 16]),
-                Change::User { id, .. } => (1, u64::from(id.0), [0; 16]),
-                Change::Expired { number } => (2, number.0, [0; 16]),
-                Change::DeviceForgotten { user, device, .. } => (3, u64::from(user.0), *device.as_bytes()),
-                Change::Left { user, .. } => (4, u64::from(user.0), [0; 16]),
-                Change::Arrived { user, .. } => (5, u64::from(user.0), [0; 16]),
-                Change::Message(message) => (6, message.number.0, [0; 16]),
-                _ => (7, kept.len() as u64, [0; 16]),
-            };
-            if seen.insert(key) {
-                kept.push(change);
-            }
-        }
-        kept.reverse();
-        self.unsaved = kept;
     }
 }
