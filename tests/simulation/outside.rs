@@ -468,7 +468,7 @@ impl Environment for Outside {
         }
         let stranger = self.asker.take().is_some_and(|id| !self.here.contains_key(&id));
         let ledger = &mut self.lent.borrow_mut().ledger;
-        // What the hub could not store earlier, none of these, comes before them.
+        // What the hub stores anew comes before all others, and is nothing that somebody asks for.
         let asked_for = |change: &&Change| match change {
             Change::Message(message) => message.sender().is_some(),
             change => matches!(change, Change::Block { .. } | Change::Unblock { .. }),
