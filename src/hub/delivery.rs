@@ -537,15 +537,24 @@ impl Hub {
         let days = now.wall.since(time).as_secs() / 86_400;
         let recipient = self.accounts.name(user);
         let text = format!("Your message to {recipient} of {days} days ago was not delivered: it waited too long.");
-        let (Ok(text), true) = (Text::parse(&text), self.accounts.verifier(sender).is_some()) else { return };
-        if self.delivery.mailbox(sender, &self.devices).is_full_for(&text) {
-            return; // Too much waits for the sender already.
+        if let Ok(text) = Text::parse(&text) {
+            self.note(sender, text, now.wall, out);
+        }
+    }
+
+    /// The server has something to tell a user.
+    pub(super) fn note(&mut self, user: UserId, text: Text, time: WallTime, out: &mut Outbox) {
+        if self.accounts.verifier(user).is_none() {
+            return;
+        }
+        if self.delivery.mailbox(user, &self.devices).is_full_for(&text) {
+            return; // Too much waits for the user already.
         }
         let number = self.delivery.last.next();
-        let to = Recipient::User(sender, self.accounts.name(sender).clone());
-        let note = Message { number, time: now.wall, from: Sender::Server, to, text, origin: None };
+        let to = Recipient::User(user, self.accounts.name(user).clone());
+        let note = Message { number, time, from: Sender::Server, to, text, origin: None };
         let note = self.append(note, out);
-        self.wait_for(&note, sender, None, out);
+        self.wait_for(&note, user, None, out);
     }
 
     /// Nothing of these turns was stored: what was sent meanwhile may not have left either, so every device begins anew

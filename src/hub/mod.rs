@@ -28,6 +28,7 @@ pub mod table;
 mod tests;
 pub mod text;
 pub mod time;
+pub mod unsaved;
 
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ use name::UserName;
 use presence::Presence;
 use seal::SealingKey;
 use time::{Instant, Now};
+use unsaved::Unsaved;
 
 /// What the operator decides.
 #[derive(Clone, Debug)]
@@ -98,14 +100,9 @@ pub struct Hub {
     presence: Presence,
     delivery: Delivery,
     history: History,
-    /// Changes that were not stored and can't be told to anybody: they go with the next ones, or at `retry_at`.
-    unsaved: Vec<Change>,
-    retry_at: Option<Instant>,
+    unsaved: Unsaved,
     stopping: bool,
 }
-
-/// How long after a failed commit the changes that must not be lost are tried again.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What a handler comes to.
 #[derive(Debug)]
@@ -160,8 +157,7 @@ impl Hub {
             delivery: Delivery::new(snapshot.waiting, snapshot.sends, last, &devices, now),
             history: History::new(now.instant),
             devices,
-            unsaved: Vec::new(),
-            retry_at: None,
+            unsaved: Unsaved::default(),
             stopping: false,
             rng,
             config,
@@ -206,7 +202,7 @@ impl Hub {
         if self.history.next_forget() <= now.instant {
             self.forget_history(now, out);
         }
-        self.catch_up(self.retry_at.is_some_and(|at| at <= now.instant), out);
+        self.catch_up(self.unsaved.retry_at().is_some_and(|at| at <= now.instant), out);
     }
 
     /// When `handle_timeout` has something to do next.
@@ -214,7 +210,7 @@ impl Hub {
         [
             self.presence.next_heartbeat(),
             self.devices.flush_at(),
-            self.retry_at,
+            self.unsaved.retry_at(),
             self.accounts.are_read().then(|| self.delivery.next_sweep()),
             Some(self.history.next_forget()),
         ]
@@ -306,95 +302,6 @@ impl Hub {
         names.sort();
         // As firm as the blocks themselves.
         Answered::stored(Reply::BlockList(names))
-    }
-
-    /// What could not be stored goes before the next thing that can: a name before a message that needs it, a device
-    /// before its sends, an arrival before the departure. If nothing comes, it goes when it is `due`.
-    fn catch_up(&mut self, due: bool, out: &mut Outbox) {
-        if self.retry_at.is_none() || (out.changes.is_empty() && !due) {
-            return;
-        }
-        self.retry_at = None;
-        let mut first = std::mem::take(&mut self.unsaved);
-        self.lockout.flush(&mut first);
-        self.devices.flush(&mut first);
-        out.changes.splice(0..0, first);
-    }
-
-    /// These changes are not on disk: the state goes back to what is. Who asked is told by net, since the replies that
-    /// promised something are void. Counters of failed log-ins stay as they are; they, cursors and names are written
-    /// later.
-    fn undo(&mut self, now: Now, changes: Vec<Change>, out: &mut Outbox) {
-        let mut unsaved = Vec::new();
-        for change in changes.into_iter().rev() {
-            match change {
-                // A note has nobody who could be told and try again: it is stored when something can be.
-                Change::Message(message) if message.sender().is_none() => unsaved.push(Change::Message(message)),
-                Change::Message(message) => self.delivery.retract(&message),
-                Change::Block { user, other, .. } => _ = self.gate.unblock(user, other),
-                Change::Unblock { user, other, shown } => self.gate.block(user, other, shown),
-                Change::Account { user, before, .. } => _ = self.accounts.keep(user, before),
-                Change::Retired { user } => {
-                    // Somebody has the name by now, and keeps it.
-                    if !self.accounts.restore(user) {
-                        unsaved.push(change);
-                    }
-                }
-                Change::Device(row) => {
-                    // The client never got the token that this row may have brought.
-                    self.devices.set_token(row.user, row.device, None);
-                    self.devices.mark(row.user, row.device, now.instant);
-                    self.retry_at.get_or_insert(now.instant + RETRY_AFTER);
-                }
-                Change::Tries(row) => {
-                    self.lockout.not_written(row);
-                    self.retry_at.get_or_insert(now.instant + RETRY_AFTER);
-                }
-                Change::Secret(_)
-                | Change::User { .. }
-                | Change::SourceKnown { .. }
-                | Change::Expired { .. }
-                | Change::DeviceForgotten { .. }
-                | Change::Arrived { .. }
-                | Change::Left { .. } => {
-                    unsaved.push(change);
-                }
-                Change::Forget { .. } => {}
-            }
-        }
-        if !unsaved.is_empty() {
-            self.retry_at.get_or_insert(now.instant + RETRY_AFTER);
-        }
-        unsaved.reverse();
-        unsaved.append(&mut self.unsaved);
-        self.unsaved = unsaved;
-        self.forget_what_is_overtaken();
-        self.rewind_all(out);
-    }
-
-    /// Of what could not be stored only the newest counts; where the disk fails for long, the rest would pile up. Who came
-    /// and went meanwhile has met nobody: no broadcast was accepted.
-    fn forget_what_is_overtaken(&mut self) {
-        let mut seen = std::collections::BTreeSet::new();
-        let mut kept: Vec<Change> = Vec::new();
-        for change in std::mem::take(&mut self.unsaved).into_iter().rev() {
-            let key = match &change {
-                Change::Secret(_) => (0, 0, [0; 16]),
-                Change::User { id, .. } => (1, u64::from(id.0), [0; 16]),
-                Change::Expired { number } => (2, number.0, [0; 16]),
-                Change::DeviceForgotten { user, device, .. } => (3, u64::from(user.0), *device.as_bytes()),
-                Change::Left { user, .. } => (4, u64::from(user.0), [0; 16]),
-                Change::Arrived { user, .. } => (5, u64::from(user.0), [0; 16]),
-                Change::Message(message) => (6, message.number.0, [0; 16]),
-                Change::Retired { user } => (7, u64::from(user.0), [0; 16]),
-                _ => (8, kept.len() as u64, [0; 16]),
-            };
-            if seen.insert(key) {
-                kept.push(change);
-            }
-        }
-        kept.reverse();
-        self.unsaved = kept;
     }
 
     /// What always holds; panics where it doesn't. For tests and simulations.

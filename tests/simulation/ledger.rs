@@ -42,7 +42,7 @@ pub struct Device {
     pub known_since: Option<Time>,
     /// When the connection was made on which it is logged in.
     pub session_since: Time,
-    /// When each of its log-ins began.
+    /// When the server let it in, whether the client learnt that or not.
     log_ins: Vec<Time>,
     orders: BTreeMap<Uid, u64>,
     last_shown: Number,
@@ -149,7 +149,13 @@ impl Ledger {
                 device.known_since.get_or_insert(now);
             }
             device.session_since = since;
-            device.log_ins.push(since);
+        }
+    }
+
+    /// The server has let somebody in.
+    pub fn let_in(&mut self, now: Time, device: Option<DeviceId>) {
+        if let Some(device) = self.devices.values_mut().find(|known| Some(known.id) == device) {
+            device.log_ins.push(now);
         }
     }
 

@@ -163,7 +163,11 @@ pub struct Outside {
     jobs: VecDeque<(Time, Job)>,
     worker_delay: Time,
     questions: VecDeque<(Time, Ticket)>,
+    /// The batches that questions have to wait for which were not asked yet.
+    questions_wait: VecDeque<BatchNumber>,
     submitted: BatchNumber,
+    /// Up to here every batch is on the disk or lost, as far as the turn was told.
+    decided: BatchNumber,
     round: u64,
     /// The sessions that the hub has, by its own effects.
     here: BTreeMap<ConnectionId, (UserName, Option<DeviceId>)>,
@@ -203,7 +207,9 @@ impl Outside {
             jobs: VecDeque::new(),
             worker_delay,
             questions: VecDeque::new(),
+            questions_wait: VecDeque::new(),
             submitted: 0,
+            decided: 0,
             round: 0,
             here: BTreeMap::new(),
             asker: None,
@@ -346,10 +352,12 @@ impl Environment for Outside {
             match told {
                 Told::Persisted { through } => {
                     lent.ledger.persisted(through);
+                    self.decided = self.decided.max(through);
                     completions.push(Completion::Persisted { through });
                 }
                 Told::Failed { first } => {
                     lent.ledger.lost(first, self.submitted);
+                    self.decided = self.submitted;
                     // Said so, no queue has anything that is lost.
                     let first = if self.plant == Plant::NothingIsTakenBack { u64::MAX } else { first };
                     completions.push(Completion::Failed { first, error: "the disk fails".to_owned() });
@@ -371,6 +379,9 @@ impl Environment for Outside {
 
     fn query(&mut self, ticket: Ticket, _: HistoryQuery) {
         let lent = &mut *self.lent.borrow_mut();
+        if self.questions_wait.pop_front().is_none_or(|batch| batch > self.decided && !lent.dead) {
+            lent.ledger.broken("1: a question was asked before what it may be about was on the disk");
+        }
         let begin = self.questions.back().map_or(lent.now, |(at, _)| lent.now.max(*at));
         self.questions.push_back((begin + lent.dice.range(0, ANSWER_WITHIN), ticket));
     }
@@ -451,6 +462,7 @@ impl Environment for Outside {
                 Effect::Close { connection, .. } => {
                     self.here.remove(connection);
                 }
+                Effect::Query { .. } => self.questions_wait.push_back(seen.batch - 1),
                 Effect::Event { to, event, .. } => {
                     seen.outbox.recipients(to).for_each(|id| self.news(id, event, &seen));
                 }
@@ -459,7 +471,7 @@ impl Environment for Outside {
         }
         let stranger = self.asker.take().is_some_and(|id| !self.here.contains_key(&id));
         let ledger = &mut self.lent.borrow_mut().ledger;
-        // What the hub could not store earlier, none of these, comes before them.
+        // What the hub stores anew comes before all others, and is nothing that somebody asks for.
         let asked_for = |change: &&Change| match change {
             Change::Message(message) => message.sender().is_some(),
             change => matches!(change, Change::Block { .. } | Change::Unblock { .. }),
@@ -510,6 +522,7 @@ impl Outside {
         if known.logged_in {
             lent.ledger.broken("14: a second log-in on one connection");
         }
+        lent.ledger.let_in(lent.now, device);
         lent.ledger.authenticated(lent.now, known.link, &user, known.source, self.by_password, seen.batch);
         known.logged_in = true;
         known.last_heard = lent.now;

@@ -55,7 +55,7 @@ pub trait Environment {
         Some(input)
     }
 
-    /// The hub was told something.
+    /// The hub was told something, or time has passed for it.
     fn observe(&mut self, _seen: Seen<'_, Self::Stream>) {}
 
     /// A connection on the ready list is served next. False: it is passed over.
@@ -78,8 +78,9 @@ pub trait Environment {
 pub struct Seen<'a, S> {
     pub hub: &'a Hub,
     pub outbox: &'a mut Outbox,
-    /// What the outbox had before: from here on everything is new.
+    /// So many effects there were before; the new ones follow.
     pub effects_before: usize,
+    /// So many changes there were before. The new ones follow, but what the hub stores anew comes before all.
     pub changes_before: usize,
     pub connections: &'a Slots<Connection<S>>,
     /// The time by which deadlines are judged.
