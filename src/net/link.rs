@@ -315,6 +315,12 @@ impl Link {
     }
 }
 
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 fn read_plain(stream: &mut TcpStream, readable: &mut bool, bytes: &mut Vec<u8>) -> Option<Gone> {
     bytes.resize(READ_BYTES_MAX, 0);
     let mut filled = 0;
