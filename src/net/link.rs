@@ -65,6 +65,7 @@ pub struct Link {
     state: State,
     /// How to encrypt; `None`: not at all.
     tls: Option<Tls>,
+    handshake_max: Duration,
     /// Not written yet.
     out: Vec<u8>,
 }
@@ -104,7 +105,15 @@ impl Link {
     pub fn new() -> io::Result<Link> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-        Ok(Link { poll, events: Events::with_capacity(16), waker, state: State::Idle, tls: None, out: Vec::new() })
+        Ok(Link {
+            poll,
+            events: Events::with_capacity(16),
+            waker,
+            state: State::Idle,
+            tls: None,
+            handshake_max: HANDSHAKE_MAX,
+            out: Vec::new(),
+        })
     }
 
     pub fn bell(&self) -> Bell {
@@ -248,7 +257,7 @@ impl Link {
                 happenings.push(Happening::Connected(None));
                 None
             }
-            Some(tls) => match Conversation::new(tls, Instant::now() + HANDSHAKE_MAX) {
+            Some(tls) => match Conversation::new(tls, Instant::now() + self.handshake_max) {
                 Ok(conversation) => Some(Box::new(conversation)),
                 Err(why) => return happenings.push(Happening::Closed(Gone::Tls(why))),
             },
@@ -361,7 +370,7 @@ mod tests {
     use std::net::TcpListener;
 
     /// Turns until `wanted` says so, for at most ten seconds.
-    fn until(link: &mut Link, mut wanted: impl FnMut(&Happening) -> bool) -> Vec<Happening> {
+    pub(super) fn until(link: &mut Link, mut wanted: impl FnMut(&Happening) -> bool) -> Vec<Happening> {
         let deadline = Instant::now() + Duration::from_secs(10);
         let mut all = Vec::new();
         while Instant::now() < deadline {
@@ -373,7 +382,7 @@ mod tests {
         panic!("it did not happen: {all:?}");
     }
 
-    fn bytes(happenings: &[Happening]) -> Vec<u8> {
+    pub(super) fn bytes(happenings: &[Happening]) -> Vec<u8> {
         let parts = happenings.iter().filter_map(|happening| match happening {
             Happening::Bytes(bytes) => Some(&bytes[..]),
             _ => None,

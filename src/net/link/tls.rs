@@ -384,3 +384,6 @@ impl<S: Read> Read for Tap<'_, S> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests;
