@@ -10,6 +10,9 @@ set -euo pipefail
 # How long a single thing may take, in seconds.
 limit=20
 lockout=5
+# How the clients talk to the server, and what they say when it is killed.
+channel=(--insecure-plaintext)
+killed='the server closed the connection; trying to come back'
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [[ -n ${CHATD_BIN_DIR:-} ]]; then
@@ -88,7 +91,7 @@ chat_as() {
     local user=$1
     shift
     CHAT_HOST=127.0.0.1:$port CHAT_USER=$user CHAT_PASSWORD=${CHAT_PASSWORD:-$(password "$user")} \
-        XDG_STATE_HOME=$work/$user exec "$bin/chat" "$@"
+        XDG_STATE_HOME=$work/$user exec "$bin/chat" "${channel[@]}" "$@"
 }
 
 # quoted WORD...: as one would type them.
@@ -245,7 +248,7 @@ say "\$ kill -9 $server_pid"
     wait "$server_pid" || true
 } 2>/dev/null
 server_pid=''
-for user in alice bob; do sees "$user" "chat: the server closed the connection; trying to come back"; done
+for user in alice bob; do sees "$user" "chat: $killed"; done
 types alice "message bob written while there was no server"
 start_server
 

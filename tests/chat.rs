@@ -8,7 +8,7 @@ use std::thread;
 
 use serde_json::json;
 use support::Chatd;
-use support::chat::{Outcome, Person, run, undated};
+use support::chat::{KILLED, Outcome, Person, run, undated};
 
 /// What a wrong name, a wrong password and a locked name have in common.
 const NOT_AUTHENTICATED: &str = "chat: wrong name or password, or too many wrong tries: wait a minute after three\n";
@@ -64,7 +64,7 @@ fn every_exit_status_but_those_of_signals() {
     alice.chat(&["block", "alice"]).is("", "chat: you can't block yourself\n", 77);
     let mut other = stranger(b"HTTP/1.1 400 Bad Request\r\n\r\n", "alice");
     let strange = "chat: what answers there does not speak this protocol: check the host and the port\n";
-    other.chat(&["online"]).is("", strange, 76);
+    other.chat(&["--insecure-plaintext", "online"]).is("", strange, 76);
     chatd.kill();
     other.port = chatd.port();
     let nobody = format!(
@@ -296,7 +296,7 @@ fn a_session_survives_the_death_of_the_server() {
     second.hears("alice: one");
     chatd.kill();
     for session in [&mut first, &mut second] {
-        session.is_told("chat: the server closed the connection; trying to come back");
+        session.is_told(&format!("chat: {KILLED}"));
     }
     // What is said meanwhile is done later, in order.
     first.says("message bob two");

@@ -32,6 +32,13 @@ struct Line {
     /// Take the password from the first line of FILE; else from CHAT_PASSWORD, else it is asked for
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// Where 'passwd' takes the new password from: the first line of FILE; else it is asked for, or read from standard input
+    #[arg(long, value_name = "FILE")]
+    new_password_file: Option<PathBuf>,
+    /// Without TLS: everyone on the way can read and change everything but the password, and pretend to be you or the
+    /// server. Only for servers that have no TLS, on networks that can be trusted
+    #[arg(long, overrides_with = "insecure_plaintext")]
+    insecure_plaintext: bool,
     /// Print JSON, one object a line
     #[arg(long)]
     json: bool,
@@ -132,7 +139,18 @@ fn parse(arguments: &[OsString], environment: impl Fn(&str) -> Option<OsString>)
         }
     };
     let heartbeat = Some(line.heartbeat);
-    Ok(Options { target, user, password, json: line.json, receipts, within: line.timeout, heartbeat, command })
+    Ok(Options {
+        target,
+        plaintext: line.insecure_plaintext,
+        user,
+        password,
+        new_password: line.new_password_file,
+        json: line.json,
+        receipts,
+        within: line.timeout,
+        heartbeat,
+        command,
+    })
 }
 
 /// A command line in its parts. From the command's word on everything is data, even what begins with `-`.
@@ -224,10 +242,11 @@ fn after_help() -> String {
          PORT is {PORT_DEFAULT} unless given. If CHAT_HOST is set, HOST and PORT can be left out: the first word is \
          then the command if it is one of those below, else HOST.\n\n\
          Commands:\n{}\n\n\
-         'message USER -' takes the text from standard input; 'wait' and 'logout' are for sessions.\n\n\
+         'message USER -' takes the text from standard input; 'wait' and 'logout' are for sessions, \
+         'sign-up' is for the command line.\n\n\
          Exit status: 0 done; 2 usage; 66 unreadable file; 67 no such recipient; 69 no server, or the connection was \
          lost, or displaced; 75 not yet, try again; 76 not understood; 77 not authenticated, locked out, blocked or \
-         refused; 130 Ctrl-C; 143 SIGTERM.",
+         refused, or the server is not the one it was; 130 Ctrl-C; 143 SIGTERM.",
         command::help().lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
     )
 }
@@ -283,6 +302,10 @@ mod tests {
         let plain = parse_words(&["[::1]"], &[]).unwrap();
         assert_eq!(plain.target, Target { host: "::1".into(), port: 6001 });
         assert!(plain.command.is_none() && !plain.json && !plain.receipts);
+        assert!(!plain.plaintext && plain.new_password.is_none(), "TLS unless told otherwise");
+        let told = parse_words(&["--insecure-plaintext", "h", "--new-password-file", "f", "passwd"], &[]).unwrap();
+        assert!(told.plaintext && told.new_password.is_some_and(|file| file.as_os_str() == "f"));
+        assert_eq!(told.command, Some(Command::ChangePassword));
         assert_eq!(plain.within, Duration::from_secs(10));
     }
 
@@ -311,7 +334,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_usage() {
-        let wrong: [&[&str]; 15] = [
+        let wrong: [&[&str]; 17] = [
             &[],
             &["h", "0"],
             &["h", "65536"],
@@ -322,6 +345,8 @@ mod tests {
             &["h", "--wait", "delivered", "broadcast", "hi"],
             &["h", "--wait", "delivered", "online"],
             &["h", "wait", "hi"],
+            &["h", "passwd", "secret"],
+            &["h", "sign-up", "alice"],
             &["h", "--wait", "seen"],
             &["h", "--timeout", "-1"],
             &["h", "--heartbeat", "0"],

@@ -5,16 +5,18 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use super::command::{self, Command};
 use super::connection::{Connection, Heard};
 use super::core::{Closing, Done, Happening, Now, Request, Session, Tag};
+use super::errand::{Change, Passwords, Progress};
 use super::exit::{Failure, Status};
 use super::interrupt::Interrupt;
 use super::output::{Ended, print};
-use super::render;
+use super::{passwords, render};
 use crate::net::link::Bell;
 use crate::wire::native::client::News;
 use crate::wire::{Number, UserName};
@@ -38,12 +40,23 @@ pub struct Manner {
     pub within: Duration,
 }
 
+/// Where `passwd` has its passwords from: a script's input has the commands.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// The one of now.
+    pub password: Option<String>,
+    /// The file with the new one.
+    pub new_password: Option<PathBuf>,
+}
+
 /// A script in progress.
 pub struct Batch {
     manner: Manner,
     user: UserName,
     line_number: usize,
     doing: Option<Doing>,
+    /// A change of the password is to be begun.
+    wants_change: bool,
     /// What `wait` has not found yet, the oldest first.
     printed: VecDeque<Printed>,
     first_failure: Option<Status>,
@@ -63,9 +76,21 @@ pub enum Line {
 }
 
 enum Doing {
-    Answer { tag: Tag, receipt: bool, until: Now },
-    Delivery { number: Number, until: Now },
-    Wait { text: String, until: Now },
+    Answer {
+        tag: Tag,
+        receipt: bool,
+        until: Now,
+    },
+    Delivery {
+        number: Number,
+        until: Now,
+    },
+    Wait {
+        text: String,
+        until: Now,
+    },
+    /// It has a time limit of its own.
+    Change,
 }
 
 struct Printed {
@@ -81,6 +106,7 @@ impl Batch {
             user,
             line_number: 0,
             doing: None,
+            wants_change: false,
             printed: VecDeque::new(),
             first_failure: None,
             leaving: false,
@@ -106,7 +132,7 @@ impl Batch {
 
     /// When `tick` has something to do.
     pub fn poll_timeout(&self) -> Option<Now> {
-        self.doing.as_ref().map(Doing::until)
+        self.doing.as_ref().and_then(Doing::until)
     }
 
     /// Begins with the next line of the script; `Err`: it could not be read.
@@ -126,6 +152,8 @@ impl Batch {
                 self.doing = Some(Doing::Wait { text, until: now + within });
                 self.look();
             }
+            Ok(Some(Command::ChangePassword)) => (self.doing, self.wants_change) = (Some(Doing::Change), true),
+            Ok(Some(Command::SignUp)) => self.fail(Failure::usage(command::SIGN_UP_FIRST)),
             Ok(Some(Command::LogOut)) => self.leave(session),
             Ok(Some(Command::Help)) => self.out.extend(command::help().lines().map(|line| Line::Data(line.to_owned()))),
             Ok(Some(Command::MessageFromInput { .. })) => self.fail(Failure::usage("standard input has the commands")),
@@ -152,7 +180,7 @@ impl Batch {
 
     /// Gives up what has taken too long.
     pub fn tick(&mut self, session: &mut Session, now: Now) {
-        if self.doing.as_ref().is_none_or(|doing| doing.until() > now) {
+        if self.poll_timeout().is_none_or(|until| until > now) {
             return;
         }
         match self.doing.take() {
@@ -169,7 +197,22 @@ impl Batch {
                 let why = format!("'{}' did not come in time", render::visible_line(&text));
                 self.fail(Failure::new(Status::TryAgain, why));
             }
-            None => {}
+            Some(Doing::Change) | None => {}
+        }
+    }
+
+    /// Whether a change of the password is to be begun; `changed` tells how it went.
+    pub fn take_change(&mut self) -> bool {
+        std::mem::take(&mut self.wants_change)
+    }
+
+    /// A change of the password is over.
+    pub fn changed(&mut self, result: Result<(), Failure>) {
+        self.doing = None;
+        match result {
+            Ok(()) if self.manner.json => self.out.push(Line::Data(render::password_changed_json(&self.user))),
+            Ok(()) => self.out.push(Line::Data("ok".to_owned())),
+            Err(failure) => self.fail(failure),
         }
     }
 
@@ -246,9 +289,10 @@ impl Batch {
 }
 
 impl Doing {
-    fn until(&self) -> Now {
+    fn until(&self) -> Option<Now> {
         match self {
-            Doing::Answer { until, .. } | Doing::Delivery { until, .. } | Doing::Wait { until, .. } => *until,
+            Doing::Answer { until, .. } | Doing::Delivery { until, .. } | Doing::Wait { until, .. } => Some(*until),
+            Doing::Change => None,
         }
     }
 }
@@ -258,6 +302,7 @@ pub fn run(
     connection: &mut Connection,
     user: &UserName,
     manner: Manner,
+    given: &Given,
     interrupt: &Interrupt,
 ) -> Result<Status, Ended> {
     let mut batch = Batch::new(manner, user.clone());
@@ -266,6 +311,7 @@ pub fn run(
     let mut lines: Option<Receiver<ScriptLine>> = None;
     let (mut at_end, mut lost) = (false, false);
     let mut leave_until: Option<Now> = None;
+    let mut changing: Option<Change> = None;
     loop {
         let now = connection.now();
         let logged_in = lines.is_some();
@@ -280,6 +326,14 @@ pub fn run(
                 Err(TryRecvError::Disconnected) => at_end = true,
                 Err(TryRecvError::Empty) => break,
             }
+        }
+        if batch.take_change() {
+            match begin_change(connection, &batch.user, &manner, given) {
+                Ok(change) => changing = Some(change),
+                Err(why) => batch.changed(Err(why)),
+            }
+            // The next line can come.
+            continue;
         }
         let asked = interrupt.asked();
         if !batch.leaving && (asked.is_some() || at_end && batch.is_ready()) {
@@ -296,6 +350,14 @@ pub fn run(
 
         let deadlines = [batch.poll_timeout(), leave_until, (!logged_in).then_some(log_in_until)];
         for heard in connection.turn(deadlines.into_iter().flatten().min())? {
+            // The session may end because of the change, whose end decides what comes of that.
+            let heard = match &mut changing {
+                Some(change) if !batch.leaving => match change.hold(heard) {
+                    Some(heard) => heard,
+                    None => continue,
+                },
+                _ => heard,
+            };
             match heard {
                 Heard::Session(Happening::End(end)) => {
                     show(&mut batch)?;
@@ -323,13 +385,13 @@ pub fn run(
                 }
                 Heard::Lost(why) => {
                     show(&mut batch)?;
-                    if !logged_in {
-                        return Err(Failure::new(Status::NoServer, why).into());
+                    if !logged_in || why.status != Status::NoServer {
+                        return Err(why.into());
                     }
                     if batch.leaving {
                         return Ok(status);
                     }
-                    come_back(connection, &mut lost, &why);
+                    come_back(connection, &mut lost, &why.text);
                 }
                 Heard::Session(happening) => {
                     if matches!(happening, Happening::LoggedIn { .. }) {
@@ -341,12 +403,51 @@ pub fn run(
                     }
                     batch.happened(happening);
                 }
-                Heard::NotKept(why) => super::warn(&why),
+                Heard::Note(note) => super::warn(&note),
                 Heard::Woken => {}
+            }
+        }
+        while let Some(progress) = changing.as_ref().and_then(Change::next) {
+            match progress {
+                Progress::Note(note) => super::warn(&note),
+                Progress::Over(result) => {
+                    let Some(change) = changing.take() else { break };
+                    let (is_done, held) = (result.is_ok(), change.held);
+                    batch.changed(result);
+                    if is_done && !batch.leaving {
+                        connection.password_changed(&change.new);
+                    } else if let Some(why) = held {
+                        show(&mut batch)?;
+                        if why.status != Status::NoServer {
+                            return Err(why.into());
+                        }
+                        come_back(connection, &mut lost, &why.text);
+                    }
+                }
             }
         }
         show(&mut batch)?;
     }
+}
+
+fn begin_change(
+    connection: &mut Connection,
+    user: &UserName,
+    manner: &Manner,
+    given: &Given,
+) -> Result<Change, Failure> {
+    if !connection.is_encrypted() {
+        return Err(Failure::usage(command::NEEDS_TLS));
+    }
+    let old = given.password.as_deref();
+    let old =
+        old.ok_or_else(|| Failure::usage("'passwd' needs the password of now: --password-file or CHAT_PASSWORD"))?;
+    let new = given.new_password.as_deref();
+    let new = new.ok_or_else(|| Failure::usage("'passwd' needs the new password here: --new-password-file FILE"))?;
+    let old = passwords::valid(old)?;
+    let new = passwords::valid(&passwords::in_file(new)?)?;
+    let change = connection.change_password(user.clone(), Passwords { old, new }, manner.within);
+    change.ok_or_else(|| Failure::usage(command::NEEDS_TLS))
 }
 
 fn come_back(connection: &mut Connection, lost: &mut bool, why: &str) {

@@ -13,6 +13,11 @@ pub const WAIT_DEFAULT: Duration = Duration::from_secs(10);
 /// The longest time that an option or `wait` takes: a year.
 const SECONDS_MAX: f64 = 366.0 * 86_400.0;
 
+/// Why `passwd` and `sign-up` are not done without TLS.
+pub const NEEDS_TLS: &str = "passwords are made known over TLS only: leave out --insecure-plaintext";
+/// Why `sign-up` is not done in a session.
+pub const SIGN_UP_FIRST: &str = "'sign-up' stands on the command line: whoever has a session has an account";
+
 /// What somebody wants done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
@@ -26,6 +31,9 @@ pub enum Command {
         text: String,
         within: Duration,
     },
+    /// The passwords are asked for, or come from elsewhere: never from the line.
+    ChangePassword,
+    SignUp,
     LogOut,
     Help,
 }
@@ -50,12 +58,14 @@ pub enum Kind {
     Blocked,
     History,
     Wait,
+    ChangePassword,
+    SignUp,
     LogOut,
     Help,
 }
 
 /// All commands, in the order in which help shows them.
-pub const TABLE: [Entry; 10] = [
+pub const TABLE: [Entry; 12] = [
     entry("message", "USER TEXT", "send a private message; it waits if USER is offline", Kind::Message),
     entry("broadcast", "TEXT", "send a message to everyone who is online", Kind::Broadcast),
     entry("online", "", "show who is online", Kind::Online),
@@ -64,6 +74,8 @@ pub const TABLE: [Entry; 10] = [
     entry("blocked", "", "show whom you block", Kind::Blocked),
     entry("history", "[USER] [COUNT]", "show the last messages (100), only those with USER", Kind::History),
     entry("wait", "TEXT|EVENT [SECONDS]", "wait for a line with TEXT, or for an event, 10 seconds", Kind::Wait),
+    entry("passwd", "", "change your password, which is asked for", Kind::ChangePassword),
+    entry("sign-up", "", "make an account called NAME, where the server allows it", Kind::SignUp),
     entry("logout", "", "log out and end", Kind::LogOut),
     entry("help", "", "show this", Kind::Help),
 ];
@@ -178,6 +190,8 @@ fn parse(entry: &Entry, arguments: &[&str], receipts: bool) -> Result<Command, F
         (Kind::Wait, [text, seconds]) if !text.is_empty() => {
             Command::Wait { text: (*text).to_owned(), within: parse_seconds(seconds).map_err(Failure::usage)? }
         }
+        (Kind::ChangePassword, []) => Command::ChangePassword,
+        (Kind::SignUp, []) => Command::SignUp,
         (Kind::LogOut, []) => Command::LogOut,
         (Kind::Help, _) => Command::Help,
         _ => return Err(entry.usage()),
@@ -259,6 +273,8 @@ mod tests {
         assert_eq!(line("history 5"), ask(Request::History { with: None, count: 5 }));
         assert_eq!(line("history bob"), ask(Request::History { with: Some(user.clone()), count: 100 }));
         assert_eq!(line("history bob 5"), ask(Request::History { with: Some(user), count: 5 }));
+        assert_eq!(line("passwd"), Ok(Some(Command::ChangePassword)));
+        assert_eq!(line("sign-up"), Ok(Some(Command::SignUp)));
         assert_eq!(line("logout"), Ok(Some(Command::LogOut)));
         assert_eq!(line("help"), Ok(Some(Command::Help)));
         for entry in &TABLE {
@@ -288,6 +304,7 @@ mod tests {
     fn what_is_wrong_is_said() {
         assert_eq!(line("hello bob"), Err("there is no command 'hello'; 'help' lists them".into()));
         assert_eq!(line("message bob"), Err("'message' is used like this: message USER TEXT".into()));
+        assert!(line("passwd secret").is_err(), "a password does not stand in a line");
         assert_eq!(line("online now"), Err("'online' is used like this: online".into()));
         assert!(line("message b,b hi").unwrap_err().contains("'b,b' is not a user's name"));
         assert!(line("history bob 0").unwrap_err().contains("1 to 10000"));

@@ -8,11 +8,16 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
-use rand::{Rng, RngExt};
+use rand::{Rng, RngExt, SeedableRng};
 
 use super::core::{Device, Happening, Login, Now, Session};
+use super::errand::{Change, Passwords};
+use super::exit::{Failure, Status};
 use super::state::DeviceFile;
+use super::trust::Trust;
+use crate::net::link::tls::Fingerprint;
 use crate::net::link::{self, Bell, Gone, Link};
+use crate::wire::{Password, UserName};
 
 /// The pause before the first try to come back; each further one is twice as long,
 const PAUSE_MIN: Duration = Duration::from_millis(500);
@@ -30,10 +35,11 @@ pub struct Target {
 #[derive(Debug)]
 pub enum Heard {
     Session(Happening),
-    /// There is no connection (any more), and why, for people.
-    Lost(String),
-    /// The device can't be kept for the next time, and why; told once.
-    NotKept(String),
+    /// There is no connection (any more), and why, for people. With another status than `NoServer` it is of no use to come
+    /// back.
+    Lost(Failure),
+    /// Something for people to know; told once.
+    Note(String),
     /// Somebody rang the bell.
     Woken,
 }
@@ -42,6 +48,10 @@ pub enum Heard {
 pub struct Connection {
     pub session: Session,
     target: Target,
+    /// `None`: nothing is encrypted.
+    trust: Option<Trust>,
+    /// What the server shows on the connection that is there.
+    certificate: Option<Fingerprint>,
     link: Link,
     epoch: Instant,
     rng: StdRng,
@@ -51,11 +61,19 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// `file`: where the device is kept.
-    pub fn new(target: Target, login: Login, file: Option<DeviceFile>, rng: StdRng) -> io::Result<Connection> {
+    /// `trust`: without it nothing is encrypted. `file`: where the device is kept.
+    pub fn new(
+        target: Target,
+        trust: Option<Trust>,
+        login: Login,
+        file: Option<DeviceFile>,
+        rng: StdRng,
+    ) -> io::Result<Connection> {
         Ok(Connection {
             session: Session::new(login),
             target,
+            trust,
+            certificate: None,
             link: Link::new()?,
             epoch: Instant::now(),
             rng,
@@ -90,7 +108,7 @@ impl Connection {
     /// Keeps what is to be kept, sends what is to be sent, and waits for something to happen, at most until `until`. What
     /// earlier turns brought must have been shown.
     pub fn turn(&mut self, until: Option<Now>) -> io::Result<Vec<Heard>> {
-        let mut heard: Vec<Heard> = self.keep().map(Heard::NotKept).into_iter().collect();
+        let mut heard: Vec<Heard> = self.keep().map(Heard::Note).into_iter().collect();
         self.link.send(&self.session.take_output());
         self.tell(&mut heard);
         if !heard.is_empty() {
@@ -98,10 +116,10 @@ impl Connection {
         }
         if self.dial_at.is_some_and(|at| at <= Instant::now()) {
             self.dial_at = None;
-            match self.resolve() {
-                Ok(addresses) => self.link.connect(addresses),
-                Err(error) => {
-                    heard.push(Heard::Lost(format!("can't find the host '{}': {error}", self.target.host)));
+            match self.target.resolve() {
+                Ok(addresses) => self.link.connect(addresses, self.trust.as_ref().map(Trust::tls)),
+                Err(why) => {
+                    heard.push(Heard::Lost(why));
                     return Ok(heard);
                 }
             }
@@ -112,16 +130,17 @@ impl Connection {
         let now = self.now();
         for happening in happenings {
             match happening {
-                link::Happening::Connected => {
+                link::Happening::Connected(secured) => {
                     let mut nonces = [[0; 18]; 2];
                     nonces.iter_mut().for_each(|nonce| self.rng.fill_bytes(nonce));
-                    self.session.connected(now, nonces, None);
+                    self.certificate = secured.as_ref().map(|secured| secured.certificate);
+                    self.session.connected(now, nonces, secured.map(|secured| secured.binding));
                 }
                 link::Happening::Bytes(bytes) => self.session.received(now, &bytes),
                 link::Happening::Closed(gone) => {
                     self.tell(&mut heard);
                     self.session.disconnected();
-                    heard.push(Heard::Lost(self.explain(gone)));
+                    heard.push(Heard::Lost(self.target.explain(gone, self.trust.as_ref())));
                 }
                 link::Happening::Woken => heard.push(Heard::Woken),
             }
@@ -130,6 +149,24 @@ impl Connection {
         self.session.tick(now);
         self.tell(&mut heard);
         Ok(heard)
+    }
+
+    /// Whether everything is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.trust.is_some()
+    }
+
+    /// Begins to change the password, on another connection; `None`: it would not be encrypted.
+    pub fn change_password(&mut self, user: UserName, passwords: Passwords, within: Duration) -> Option<Change> {
+        let trust = self.trust.clone()?;
+        let (server, bell) = (self.target.clone(), self.bell());
+        Some(Change::begin(server, trust, user, passwords, within, self.rng.fork(), bell))
+    }
+
+    /// The password was changed: logs in anew with it.
+    pub fn password_changed(&mut self, new: &Password) {
+        self.session.password_changed(new.as_str().to_owned());
+        self.dial();
     }
 
     /// Keeps the device, if there is something new to keep. Comes back: why it can't be.
@@ -149,25 +186,44 @@ impl Connection {
     fn tell(&mut self, heard: &mut Vec<Heard>) {
         while let Some(happening) = self.session.next_happening() {
             match happening {
-                Happening::LoggedIn { .. } => self.tries = 0,
+                Happening::LoggedIn { .. } => {
+                    self.tries = 0;
+                    let trust = self.trust.as_ref().zip(self.certificate);
+                    heard.extend(trust.and_then(|(trust, shown)| trust.proved(shown)).map(Heard::Note));
+                }
                 Happening::End(_) | Happening::Closing { .. } => self.link.close(),
                 _ => {}
             }
             heard.push(Heard::Session(happening));
         }
     }
+}
 
-    fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        Ok((self.target.host.as_str(), self.target.port).to_socket_addrs()?.collect())
+impl Target {
+    /// The addresses of the host.
+    pub fn resolve(&self) -> Result<Vec<SocketAddr>, Failure> {
+        match (self.host.as_str(), self.port).to_socket_addrs() {
+            Ok(addresses) => Ok(addresses.collect()),
+            Err(error) => {
+                let text = format!("can't find the host '{}': {error}", self.host);
+                Err(Failure::new(Status::NoServer, text))
+            }
+        }
     }
 
-    fn explain(&self, gone: Gone) -> String {
-        let Target { host, port } = &self.target;
-        match gone {
-            Gone::Unreachable(error) => format!("can't reach {host} port {port}: {error}; is chatd running there?"),
-            Gone::Ended => "the server closed the connection".to_owned(),
-            Gone::Broken(error) => format!("the connection broke: {error}"),
-        }
+    /// Why there is no connection to it (any more), for people.
+    pub fn explain(&self, gone: Gone, trust: Option<&Trust>) -> Failure {
+        let Target { host, port } = self;
+        let text = match (gone, trust) {
+            (Gone::Unreachable(error), _) => {
+                format!("can't reach {host} port {port}: {error}; is chatd running there?")
+            }
+            (Gone::Tls(failure), Some(trust)) => return trust.explain(&failure),
+            (Gone::Tls(_) | Gone::Ended, _) => "the server closed the connection".to_owned(),
+            (Gone::CutOff, _) => "the connection was cut off".to_owned(),
+            (Gone::Broken(error), _) => format!("the connection broke: {error}"),
+        };
+        Failure::new(Status::NoServer, text)
     }
 }
 

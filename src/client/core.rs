@@ -400,6 +400,13 @@ impl Session {
         self.salted = None;
     }
 
+    /// The account has another password: what was made with the old one is worth nothing.
+    pub fn password_changed(&mut self, password: String) {
+        self.set_password(password);
+        self.derived = None;
+        self.set_token(None);
+    }
+
     pub fn is_logged_in(&self) -> bool {
         matches!(self.phase, Phase::In | Phase::Leaving { .. })
     }
@@ -484,7 +491,7 @@ impl Session {
                 Ok(Told::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting }),
             ) => {
                 if !signature.matches(&message) {
-                    return self.end(End::Impostor("the server can't prove that it knows the account"));
+                    return self.end(End::unproven());
                 }
                 if user != self.login.user || counter >= INTEGER_MAX {
                     return self.end(End::NotUnderstood);
@@ -505,11 +512,7 @@ impl Session {
                 _ => self.end(End::PasswordNeeded),
             };
         }
-        match &*problem.code {
-            "not-authenticated" => self.end(End::NotAuthenticated(problem)),
-            "somebody-in-between" => self.end(End::Impostor("somebody is between here and the server")),
-            _ => self.end(End::Refused(problem)),
-        }
+        self.end(End::of_log_in(problem));
     }
 
     fn prove(
@@ -664,6 +667,22 @@ impl Session {
         if let Some(device) = &mut self.login.device {
             device.token = token;
             self.memory_changed = true;
+        }
+    }
+}
+
+impl End {
+    /// The server's signature is wrong.
+    pub(super) fn unproven() -> End {
+        End::Impostor("the server can't prove that it knows your account")
+    }
+
+    /// The server refuses a log-in.
+    pub(super) fn of_log_in(problem: Problem) -> End {
+        match &*problem.code {
+            "not-authenticated" => End::NotAuthenticated(problem),
+            "somebody-in-between" => End::Impostor("somebody is between you and the server"),
+            _ => End::Refused(problem),
         }
     }
 }

@@ -60,9 +60,10 @@ impl Failure {
             End::LoggedOut => return None,
             End::NotAuthenticated(problem) | End::Refused(problem) => Failure::problem(problem),
             End::PasswordNeeded => Failure::new(Status::Refused, "the server asks for the password again"),
-            End::Impostor(why) => {
-                Failure::new(Status::Refused, format!("{}: is this the right server?", render::visible_line(why)))
-            }
+            End::Impostor(why) => Failure::new(
+                Status::Refused,
+                format!("{why}: don't go on, and ask the operator. No certificate was remembered"),
+            ),
             End::NotUnderstood => Failure::new(
                 Status::NotUnderstood,
                 "what answers there does not speak this protocol: check the host and the port",
@@ -79,7 +80,10 @@ impl Failure {
                 Status::NoServer,
                 "displaced: the same user has logged in again from this machine, and that chat goes on",
             ),
-            Closing::Account | Closing::Kicked => Failure::new(Status::Refused, text),
+            Closing::Account => Failure::new(Status::Refused, text),
+            Closing::Kicked => {
+                Failure::new(Status::Refused, format!("{text}: chat does not come back by itself, start it again"))
+            }
             Closing::Lost => Failure::new(Status::NoServer, text),
         }
     }

@@ -26,10 +26,11 @@ use rustyline::{
 use super::command::{self, Command, TABLE};
 use super::connection::{Connection, Heard};
 use super::core::{Closing, Done, Happening, Now, Request, Tag};
+use super::errand::{Change, Passwords, Progress};
 use super::exit::{Failure, Status};
 use super::interrupt::Interrupt;
 use super::output::Ended;
-use super::render;
+use super::{passwords, render};
 use crate::net::link::Bell;
 use crate::wire::native::client::{Heard as Message, News, Party, ReachTold};
 use crate::wire::{Number, UserName};
@@ -38,6 +39,8 @@ use crate::wire::{Number, UserName};
 const NAMES_MAX: usize = 1000;
 /// How many typed lines are remembered.
 const LINES_MAX: usize = 1000;
+/// How long a change of the password may take.
+const CHANGE_WITHIN: Duration = Duration::from_secs(30);
 /// How long a log-out may take.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -51,6 +54,8 @@ pub struct Look {
 /// What the editor's thread says.
 enum Typed {
     Line(String),
+    /// `passwd`, and what was asked for.
+    Passwords(Result<Passwords, Failure>),
     /// Ctrl-D, or the terminal is gone.
     End,
     /// Ctrl-C on an empty line.
@@ -83,6 +88,7 @@ struct Talk<'a> {
     was_in: bool,
     lost: bool,
     leaving: Option<(Now, Status)>,
+    changing: Option<Change>,
 }
 
 /// Talks until the person or the server ends it.
@@ -106,6 +112,7 @@ pub fn run(
         was_in: false,
         lost: false,
         leaving: None,
+        changing: None,
     };
     talk.connection.dial();
     let mut typed: Option<Receiver<Typed>> = None;
@@ -125,10 +132,14 @@ pub fn run(
             Ok(None) => {}
             Err(ended) => break Err(ended),
         }
+        if let Err(ended) = talk.change() {
+            break Err(ended);
+        }
         if typed.is_none() && talk.connection.session.is_logged_in() {
             let bell = talk.connection.bell();
             interrupt.leave_to_the_program(bell.clone());
-            let (receiver, printer) = match read_lines(&talk.user, lines.clone(), talk.names.clone(), bell) {
+            let asks = talk.connection.is_encrypted();
+            let (receiver, printer) = match read_lines(&talk.user, lines.clone(), talk.names.clone(), asks, bell) {
                 Ok(editor) => editor,
                 Err(error) => break Err(Failure::new(Status::NoServer, format!("the terminal: {error}")).into()),
             };
@@ -141,6 +152,8 @@ pub fn run(
         while let Some(next) = typed.as_ref().map(Receiver::try_recv) {
             match next {
                 Ok(Typed::Line(line)) => talk.line(&line),
+                Ok(Typed::Passwords(Ok(passwords))) => talk.begin_change(passwords),
+                Ok(Typed::Passwords(Err(failure))) => talk.complain(&failure.text),
                 Ok(Typed::End) | Err(TryRecvError::Disconnected) => {
                     talk.screen.printer = None;
                     talk.leave(Status::Done);
@@ -183,6 +196,14 @@ impl Talk<'_> {
 
     fn hear_one(&mut self, heard: Heard, lines: &mut Vec<String>) -> Result<Option<Status>, Ended> {
         let was_in = self.was_in;
+        // The session may end because of a change of the password, whose end decides what comes of that.
+        let heard = match &mut self.changing {
+            Some(change) if self.leaving.is_none() => match change.hold(heard) {
+                Some(heard) => heard,
+                None => return Ok(None),
+            },
+            _ => heard,
+        };
         match heard {
             Heard::Session(Happening::LoggedIn { user, waiting }) => {
                 self.user = user;
@@ -250,12 +271,13 @@ impl Talk<'_> {
                 if let Some((_, status)) = self.leaving {
                     return Ok(Some(status));
                 }
-                if !was_in {
-                    return Err(Failure::new(Status::NoServer, why).into());
+                if !was_in || why.status != Status::NoServer {
+                    return Err(why.into());
                 }
-                self.come_back(&why, lines);
+                self.come_back(&why.text, lines);
             }
-            Heard::NotKept(why) => lines.push(self.screen.error(&why)),
+            Heard::Note(note) if self.screen.printer.is_some() => lines.push(self.screen.error(&note)),
+            Heard::Note(note) => super::warn(&note),
             Heard::Woken => {}
         }
         Ok(None)
@@ -266,6 +288,50 @@ impl Talk<'_> {
             lines.push(self.screen.error(&format!("{why}; trying to come back")));
         }
         self.connection.dial_later();
+    }
+
+    fn begin_change(&mut self, passwords: Passwords) {
+        if self.changing.is_some() {
+            return self.complain("the password is being changed already");
+        }
+        let change = self.connection.change_password(self.user.clone(), passwords, CHANGE_WITHIN);
+        match change {
+            Some(change) => self.changing = Some(change),
+            None => self.complain(command::NEEDS_TLS),
+        }
+    }
+
+    /// Takes what a change of the password tells.
+    fn change(&mut self) -> Result<(), Ended> {
+        let mut lines = Vec::new();
+        while let Some(progress) = self.changing.as_ref().and_then(Change::next) {
+            match progress {
+                Progress::Note(note) => lines.push(self.screen.error(&note)),
+                Progress::Over(result) => {
+                    let Some(change) = self.changing.take() else { break };
+                    match (result, change.held) {
+                        (Ok(()), _) if self.leaving.is_some() => {}
+                        (Ok(()), _) => {
+                            let tick = if self.screen.look.utf8 { "✓" } else { "ok" };
+                            lines.push(format!("{tick} your password is changed"));
+                            self.lost = true;
+                            self.connection.password_changed(&change.new);
+                        }
+                        (Err(why), None) => lines.push(self.screen.error(&why.text)),
+                        (Err(why), Some(held)) => {
+                            lines.push(self.screen.error(&why.text));
+                            if held.status != Status::NoServer {
+                                self.screen.show(lines);
+                                return Err(held.into());
+                            }
+                            self.come_back(&held.text, &mut lines);
+                        }
+                    }
+                }
+            }
+        }
+        self.screen.show(lines);
+        Ok(())
     }
 
     fn news(&mut self, news: &News, lines: &mut Vec<String>) {
@@ -312,6 +378,8 @@ impl Talk<'_> {
                 }
                 Err(_) => self.complain("too much is without an answer already: wait until the server is back"),
             },
+            Ok(Some(Command::ChangePassword)) => self.complain(command::NEEDS_TLS),
+            Ok(Some(Command::SignUp)) => self.complain(command::SIGN_UP_FIRST),
             Ok(Some(Command::LogOut)) => self.leave(Status::Done),
             Ok(Some(Command::Help)) => self.screen.show(vec![command::help()]),
             Ok(Some(Command::Wait { .. })) => {
@@ -441,7 +509,13 @@ fn locked(names: &Names) -> MutexGuard<'_, BTreeSet<UserName>> {
 type Editing = (Receiver<Typed>, Option<Box<dyn ExternalPrinter + Send>>);
 
 /// Starts the editor on its thread.
-fn read_lines(user: &UserName, lines: Option<PathBuf>, names: Names, bell: Bell) -> rustyline::Result<Editing> {
+fn read_lines(
+    user: &UserName,
+    lines: Option<PathBuf>,
+    names: Names,
+    asks: bool,
+    bell: Bell,
+) -> rustyline::Result<Editing> {
     let mut editor: Editor<Completion, DefaultHistory> = Editor::new()?;
     editor.set_max_history_size(LINES_MAX)?;
     editor.set_helper(Some(Completion { names }));
@@ -457,8 +531,9 @@ fn read_lines(user: &UserName, lines: Option<PathBuf>, names: Names, bell: Bell)
     let (sender, receiver) = channel();
     // Where nothing can be printed above a prompt, what comes in would be printed behind it.
     let prompt = if printer.is_some() { format!("{user}> ") } else { String::new() };
+    let asks = asks.then(|| user.clone());
     thread::spawn(move || {
-        read(&mut editor, &prompt, lines.as_deref(), &sender, &bell);
+        read(&mut editor, &prompt, lines.as_deref(), asks.as_ref(), &sender, &bell);
         drop(editor);
         drop(sender);
         bell.ring();
@@ -466,10 +541,12 @@ fn read_lines(user: &UserName, lines: Option<PathBuf>, names: Names, bell: Bell)
     Ok((receiver, printer))
 }
 
+/// `asks`: whose passwords are asked for at `passwd`; here, because whoever types is here.
 fn read(
     editor: &mut Editor<Completion, DefaultHistory>,
     prompt: &str,
     lines: Option<&Path>,
+    asks: Option<&UserName>,
     sender: &Sender<Typed>,
     bell: &Bell,
 ) {
@@ -482,7 +559,10 @@ fn read(
                     // A history that can't be kept is not worth a word at every line.
                     let _ = editor.append_history(path);
                 }
-                Typed::Line(line)
+                match (command::parse_line(&line, false), asks) {
+                    (Ok(Some(Command::ChangePassword)), Some(user)) => Typed::Passwords(passwords::ask_both(user)),
+                    _ => Typed::Line(line),
+                }
             }
             Err(ReadlineError::Interrupted) => Typed::Interrupt,
             Err(_) => Typed::End,
@@ -490,6 +570,7 @@ fn read(
         // After a log-out no further prompt is of use.
         let last = match &typed {
             Typed::Line(line) => matches!(command::parse_line(line, false), Ok(Some(Command::LogOut))),
+            Typed::Passwords(_) => false,
             Typed::End | Typed::Interrupt => true,
         };
         if sender.send(typed).is_err() || last {

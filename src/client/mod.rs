@@ -3,29 +3,32 @@
 //!
 //! It reuses the wire's side for clients and net's link. It knows nothing of the hub and the store.
 
+pub mod account;
 mod batch;
 pub mod command;
 mod connection;
 pub mod core;
+mod errand;
 pub mod exit;
 mod interactive;
 mod interrupt;
+mod known_servers;
 mod one_shot;
 pub mod operator;
 mod output;
 pub mod passwords;
 pub mod render;
 pub mod state;
+mod trust;
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
+use self::account::{Purpose, Task};
 use self::command::Command;
 use self::connection::Connection;
 pub use self::connection::Target;
@@ -35,6 +38,7 @@ use self::interactive::Look;
 use self::interrupt::Interrupt;
 use self::output::{Ended, print};
 use self::state::StateDirectory;
+use self::trust::Trust;
 use crate::wire::{TEXT_BYTES_MAX, UserName};
 
 /// How many times a person may mistype a name or a password.
@@ -44,8 +48,12 @@ const TRIES: usize = 3;
 #[derive(Clone, Debug)]
 pub struct Options {
     pub target: Target,
+    /// Nothing is encrypted, and nobody proves who they are but with the password.
+    pub plaintext: bool,
     pub user: Option<UserName>,
     pub password: PasswordFrom,
+    /// Where `passwd` takes the new one from.
+    pub new_password: Option<PathBuf>,
     pub json: bool,
     /// A message is done when it was delivered, not when it is on the server's disk.
     pub receipts: bool,
@@ -71,8 +79,6 @@ impl std::fmt::Debug for PasswordFrom {
     }
 }
 
-/// The longest first line of a password file that is read, in bytes.
-const PASSWORD_FILE_BYTES_MAX: u64 = 4096;
 /// The longest name that is read, in bytes.
 const LINE_BYTES_MAX: u64 = 1024;
 /// How often a sign of life is sent unless told otherwise.
@@ -94,10 +100,11 @@ pub fn run(options: Options) -> Status {
     }
 }
 
-/// A line for people on standard error.
+/// For people, on standard error; most often a single line.
 pub fn warn(text: &str) {
+    let lines: String = text.lines().map(|line| format!("chat: {line}\n")).collect();
     // Standard error may be closed, and then nobody misses it.
-    let _ = writeln!(io::stderr(), "chat: {text}");
+    let _ = io::stderr().write_all(lines.as_bytes());
 }
 
 fn start(options: Options) -> Result<Status, Ended> {
@@ -108,28 +115,42 @@ fn start(options: Options) -> Result<Status, Ended> {
         }
         Some(Command::Ask(request)) => Some(request.clone()),
         Some(Command::MessageFromInput { to }) => Some(message_from_input(to.clone(), options.receipts)?),
-        Some(Command::Wait { .. } | Command::LogOut) | None => None,
+        Some(Command::ChangePassword | Command::SignUp) if options.plaintext => {
+            return Err(Failure::usage(command::NEEDS_TLS).into());
+        }
+        Some(Command::ChangePassword | Command::SignUp | Command::Wait { .. } | Command::LogOut) | None => None,
     };
     let interrupt = Interrupt::watch();
     let mut rng = StdRng::try_from_rng(&mut SysRng)
         .map_err(|error| Failure::new(Status::NoServer, format!("the system gives no random numbers: {error}")))?;
     let heartbeat = options.heartbeat.unwrap_or(HEARTBEAT_DEFAULT);
     let given = match &options.password {
-        PasswordFrom::File(path) => Some(password_file(path)?),
+        PasswordFrom::File(path) => Some(passwords::in_file(path)?),
         PasswordFrom::Given(password) => Some(password.clone()),
         PasswordFrom::Person => None,
+    };
+    // A command without TLS keeps nothing.
+    let state = if request.is_some() && options.plaintext { None } else { state() };
+    let trust = match options.plaintext {
+        true => None,
+        false => Some(Trust::in_server(&options.target, state.as_ref().map(StateDirectory::known_servers))?),
     };
 
     if let Some(request) = request {
         let user = need_user(&options)?;
         let password = match given {
             Some(password) => password,
-            None => ask_password(&user)?,
+            None => passwords::ask(&user)?,
         };
         let login = Login { user: user.clone(), password: Some(password), device: None, heartbeat };
-        let mut connection = Connection::new(options.target, login, None, rng)?;
+        let mut connection = Connection::new(options.target, trust, login, None, rng)?;
         one_shot::run(&mut connection, &user, request, options.within, options.json)?;
         return Ok(Status::Done);
+    }
+    match (&options.command, &trust) {
+        (Some(Command::ChangePassword), Some(trust)) => return change_password(&options, trust, given, rng),
+        (Some(Command::SignUp), Some(trust)) => return sign_up(&options, trust, given, rng),
+        _ => {}
     }
 
     let is_person = io::stdin().is_terminal() && io::stdout().is_terminal() && !options.json;
@@ -138,14 +159,7 @@ fn start(options: Options) -> Result<Status, Ended> {
         None if is_person => ask_name()?,
         None => need_user(&options)?,
     };
-    let state = StateDirectory::open(|name| std::env::var_os(name).map(PathBuf::from));
-    let state = state
-        .inspect_err(|error| {
-            warn(&format!(
-                "nothing can be kept for the next time: {error}; set XDG_STATE_HOME to a directory of yours"
-            ));
-        })
-        .ok();
+    let for_passwd = batch::Given { password: given.clone(), new_password: options.new_password.clone() };
     let mut given = given;
     let mut wrong = 0;
     loop {
@@ -158,16 +172,16 @@ fn start(options: Options) -> Result<Status, Ended> {
         let password = match given.take() {
             Some(password) => Some(password),
             None if device.token.is_some() => None,
-            None => Some(ask_password(&user)?),
+            None => Some(passwords::ask(&user)?),
         };
         let login = Login { user: user.clone(), password, device: Some(device), heartbeat };
-        let mut connection = Connection::new(options.target.clone(), login, file, rng.fork())?;
+        let mut connection = Connection::new(options.target.clone(), trust.clone(), login, file, rng.fork())?;
         let result = if is_person {
             let lines = state.as_ref().map(StateDirectory::line_history);
             interactive::run(&mut connection, &user, lines, options.receipts, look(), &interrupt)
         } else {
             let manner = batch::Manner { json: options.json, receipts: options.receipts, within: options.within };
-            batch::run(&mut connection, &user, manner, &interrupt)
+            batch::run(&mut connection, &user, manner, &for_passwd, &interrupt)
         };
         if let Some(why) = connection.keep() {
             warn(&why);
@@ -176,12 +190,72 @@ fn start(options: Options) -> Result<Status, Ended> {
             Err(Ended::TokenRefused) => {}
             Err(Ended::WrongPassword(failure)) if asks(&options, is_person) && wrong + 1 < TRIES => {
                 warn(&failure.text);
+                if wrong == 0 {
+                    hint_at_sign_up(&options.target, &user);
+                }
                 wrong += 1;
             }
             Err(Ended::WrongPassword(failure)) => return Err(failure.into()),
             result => return result,
         }
     }
+}
+
+/// `chat HOST PORT passwd`
+fn change_password(options: &Options, trust: &Trust, given: Option<String>, rng: StdRng) -> Result<Status, Ended> {
+    let user = need_user(options)?;
+    let old = match given {
+        Some(password) => password,
+        None => passwords::ask(&user)?,
+    };
+    let password = passwords::valid(&old)?;
+    let new = passwords::new(&user, options.new_password.as_deref())?;
+    let task = Task { user: user.clone(), password, purpose: Purpose::ChangePassword(new) };
+    run_errand(options, trust, task, rng)?;
+    let text = if options.json { render::password_changed_json(&user) } else { "the password is changed".to_owned() };
+    print(&[text])?;
+    Ok(Status::Done)
+}
+
+/// `chat HOST PORT sign-up`
+fn sign_up(options: &Options, trust: &Trust, given: Option<String>, rng: StdRng) -> Result<Status, Ended> {
+    let user = match &options.user {
+        Some(user) => user.clone(),
+        None if io::stdin().is_terminal() && io::stdout().is_terminal() => ask_name()?,
+        None => need_user(options)?,
+    };
+    if trust.is_first_time() {
+        // There is no shared secret yet that could prove the server: whoever knows the fingerprint can compare.
+        let certificate = errand::look(&options.target, trust, options.within)?;
+        warn(&format!("the server's certificate, which is taken on trust: {certificate}"));
+    }
+    let password = match given {
+        Some(password) => passwords::valid(&password)?,
+        None => passwords::new(&user, None)?,
+    };
+    let task = Task { user: user.clone(), password, purpose: Purpose::SignUp };
+    run_errand(options, trust, task, rng)?;
+    let text = if options.json { render::signed_up_json(&user) } else { format!("{user} has an account now") };
+    print(&[text])?;
+    Ok(Status::Done)
+}
+
+fn run_errand(options: &Options, trust: &Trust, task: Task, mut rng: StdRng) -> Result<(), Failure> {
+    errand::run(&options.target, trust, task, options.within, &mut rng, |note| warn(&note))
+}
+
+fn hint_at_sign_up(target: &Target, user: &UserName) {
+    let Target { host, port } = target;
+    let host = render::visible_line(host);
+    warn(&format!("no account? 'chat {host} {port} --user {user} sign-up' makes one, where the server allows it"));
+}
+
+fn state() -> Option<StateDirectory> {
+    let state = StateDirectory::open(|name| std::env::var_os(name).map(PathBuf::from));
+    let warning = |error: &io::Error| {
+        warn(&format!("nothing can be kept for the next time: {error}; set XDG_STATE_HOME to a directory of yours"));
+    };
+    state.inspect_err(warning).ok()
 }
 
 /// Whether a wrong password is asked for again.
@@ -191,60 +265,6 @@ fn asks(options: &Options, is_person: bool) -> bool {
 
 fn need_user(options: &Options) -> Result<UserName, Failure> {
     options.user.clone().ok_or_else(|| Failure::usage("who are you? Say it with --user NAME or in CHAT_USER"))
-}
-
-/// The first line of the file.
-fn password_file(path: &Path) -> Result<String, Failure> {
-    let unreadable = |why: String| {
-        let text = format!("can't read a password from {}: {why}", render::visible_line(&path.to_string_lossy()));
-        Failure::new(Status::Unreadable, text)
-    };
-    let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
-    let mut line = String::new();
-    BufReader::new(file.take(PASSWORD_FILE_BYTES_MAX))
-        .read_line(&mut line)
-        .map_err(|error| unreadable(error.to_string()))?;
-    let password = line.trim_end_matches(['\r', '\n']);
-    if password.is_empty() {
-        return Err(unreadable("its first line is empty".to_owned()));
-    }
-    Ok(password.to_owned())
-}
-
-fn ask_password(user: &UserName) -> Result<String, Failure> {
-    let _silence = Silence::begin();
-    rpassword::prompt_password(format!("password of {user}: ")).map_err(|error| match error.kind() {
-        io::ErrorKind::Interrupted => Failure::new(Status::Interrupted, "interrupted"),
-        _ => Failure::new(
-            Status::Refused,
-            "there is no password and no terminal to ask for it: use --password-file FILE or CHAT_PASSWORD",
-        ),
-    })
-}
-
-/// The terminal does not echo as long as this lives. It begins before the prompt is there: whoever answers a prompt faster
-/// than `rpassword` sets the terminal would see the password.
-struct Silence {
-    terminal: File,
-    before: Termios,
-}
-
-impl Silence {
-    fn begin() -> Option<Silence> {
-        let terminal = File::open("/dev/tty").ok()?;
-        let before = tcgetattr(&terminal).ok()?;
-        let mut silent = before.clone();
-        silent.local_modes -= LocalModes::ECHO;
-        tcsetattr(&terminal, OptionalActions::Now, &silent).ok()?;
-        Some(Silence { terminal, before })
-    }
-}
-
-impl Drop for Silence {
-    fn drop(&mut self) {
-        // A terminal that is gone needs no care.
-        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
-    }
 }
 
 fn ask_name() -> Result<UserName, Failure> {

@@ -61,8 +61,9 @@ pub fn run(
                 Heard::Session(Happening::Closing { reason, text }) => {
                     return Err(Failure::closing(reason, &text).into());
                 }
-                Heard::Lost(why) => return Err(Failure::new(Status::NoServer, why).into()),
-                Heard::Session(_) | Heard::NotKept(_) | Heard::Woken => {}
+                Heard::Lost(why) => return Err(why.into()),
+                Heard::Note(note) => super::warn(&note),
+                Heard::Session(_) | Heard::Woken => {}
             }
         }
     }

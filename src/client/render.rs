@@ -198,6 +198,14 @@ pub fn answer_json(done: &Done, you: &UserName) -> String {
     json(&value)
 }
 
+pub fn password_changed_json(user: &UserName) -> String {
+    json(&json!({"reply": "password-changed", "user": user.as_str()}))
+}
+
+pub fn signed_up_json(user: &UserName) -> String {
+    json(&json!({"reply": "signed-up", "user": user.as_str()}))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

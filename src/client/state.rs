@@ -1,4 +1,5 @@
-//! What chat keeps from one run to the next: one small file for each server and user, and the typed lines.
+//! What chat keeps from one run to the next: one small file for each server and user, the servers' certificates, and the
+//! typed lines.
 //!
 //! Nobody but the owner can read it. If it can't be kept, chat works all the same, but is a new device each time.
 
@@ -8,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::core::Device;
+use super::known_servers::KnownServers;
 use crate::wire::hex::{hex, unhex};
 use crate::wire::{DeviceId, LogId, Number, ResumeToken, UserName};
 
@@ -43,6 +45,11 @@ impl StateDirectory {
     /// Where the typed lines are kept.
     pub fn line_history(&self) -> PathBuf {
         self.0.join("lines")
+    }
+
+    /// Where the certificates of the servers are kept.
+    pub fn known_servers(&self) -> KnownServers {
+        KnownServers::at(self.0.join("known_servers"))
     }
 
     /// The file for a user of a server.

@@ -18,6 +18,11 @@ pub struct Person {
     pub home: TempDir,
 }
 
+/// How all chats of the tests talk to their servers.
+const CHANNEL: [&str; 1] = ["--insecure-plaintext"];
+/// What chat says when its server is killed.
+pub const KILLED: &str = "the server closed the connection; trying to come back";
+
 /// What a run of chat said, and how it ended.
 #[derive(Debug, PartialEq)]
 pub struct Outcome {
@@ -43,7 +48,7 @@ impl Person {
     /// chat as this person, with nothing of the person who runs the tests; `words` follow HOST and PORT.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
-        command.args(["127.0.0.1", &self.port.to_string()]).args(words).current_dir(self.home.path());
+        command.args(CHANNEL).args(["127.0.0.1", &self.port.to_string()]).args(words).current_dir(self.home.path());
         command.env_clear().env("XDG_STATE_HOME", self.home.path()).env("TZ", "UTC");
         command.env("CHAT_USER", self.user).env("CHAT_PASSWORD", password(self.user));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
