@@ -312,6 +312,31 @@ fn a_message_that_waited_too_long_is_given_up_and_its_sender_gets_a_note() {
 }
 
 #[test]
+fn a_note_that_could_not_be_stored_is_told_when_it_is() {
+    let mut world = World::new();
+    let alice = world.log_in("alice", 1);
+    world.message(alice, "bob", "hi");
+    world.close(alice);
+    let waited = Duration::from_secs(30 * 24 * 3600);
+    world.now.instant = world.now.instant + waited;
+    world.now.wall = world.now.wall + waited;
+    let alice = world.log_in("alice", 1);
+    let outcome = world.pass(Duration::ZERO);
+    let lost = outcome.message();
+    assert_eq!(outcome.texts_for(alice), [lost.text.as_str()]);
+    let outcome = world.input(Input::CommitFailed(outcome.changes));
+    assert_eq!(outcome.texts_for(alice), Vec::<&str>::new(), "it is not on disk, nor on its way there");
+    let outcome = world.message(alice, "alice", "something else that is stored");
+    assert_eq!(outcome.texts_for(alice), ["something else that is stored", lost.text.as_str()]);
+    let stored = outcome.changes.iter().filter_map(|change| match change {
+        Change::Message(message) => Some((message.number > lost.number, message.text.as_str())),
+        _ => None,
+    });
+    assert_eq!(stored.last(), Some((true, lost.text.as_str())), "under another number, after what was sent first");
+    assert!(outcome.changes.contains(&Change::Expired { number: Number(1) }));
+}
+
+#[test]
 fn one_may_write_to_oneself_but_not_to_nobody() {
     let mut world = World::new();
     let alice = world.log_in("alice", 1);
