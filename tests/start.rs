@@ -139,7 +139,7 @@ fn credentials_that_others_can_read_get_a_warning_and_so_do_the_shipped_ones() {
     chatd.expect_log("credentials.txt is the shipped one, whose passwords are public");
     let dir = tempfile::tempdir().expect("a directory");
     let chatd = Chatd::start_in(dir, &["--memory"]);
-    chatd.expect_log("there is no ./credentials.txt, so nobody can log in");
+    chatd.expect_log("there is no ./credentials.txt: write one, name it with --credentials, or use 'chatd user add'");
 }
 
 #[test]

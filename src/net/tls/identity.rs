@@ -171,20 +171,20 @@ fn make_files(certificate: &Path, key: &Path) -> Result<(), IdentityError> {
         }
         false => {
             let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(refused)?;
-            put(key, 0o600, &pair.serialize_pem())?;
+            put(key, &pair.serialize_pem())?;
             pair
         }
     };
-    put(certificate, 0o644, &certify(&pair)?.pem())
+    put(certificate, &certify(&pair)?.pem())
 }
 
-/// Writes a file that is there completely or not at all.
-fn put(path: &Path, mode: u32, text: &str) -> Result<(), IdentityError> {
+/// Writes a file of the owner's that is there completely or not at all.
+fn put(path: &Path, text: &str) -> Result<(), IdentityError> {
     let fresh = path.with_extension("pem.new");
     let write = || {
         // What a start that was cut short has left.
         let _ = fs::remove_file(&fresh);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&fresh, path)?;
