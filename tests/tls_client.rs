@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use rustls::HandshakeKind;
 use stand_in::{Certificate, Manner, StandIn, stranger};
 use support::chat::{Outcome, run};
+use support::terminal::{CTRL_D, Terminal};
 use tempfile::TempDir;
 
 /// Somebody whose chat has met no server yet.
@@ -363,6 +364,53 @@ fn a_session_survives_that_its_password_cannot_be_changed() {
     std::fs::write(alice.home.path().join("new"), "looking-glass\n").unwrap();
     let outcome = run(alice.command(&["--new-password-file", "new"]), b"passwd\nonline\n");
     outcome.is("bob\n", &(alice.first_time(&certificate) + "chat: line 1: in the file\n"), 77);
+}
+
+#[test]
+fn a_person_changes_a_password_while_talking() {
+    let certificate = Certificate::new();
+    let server = StandIn::start(&certificate);
+    let alice = Alice::at(server.port());
+    std::fs::create_dir(alice.home.path().join("chat")).unwrap();
+    std::fs::write(alice.file(), alice.line(&certificate)).unwrap();
+    let mut command = alice.command(&[]);
+    command.env("TERM", "xterm").env("LC_ALL", "C.UTF-8").env("PATH", "/usr/bin:/bin").env_remove("CHAT_PASSWORD");
+    let mut terminal = Terminal::start(&command);
+    let mut screen = vec!["password of alice:"];
+    let hello = "hh:mm * you are online as alice, bob too; 'help' lists the commands";
+    for (answer, shown) in [
+        ("wonderland", &[hello, "alice>"][..]),
+        ("passwd", &["alice> passwd", "password of alice:"]),
+        ("wonderland", &["new password of alice:"]),
+        ("looking-glass", &["the same again:"]),
+        ("looking-grass", &["chat: that was not the same", "new password of alice:"]),
+        ("looking-glass", &["the same again:"]),
+        ("looking-glass", &["✓ your password is changed", "hh:mm * connected again", "alice>"]),
+        // A wrong one changes nothing, and the session goes on.
+        ("passwd", &["alice> passwd", "password of alice:"]),
+        ("wonderland", &["new password of alice:"]),
+        ("x", &["the same again:"]),
+        ("x", &["wrong", "alice>"]),
+        ("online", &["alice> online", "online: bob", "alice>"]),
+    ] {
+        terminal.sees(&screen);
+        terminal.enters(answer);
+        if screen.last() == Some(&"alice>") {
+            screen.pop();
+        }
+        screen.extend(shown);
+    }
+    terminal.sees(&screen);
+    terminal.types(CTRL_D);
+    terminal.ends(0, &screen);
+    for secret in ["wonderland", "looking-glass"] {
+        assert!(!terminal.printed().contains(secret), "{}", terminal.printed());
+    }
+    let lines = std::fs::read_to_string(alice.home.path().join("chat/lines")).unwrap();
+    assert!(lines.contains("passwd") && !lines.contains("looking"), "{lines}");
+    let mut command = alice.command(&["online"]);
+    command.env("CHAT_PASSWORD", "looking-glass");
+    run(command, b"").is("bob\n", "", 0);
 }
 
 #[test]
