@@ -333,8 +333,14 @@ fn a_password_that_the_server_keeps_is_sent_after_a_note() {
 
 #[test]
 fn a_session_goes_on_with_its_new_password() {
+    for manner in [Manner::Right, Manner::EndsOthersFirst] {
+        session_with_new_password(manner);
+    }
+}
+
+fn session_with_new_password(manner: Manner) {
     let certificate = Certificate::new();
-    let server = StandIn::start(&certificate);
+    let server = StandIn::start_with(&certificate, move |_| manner);
     let alice = Alice::at(server.port());
     std::fs::write(alice.home.path().join("new"), "looking-glass\n").unwrap();
     let outcome = run(alice.command(&["--new-password-file", "new"]), b"online\npasswd\nonline\n");
@@ -368,8 +374,14 @@ fn a_session_survives_that_its_password_cannot_be_changed() {
 
 #[test]
 fn a_person_changes_a_password_while_talking() {
+    for manner in [Manner::Right, Manner::EndsOthersFirst] {
+        person_with_new_password(manner);
+    }
+}
+
+fn person_with_new_password(manner: Manner) {
     let certificate = Certificate::new();
-    let server = StandIn::start(&certificate);
+    let server = StandIn::start_with(&certificate, move |_| manner);
     let alice = Alice::at(server.port());
     std::fs::create_dir(alice.home.path().join("chat")).unwrap();
     std::fs::write(alice.file(), alice.line(&certificate)).unwrap();

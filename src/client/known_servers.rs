@@ -53,12 +53,10 @@ impl KnownServers {
     /// Adds a server. What others add at the same time stays.
     pub fn remember(&self, server: &Target, certificate: Fingerprint) -> Result<(), Unusable> {
         let directory = self.0.parent().unwrap_or(Path::new("."));
-        // Whoever writes has this. It is given back when it is closed, even by a crash.
+        // Whoever writes has this. It is given back when it is closed, even by a crash. Where there are no such locks, a server
+        // may be forgotten if two chats begin at once, and is met for the first time again.
         let lock = File::open(directory)?;
-        match lock.lock() {
-            Err(error) if error.kind() != ErrorKind::Unsupported => return Err(error.into()),
-            _ => {}
-        }
+        while lock.lock().is_err_and(|error| error.kind() == ErrorKind::Interrupted) {}
         let mut text = self.read()?;
         match find(&String::from_utf8_lossy(&text), server)? {
             Some(known) if known.certificate == certificate => return Ok(()),

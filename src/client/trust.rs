@@ -49,12 +49,14 @@ impl Trust {
             return None;
         }
         let Target { host, port } = &self.server;
-        let file = self.known.as_ref()?;
+        let host = visible_line(host);
+        let Some(file) = &self.known else {
+            return Some(format!("first time at {host} port {port}: its certificate is {certificate}"));
+        };
         let path = file.path().display();
         Some(match file.remember(&self.server, certificate) {
             Ok(()) => format!(
-                "first time at {} port {port}: from now on only its certificate will do, {certificate}; it stands in {path}",
-                visible_line(host)
+                "first time at {host} port {port}: from now on only its certificate will do, {certificate}; it stands in {path}"
             ),
             Err(why) => format!("can't remember the server's certificate, {certificate}, in {path}: {why}"),
         })
