@@ -290,6 +290,20 @@ fn whoever_comes_back_resumes_and_binds_the_log_in_anew() {
 }
 
 #[test]
+fn whoever_is_thrown_out_does_not_come_back_by_itself() {
+    let certificate = Certificate::new();
+    let server = StandIn::start_with(&certificate, |_| Manner::Kicks);
+    let alice = Alice::at(server.port());
+    let text = "chat: kicked: chat does not come back by itself, start it again\n";
+    alice.says(b"online\n").is("", &(alice.first_time(&certificate) + text), 77);
+    let mut command = alice.command(&[]);
+    command.env("TERM", "xterm").env("PATH", "/usr/bin:/bin");
+    let mut terminal = Terminal::start(&command);
+    assert!(terminal.ended_with(77).join("\n").ends_with(text.trim_end()));
+    assert_eq!(server.connections(), 2);
+}
+
+#[test]
 fn a_password_is_changed() {
     let certificate = Certificate::new();
     let server = StandIn::start(&certificate);

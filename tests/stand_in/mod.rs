@@ -51,6 +51,8 @@ pub enum Manner {
     KeepsPasswords,
     /// Takes no new password.
     InFile,
+    /// Ends the session in the operator's name when asked who is online.
+    Kicks,
     /// Tells of a new password when it has ended the other sessions, and their clients have gone.
     EndsOthersFirst,
 }
@@ -321,6 +323,9 @@ impl Dialogue<'_> {
             }
             "online" if self.manner == Manner::CutOff => Next::Vanish,
             "online" if self.manner == Manner::Goodbye => Next::Close,
+            "online" if self.manner == Manner::Kicks => {
+                Next::Say(json!({"event": "closing", "reason": "kicked", "text": "kicked"}))
+            }
             "online" => reply(json!({"reply": "online", "users": ["bob"]})),
             "log-out" => reply(json!({"reply": "logged-out"})),
             _ => Next::Nothing,

@@ -142,7 +142,8 @@ impl Terminal {
     /// chat ends by itself with this status; comes back: the screen.
     #[track_caller]
     pub fn ended_with(&mut self, status: i32) -> Vec<String> {
-        while let Ok(bytes) = self.output.recv_timeout(LIMIT) {
+        let end = Instant::now() + LIMIT;
+        while let Ok(bytes) = self.output.recv_timeout(end.saturating_duration_since(Instant::now())) {
             self.take(&bytes);
         }
         assert_eq!(wait(&mut self.child).code(), Some(status), "{:?}", self.screen());

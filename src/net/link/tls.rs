@@ -224,6 +224,9 @@ impl Conversation {
                 // It takes as much as its buffer, which is bounded, has room for.
                 let taken = self.connection.writer().write(out)?;
                 out.drain(..taken);
+                if taken == 0 && !self.connection.wants_write() {
+                    break;
+                }
             }
             match self.connection.write_tls(stream) {
                 Ok(_) => {}
