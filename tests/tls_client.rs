@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use rustls::HandshakeKind;
 use stand_in::{Certificate, Manner, StandIn, stranger};
 use support::chat::{Outcome, run};
+use support::terminal::{CTRL_D, Terminal};
 use tempfile::TempDir;
 
 /// Somebody whose chat has met no server yet.
@@ -289,6 +290,20 @@ fn whoever_comes_back_resumes_and_binds_the_log_in_anew() {
 }
 
 #[test]
+fn whoever_is_thrown_out_does_not_come_back_by_itself() {
+    let certificate = Certificate::new();
+    let server = StandIn::start_with(&certificate, |_| Manner::Kicks);
+    let alice = Alice::at(server.port());
+    let text = "chat: kicked: chat does not come back by itself, start it again\n";
+    alice.says(b"online\n").is("", &(alice.first_time(&certificate) + text), 77);
+    let mut command = alice.command(&[]);
+    command.env("TERM", "xterm").env("PATH", "/usr/bin:/bin");
+    let mut terminal = Terminal::start(&command);
+    assert!(terminal.ended_with(77).join("\n").ends_with(text.trim_end()));
+    assert_eq!(server.connections(), 2);
+}
+
+#[test]
 fn a_password_is_changed() {
     let certificate = Certificate::new();
     let server = StandIn::start(&certificate);
@@ -332,8 +347,14 @@ fn a_password_that_the_server_keeps_is_sent_after_a_note() {
 
 #[test]
 fn a_session_goes_on_with_its_new_password() {
+    for manner in [Manner::Right, Manner::EndsOthersFirst] {
+        session_with_new_password(manner);
+    }
+}
+
+fn session_with_new_password(manner: Manner) {
     let certificate = Certificate::new();
-    let server = StandIn::start(&certificate);
+    let server = StandIn::start_with(&certificate, move |_| manner);
     let alice = Alice::at(server.port());
     std::fs::write(alice.home.path().join("new"), "looking-glass\n").unwrap();
     let outcome = run(alice.command(&["--new-password-file", "new"]), b"online\npasswd\nonline\n");
@@ -363,6 +384,59 @@ fn a_session_survives_that_its_password_cannot_be_changed() {
     std::fs::write(alice.home.path().join("new"), "looking-glass\n").unwrap();
     let outcome = run(alice.command(&["--new-password-file", "new"]), b"passwd\nonline\n");
     outcome.is("bob\n", &(alice.first_time(&certificate) + "chat: line 1: in the file\n"), 77);
+}
+
+#[test]
+fn a_person_changes_a_password_while_talking() {
+    for manner in [Manner::Right, Manner::EndsOthersFirst] {
+        person_with_new_password(manner);
+    }
+}
+
+fn person_with_new_password(manner: Manner) {
+    let certificate = Certificate::new();
+    let server = StandIn::start_with(&certificate, move |_| manner);
+    let alice = Alice::at(server.port());
+    std::fs::create_dir(alice.home.path().join("chat")).unwrap();
+    std::fs::write(alice.file(), alice.line(&certificate)).unwrap();
+    let mut command = alice.command(&[]);
+    command.env("TERM", "xterm").env("LC_ALL", "C.UTF-8").env("PATH", "/usr/bin:/bin").env_remove("CHAT_PASSWORD");
+    let mut terminal = Terminal::start(&command);
+    let mut screen = vec!["password of alice:"];
+    let hello = "hh:mm * you are online as alice, bob too; 'help' lists the commands";
+    for (answer, shown) in [
+        ("wonderland", &[hello, "alice>"][..]),
+        ("passwd", &["alice> passwd", "password of alice:"]),
+        ("wonderland", &["new password of alice:"]),
+        ("looking-glass", &["the same again:"]),
+        ("looking-grass", &["chat: that was not the same", "new password of alice:"]),
+        ("looking-glass", &["the same again:"]),
+        ("looking-glass", &["✓ your password is changed", "hh:mm * connected again", "alice>"]),
+        // A wrong one changes nothing, and the session goes on.
+        ("passwd", &["alice> passwd", "password of alice:"]),
+        ("wonderland", &["new password of alice:"]),
+        ("x", &["the same again:"]),
+        ("x", &["wrong", "alice>"]),
+        ("online", &["alice> online", "online: bob", "alice>"]),
+    ] {
+        terminal.sees(&screen);
+        terminal.enters(answer);
+        if screen.last() == Some(&"alice>") {
+            screen.pop();
+        }
+        screen.extend(shown);
+    }
+    terminal.sees(&screen);
+    terminal.types(CTRL_D);
+    terminal.ends(0, &screen);
+    for secret in ["wonderland", "looking-glass"] {
+        assert!(!terminal.printed().contains(secret), "{}", terminal.printed());
+    }
+    let lines = std::fs::read_to_string(alice.home.path().join("chat/lines")).unwrap();
+    assert!(lines.contains("passwd") && !lines.contains("looking"), "{lines}");
+    let mut command = alice.command(&["online"]);
+    command.env("CHAT_PASSWORD", "looking-glass");
+    run(command, b"").is("bob\n", "", 0);
 }
 
 #[test]

@@ -385,7 +385,7 @@ pub fn run(
                 }
                 Heard::Lost(why) => {
                     show(&mut batch)?;
-                    if !logged_in || why.status != Status::NoServer {
+                    if !logged_in || why.status == Status::Refused {
                         return Err(why.into());
                     }
                     if batch.leaving {

@@ -75,7 +75,7 @@ pub const TABLE: [Entry; 12] = [
     entry("history", "[USER] [COUNT]", "show the last messages (100), only those with USER", Kind::History),
     entry("wait", "TEXT|EVENT [SECONDS]", "wait for a line with TEXT, or for an event, 10 seconds", Kind::Wait),
     entry("passwd", "", "change your password, which is asked for", Kind::ChangePassword),
-    entry("sign-up", "", "make an account called NAME, where the server allows it", Kind::SignUp),
+    entry("sign-up", "", "make an account for --user NAME, where the server allows it", Kind::SignUp),
     entry("logout", "", "log out and end", Kind::LogOut),
     entry("help", "", "show this", Kind::Help),
 ];

@@ -15,7 +15,7 @@ use super::errand::{Change, Passwords};
 use super::exit::{Failure, Status};
 use super::state::DeviceFile;
 use super::trust::Trust;
-use crate::net::link::tls::Fingerprint;
+use crate::net::fingerprint::Fingerprint;
 use crate::net::link::{self, Bell, Gone, Link};
 use crate::wire::{Password, UserName};
 
@@ -35,8 +35,7 @@ pub struct Target {
 #[derive(Debug)]
 pub enum Heard {
     Session(Happening),
-    /// There is no connection (any more), and why, for people. With another status than `NoServer` it is of no use to come
-    /// back.
+    /// There is no connection (any more), and why, for people. Whoever is `Refused` must not come back by itself.
     Lost(Failure),
     /// Something for people to know; told once.
     Note(String),

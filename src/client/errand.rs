@@ -13,7 +13,7 @@ use super::connection::{Heard, Target};
 use super::core as session;
 use super::exit::{Failure, Status};
 use super::trust::Trust;
-use crate::net::link::tls::Fingerprint;
+use crate::net::fingerprint::Fingerprint;
 use crate::net::link::{self, Bell, Link};
 use crate::wire::{Password, UserName};
 

@@ -129,6 +129,10 @@ mod tests {
         assert_eq!(failure("queue-full").status as u8, 75);
         assert_eq!(failure("something new").status as u8, 76);
         assert_eq!(failure("blocked").text, "no <U+001B>[31m     way");
+        let kicked = Failure::closing(Closing::Kicked, "the operator has ended this session");
+        assert_eq!(kicked.status as u8, 77);
+        let text = "the operator has ended this session: chat does not come back by itself, start it again";
+        assert_eq!(kicked.text, text);
         let silent = Problem { code: "x\u{202e}".into(), text: String::new() };
         assert_eq!(Failure::problem(&silent).text, "x<U+202E>");
     }

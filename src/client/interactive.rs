@@ -271,7 +271,7 @@ impl Talk<'_> {
                 if let Some((_, status)) = self.leaving {
                     return Ok(Some(status));
                 }
-                if !was_in || why.status != Status::NoServer {
+                if !was_in || why.status == Status::Refused {
                     return Err(why.into());
                 }
                 self.come_back(&why.text, lines);

@@ -189,11 +189,11 @@ fn start(options: Options) -> Result<Status, Ended> {
         match result {
             Err(Ended::TokenRefused) => {}
             Err(Ended::WrongPassword(failure)) if asks(&options, is_person) && wrong + 1 < TRIES => {
-                warn(&failure.text);
-                if wrong == 0 {
-                    hint_at_sign_up(&options.target, &user);
-                }
+                warn(&hinting(failure, wrong, &options.target, &user).text);
                 wrong += 1;
+            }
+            Err(Ended::WrongPassword(failure)) if is_person => {
+                return Err(hinting(failure, wrong, &options.target, &user).into());
             }
             Err(Ended::WrongPassword(failure)) => return Err(failure.into()),
             result => return result,
@@ -244,10 +244,16 @@ fn run_errand(options: &Options, trust: &Trust, task: Task, mut rng: StdRng) -> 
     errand::run(&options.target, trust, task, options.within, &mut rng, |note| warn(&note))
 }
 
-fn hint_at_sign_up(target: &Target, user: &UserName) {
-    let Target { host, port } = target;
-    let host = render::visible_line(host);
-    warn(&format!("no account? 'chat {host} {port} --user {user} sign-up' makes one, where the server allows it"));
+/// The first time that a log-in fails, a person may have no account at all.
+fn hinting(mut failure: Failure, wrong_before: usize, target: &Target, user: &UserName) -> Failure {
+    if wrong_before == 0 {
+        let Target { host, port } = target;
+        let host = render::visible_line(host);
+        let hint =
+            format!("no account? 'chat {host} {port} --user {user} sign-up' makes one, where the server allows it");
+        failure.text += &format!("\n{hint}");
+    }
+    failure
 }
 
 fn state() -> Option<StateDirectory> {

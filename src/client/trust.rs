@@ -8,7 +8,8 @@ use super::connection::Target;
 use super::exit::{Failure, Status};
 use super::known_servers::KnownServers;
 use super::render::visible_line;
-use crate::net::link::tls::{Fingerprint, Tls, TlsFailure};
+use crate::net::fingerprint::Fingerprint;
+use crate::net::link::tls::{Tls, TlsFailure};
 
 /// Of one server, for one run. Clones share what they learn.
 #[derive(Clone)]
@@ -49,12 +50,14 @@ impl Trust {
             return None;
         }
         let Target { host, port } = &self.server;
-        let file = self.known.as_ref()?;
+        let host = visible_line(host);
+        let Some(file) = &self.known else {
+            return Some(format!("first time at {host} port {port}: its certificate is {certificate}"));
+        };
         let path = file.path().display();
         Some(match file.remember(&self.server, certificate) {
             Ok(()) => format!(
-                "first time at {} port {port}: from now on only its certificate will do, {certificate}; it stands in {path}",
-                visible_line(host)
+                "first time at {host} port {port}: from now on only its certificate will do, {certificate}; it stands in {path}"
             ),
             Err(why) => format!("can't remember the server's certificate, {certificate}, in {path}: {why}"),
         })

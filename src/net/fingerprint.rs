@@ -1,26 +1,38 @@
-//! What people compare certificates by: the SHA-256 of the certificate, as `openssl x509 -fingerprint -sha256` writes it.
+//! What people compare certificates by.
 
 use std::fmt;
-use std::str::FromStr;
 
-use aws_lc_rs::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+use aws_lc_rs::digest;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprint([u8; SHA256_OUTPUT_LEN]);
-
-/// The text is no fingerprint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed;
+/// The SHA-256 of a certificate, in DER. People see it as `SHA256:AB:CD:…`, like that of `openssl x509 -fingerprint -sha256`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; Fingerprint::BYTES]);
 
 impl Fingerprint {
-    /// Of a certificate in DER.
+    pub const BYTES: usize = digest::SHA256_OUTPUT_LEN;
+    const PREFIX: &str = "SHA256:";
+
+    /// Of a certificate.
     pub fn of(certificate: &[u8]) -> Fingerprint {
-        Fingerprint(digest(&SHA256, certificate).as_ref().try_into().expect("SHA-256 has 32 bytes"))
+        let hash = digest::digest(&digest::SHA256, certificate);
+        Fingerprint(hash.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+    }
+
+    /// Reads what `Display` writes; large and small letters don't differ.
+    pub fn parse(text: &str) -> Option<Fingerprint> {
+        let mut parts = text.strip_prefix(Self::PREFIX)?.split(':');
+        let mut bytes = [0; Self::BYTES];
+        for byte in &mut bytes {
+            let part = parts.next().filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()))?;
+            *byte = u8::from_str_radix(part, 16).ok()?;
+        }
+        parts.next().is_none().then_some(Fingerprint(bytes))
     }
 }
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::PREFIX)?;
         for (index, byte) in self.0.iter().enumerate() {
             write!(f, "{}{byte:02X}", if index == 0 { "" } else { ":" })?;
         }
@@ -28,18 +40,9 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-impl FromStr for Fingerprint {
-    type Err = Malformed;
-
-    /// Reads it as it is written; lower case will do.
-    fn from_str(text: &str) -> Result<Fingerprint, Malformed> {
-        let mut bytes = [0; SHA256_OUTPUT_LEN];
-        let mut pairs = text.split(':');
-        for byte in &mut bytes {
-            let pair = pairs.next().filter(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()));
-            *byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or(Malformed)?;
-        }
-        if pairs.next().is_some() { Err(Malformed) } else { Ok(Fingerprint(bytes)) }
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -52,11 +55,14 @@ mod tests {
         // SHA-256 of nothing (FIPS 180-4).
         let fingerprint = Fingerprint::of(b"");
         let text = fingerprint.to_string();
-        assert_eq!(text.get(..11), Some("E3:B0:C4:42"));
-        assert_eq!(text.parse(), Ok(fingerprint));
-        assert_eq!(text.to_lowercase().parse(), Ok(fingerprint));
-        for bad in ["", "E3", &text[1..], &format!("{text}:00"), &text.replace(':', ""), &text.replace("E3", "+3")] {
-            assert_eq!(bad.parse::<Fingerprint>(), Err(Malformed), "{bad}");
+        assert_eq!(text.get(..18), Some("SHA256:E3:B0:C4:42"));
+        assert_eq!(Fingerprint::parse(&text), Some(fingerprint));
+        let small = format!("SHA256:{}", text[7..].to_lowercase());
+        assert_eq!(Fingerprint::parse(&small), Some(fingerprint));
+        for bad in
+            ["", "SHA256:E3", &text[7..], &format!("{text}:00"), &text.replace("E3", "+3"), &text.replace(":E", ":")]
+        {
+            assert_eq!(Fingerprint::parse(bad), None, "{bad}");
         }
     }
 }

@@ -51,6 +51,10 @@ pub enum Manner {
     KeepsPasswords,
     /// Takes no new password.
     InFile,
+    /// Ends the session in the operator's name when asked who is online.
+    Kicks,
+    /// Tells of a new password when it has ended the other sessions, and their clients have gone.
+    EndsOthersFirst,
 }
 
 /// The server.
@@ -77,6 +81,8 @@ struct Shared {
     connections: AtomicUsize,
     /// Passwords that were changed.
     changes: AtomicUsize,
+    /// Connections whose client has gone because of that.
+    gone: AtomicUsize,
 }
 
 #[derive(Clone)]
@@ -138,6 +144,7 @@ impl StandIn {
             accounts: Mutex::new(BTreeMap::from([("alice".to_owned(), keys("wonderland"))])),
             connections: AtomicUsize::new(0),
             changes: AtomicUsize::new(0),
+            gone: AtomicUsize::new(0),
         });
         let (sender, seen) = channel();
         let all = shared.clone();
@@ -244,6 +251,9 @@ fn talk(tls: &mut StreamOwned<ServerConnection, TcpStream>, manner: Manner, shar
                 if dialogue.is_in && dialogue.known_changes != shared.changes.load(Ordering::SeqCst) {
                     let closing = json!({"event": "closing", "reason": "account", "text": "changed"});
                     let _ = tls.write_all(format!("{closing}\n").as_bytes());
+                    tls.sock.set_read_timeout(Some(LIMIT)).unwrap();
+                    while tls.read(&mut bytes).is_ok_and(|count| count > 0) {}
+                    shared.gone.fetch_add(1, Ordering::SeqCst);
                     return;
                 }
             }
@@ -304,10 +314,18 @@ impl Dialogue<'_> {
                     (false, _) => self.set(sent_keys(&line)),
                 }
                 self.known_changes = self.shared.changes.fetch_add(1, Ordering::SeqCst) + 1;
+                let end = Instant::now() + LIMIT;
+                while self.manner == Manner::EndsOthersFirst && self.shared.gone.load(Ordering::SeqCst) == 0 {
+                    assert!(Instant::now() < end, "the other session goes on");
+                    thread::yield_now();
+                }
                 reply(json!({"reply": "password-changed", "user": self.user}))
             }
             "online" if self.manner == Manner::CutOff => Next::Vanish,
             "online" if self.manner == Manner::Goodbye => Next::Close,
+            "online" if self.manner == Manner::Kicks => {
+                Next::Say(json!({"event": "closing", "reason": "kicked", "text": "kicked"}))
+            }
             "online" => reply(json!({"reply": "online", "users": ["bob"]})),
             "log-out" => reply(json!({"reply": "logged-out"})),
             _ => Next::Nothing,

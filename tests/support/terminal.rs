@@ -51,7 +51,7 @@ impl Person {
 }
 
 impl Terminal {
-    fn start(command: &Command) -> Terminal {
+    pub fn start(command: &Command) -> Terminal {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
         grantpt(&keyboard).and_then(|()| unlockpt(&keyboard)).expect("a pseudo-terminal");
         let size = Winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
@@ -142,7 +142,8 @@ impl Terminal {
     /// chat ends by itself with this status; comes back: the screen.
     #[track_caller]
     pub fn ended_with(&mut self, status: i32) -> Vec<String> {
-        while let Ok(bytes) = self.output.recv_timeout(LIMIT) {
+        let end = Instant::now() + LIMIT;
+        while let Ok(bytes) = self.output.recv_timeout(end.saturating_duration_since(Instant::now())) {
             self.take(&bytes);
         }
         assert_eq!(wait(&mut self.child).code(), Some(status), "{:?}", self.screen());

@@ -110,7 +110,7 @@ pub fn introduce(identity: &Identity) {
     if identity.is_exposed {
         log::warn!("the key of the certificate can be read by others on this machine: chmod 600");
     }
-    log::info!("certificate SHA256:{}", identity.fingerprint);
+    log::info!("certificate {}", identity.fingerprint);
 }
 
 /// The key that passwords of `--classic` accounts are sealed with: made at the first start, beside the database and not

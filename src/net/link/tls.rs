@@ -10,7 +10,6 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use aws_lc_rs::digest;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs as provider, verify_tls13_signature};
@@ -22,15 +21,12 @@ use rustls::{
 
 use super::Gone;
 use crate::hub::scram::ChannelBinding;
+use crate::net::fingerprint::Fingerprint;
 
 /// A TLS record of a handshake, and of an alert: what a server can begin with (RFC 8446, section 5.1).
 const RECORDS_AT_FIRST: [u8; 2] = [0x16, 0x15];
 /// How many tickets are kept to come back with.
 const TICKETS_MAX: usize = 8;
-
-/// The SHA-256 of a certificate, in DER. People see it as `SHA256:AB:CD:…`, like that of `openssl x509 -fingerprint -sha256`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Fingerprint(pub [u8; Fingerprint::BYTES]);
 
 /// How to speak TLS with one server: from one connection to the next it remembers the certificate and the tickets. Clones
 /// share both.
@@ -82,44 +78,6 @@ pub(super) struct Conversation {
     first: Option<u8>,
     /// Until when the handshake must be through; `None`: it is.
     pub(super) shaking_until: Option<Instant>,
-}
-
-impl Fingerprint {
-    pub const BYTES: usize = digest::SHA256_OUTPUT_LEN;
-    const PREFIX: &str = "SHA256:";
-
-    /// Of a certificate.
-    pub fn of(certificate: &[u8]) -> Fingerprint {
-        let hash = digest::digest(&digest::SHA256, certificate);
-        Fingerprint(hash.as_ref().try_into().expect("SHA-256 has 32 bytes"))
-    }
-
-    /// Reads what `Display` writes; large and small letters don't differ.
-    pub fn parse(text: &str) -> Option<Fingerprint> {
-        let mut parts = text.strip_prefix(Self::PREFIX)?.split(':');
-        let mut bytes = [0; Self::BYTES];
-        for byte in &mut bytes {
-            let part = parts.next().filter(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()))?;
-            *byte = u8::from_str_radix(part, 16).ok()?;
-        }
-        parts.next().is_none().then_some(Fingerprint(bytes))
-    }
-}
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(Self::PREFIX)?;
-        for (index, byte) in self.0.iter().enumerate() {
-            write!(f, "{}{byte:02X}", if index == 0 { "" } else { ":" })?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
 }
 
 impl Tls {
@@ -224,6 +182,9 @@ impl Conversation {
                 // It takes as much as its buffer, which is bounded, has room for.
                 let taken = self.connection.writer().write(out)?;
                 out.drain(..taken);
+                if taken == 0 && !self.connection.wants_write() {
+                    break;
+                }
             }
             match self.connection.write_tls(stream) {
                 Ok(_) => {}
