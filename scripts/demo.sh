@@ -10,9 +10,8 @@ set -euo pipefail
 # How long a single thing may take, in seconds.
 limit=20
 lockout=5
-# How the clients talk to the server, and what they say when it is killed.
-channel=(--insecure-plaintext)
-killed='the server closed the connection; trying to come back'
+# What the clients say when the server is killed.
+killed='the connection was cut off; trying to come back'
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [[ -n ${CHATD_BIN_DIR:-} ]]; then
@@ -91,7 +90,7 @@ chat_as() {
     local user=$1
     shift
     CHAT_HOST=127.0.0.1:$port CHAT_USER=$user CHAT_PASSWORD=${CHAT_PASSWORD:-$(password "$user")} \
-        XDG_STATE_HOME=$work/$user exec "$bin/chat" "${channel[@]}" "$@"
+        XDG_STATE_HOME=$work/$user exec "$bin/chat" "$@"
 }
 
 # quoted WORD...: as one would type them.
@@ -177,6 +176,15 @@ leaves() {
 chapter "A server starts: one program, nothing to set up"
 start_server
 
+chapter "The first time, chat remembers the server's certificate, once a log-in has proved it; from then on no other will do"
+certificate=$(grep -o 'SHA256:[0-9A-F:]*' "$work/log")
+say "the server's log says: certificate $certificate"
+for user in alice bob carol; do
+    expect 0 "chat: first time at 127.0.0.1 port $port: from now on only its certificate will do, $certificate; it stands in\
+ $work/$user/chat/known_servers" "$user" online
+    expect 0 "" "$user" online
+done
+
 chapter "Three wrong passwords lock the name out, for where they came from; even the right one is refused then"
 refused="chat: wrong name or password, or too many wrong tries: wait a minute after three"
 for _ in 1 2 3; do CHAT_PASSWORD=guess expect 77 "$refused" carol online; done
@@ -239,6 +247,25 @@ types carol "logout"
 leaves carol 77
 sees alice "* carol is offline"
 sees bob "* carol is offline"
+
+chapter "Accounts: the operator makes one while the server runs; whoever has it changes the password"
+say "\$ chatd user add dora"
+output=$("$bin/chatd" user --data-dir "$work/data" --credentials "$work/credentials.txt" add dora <<<"given-by-the-operator")
+say "$output"
+[[ $output == "dora has an account" ]] || fail "the operator should have made an account"
+passed
+cp -r "$work/alice" "$work/dora" && rm -f "$work/dora/chat/127"*
+printf '%s\n' "her own" >"$work/new-password"
+CHAT_PASSWORD=given-by-the-operator expect 0 "the password is changed" dora --new-password-file "$work/new-password" passwd
+CHAT_PASSWORD=given-by-the-operator expect 77 "$refused" dora online
+CHAT_PASSWORD='her own' expect 0 "alice
+bob" dora online
+say "\$ chatd user remove dora"
+output=$("$bin/chatd" user --data-dir "$work/data" --credentials "$work/credentials.txt" remove dora)
+say "$output"
+[[ $output == "dora has no account any more" ]] || fail "the operator should have removed the account"
+passed
+CHAT_PASSWORD='her own' expect 77 "$refused" dora online
 
 chapter "kill -9: the server dies without a word"
 say "\$ kill -9 $server_pid"

@@ -84,7 +84,7 @@ fn stranger(says: &'static [u8], user: &'static str) -> Person {
             let _ = (&stream).write_all(says);
         }
     });
-    Person { user, port, home: tempfile::tempdir().unwrap() }
+    Person { user, port, certificate: String::new(), home: tempfile::tempdir().unwrap() }
 }
 
 #[test]

@@ -15,13 +15,13 @@ use super::{Chatd, LIMIT, password, signal, wait};
 pub struct Person {
     pub user: &'static str,
     pub port: u16,
+    /// The fingerprint of the server's certificate; empty: it is not known.
+    pub certificate: String,
     pub home: TempDir,
 }
 
-/// How all chats of the tests talk to their servers.
-const CHANNEL: [&str; 1] = ["--insecure-plaintext"];
 /// What chat says when its server is killed.
-pub const KILLED: &str = "the server closed the connection; trying to come back";
+pub const KILLED: &str = "the connection was cut off; trying to come back";
 
 /// What a run of chat said, and how it ended.
 #[derive(Debug, PartialEq)]
@@ -42,17 +42,30 @@ pub struct Session {
 
 impl Person {
     pub fn new(chatd: &Chatd, user: &'static str) -> Person {
-        Person { user, port: chatd.port(), home: tempfile::tempdir().expect("a directory") }
+        let certificate = chatd.certificate.clone();
+        Person { user, port: chatd.port(), certificate, home: tempfile::tempdir().expect("a directory") }
     }
 
     /// chat as this person, with nothing of the person who runs the tests; `words` follow HOST and PORT.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
-        command.args(CHANNEL).args(["127.0.0.1", &self.port.to_string()]).args(words).current_dir(self.home.path());
+        self.know_the_server();
+        command.args(["127.0.0.1", &self.port.to_string()]).args(words).current_dir(self.home.path());
         command.env_clear().env("XDG_STATE_HOME", self.home.path()).env("TZ", "UTC");
         command.env("CHAT_USER", self.user).env("CHAT_PASSWORD", password(self.user));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
+    }
+
+    /// As if this was not the first time.
+    fn know_the_server(&self) {
+        if self.certificate.is_empty() {
+            return;
+        }
+        let directory = self.home.path().join("chat");
+        let line = format!("127.0.0.1 {} {}\n", self.port, self.certificate);
+        std::fs::create_dir_all(&directory).expect("a directory");
+        std::fs::write(directory.join("known_servers"), line).expect("a file");
     }
 
     /// Runs chat with these words.

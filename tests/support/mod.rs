@@ -26,6 +26,8 @@ pub struct Chatd {
     child: Child,
     address: SocketAddr,
     log: Receiver<String>,
+    /// The fingerprint of its certificate, as it says at the start.
+    pub certificate: String,
     pub dir: TempDir,
     arguments: Vec<String>,
 }
@@ -42,8 +44,8 @@ impl Chatd {
 
     pub fn start_in(dir: TempDir, arguments: &[&str]) -> Chatd {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let (child, address, log) = spawn(chatd(), 0, dir.path(), &arguments);
-        Chatd { child, address, log, dir, arguments }
+        let (child, address, log, certificate) = spawn(chatd(), 0, dir.path(), &arguments);
+        Chatd { child, address, log, certificate, dir, arguments }
     }
 
     /// One without a disk that may have so many descriptors at most.
@@ -53,8 +55,8 @@ impl Chatd {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")]).arg(env!("CARGO_BIN_EXE_chatd"));
         let arguments = vec!["--memory".to_owned()];
-        let (child, address, log) = spawn(shell, 0, dir.path(), &arguments);
-        Chatd { child, address, log, dir, arguments }
+        let (child, address, log, certificate) = spawn(shell, 0, dir.path(), &arguments);
+        Chatd { child, address, log, certificate, dir, arguments }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -76,12 +78,13 @@ impl Chatd {
     /// kill -9, and a new one on the same directory (and another port).
     pub fn kill_and_restart(&mut self) {
         self.kill();
-        (self.child, self.address, self.log) = spawn(chatd(), 0, self.dir.path(), &self.arguments);
+        (self.child, self.address, self.log, self.certificate) = spawn(chatd(), 0, self.dir.path(), &self.arguments);
     }
 
     /// A new one on the same directory and the same port, after `kill` or `stop`.
     pub fn start_again(&mut self) {
-        (self.child, self.address, self.log) = spawn(chatd(), self.port(), self.dir.path(), &self.arguments);
+        (self.child, self.address, self.log, self.certificate) =
+            spawn(chatd(), self.port(), self.dir.path(), &self.arguments);
     }
 
     pub fn kill(&mut self) {
@@ -160,7 +163,12 @@ fn chatd() -> Command {
     Command::new(env!("CARGO_BIN_EXE_chatd"))
 }
 
-fn spawn(mut command: Command, port: u16, dir: &Path, arguments: &[String]) -> (Child, SocketAddr, Receiver<String>) {
+fn spawn(
+    mut command: Command,
+    port: u16,
+    dir: &Path,
+    arguments: &[String],
+) -> (Child, SocketAddr, Receiver<String>, String) {
     command.current_dir(dir).args(["--port", &port.to_string()]);
     if !arguments.iter().any(|argument| argument == "--bind") {
         command.args(["--bind", "127.0.0.1"]);
@@ -174,9 +182,14 @@ fn spawn(mut command: Command, port: u16, dir: &Path, arguments: &[String]) -> (
     command.args(arguments).env_remove("RUST_LOG").stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("chatd");
     let (lines, log) = channel();
+    let (tell, certificate) = channel();
     let stderr = BufReader::new(child.stderr.take().expect("piped"));
     thread::spawn(move || {
         for line in stderr.lines().map_while(Result::ok) {
+            if let Some((_, fingerprint)) = line.split_once(" certificate SHA256:") {
+                // Nobody waits for what it says later.
+                let _ = tell.send(format!("SHA256:{fingerprint}"));
+            }
             if lines.send(line).is_err() {
                 return;
             }
@@ -188,7 +201,9 @@ fn spawn(mut command: Command, port: u16, dir: &Path, arguments: &[String]) -> (
         let log: Vec<String> = log.iter().collect();
         panic!("chatd did not start: {first:?} {log:?}");
     };
-    (child, address.parse().expect("an address"), log)
+    // It is said before the address is.
+    let certificate = certificate.recv_timeout(LIMIT).expect("the certificate's fingerprint");
+    (child, address.parse().expect("an address"), log, certificate)
 }
 
 /// Sends a signal to a process.

@@ -332,7 +332,11 @@ fn a_note_that_could_not_be_stored_is_told_when_it_is() {
         Change::Message(message) => Some((message.number > lost.number, message.text.as_str())),
         _ => None,
     });
-    assert_eq!(stored.last(), Some((true, lost.text.as_str())), "under another number, after what was sent first");
+    assert_eq!(
+        stored.collect::<Vec<_>>().last(),
+        Some(&(true, lost.text.as_str())),
+        "under another number, after what was sent first"
+    );
     assert!(outcome.changes.contains(&Change::Expired { number: Number(1) }));
 }
 
