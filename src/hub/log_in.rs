@@ -43,9 +43,19 @@ pub struct Challenged {
     device: Option<DeviceClaim>,
 }
 
+/// A log-in whose second half has come.
+struct Attempt {
+    connection: ConnectionId,
+    id: Option<RequestId>,
+    stranger: Stranger,
+    challenged: Challenged,
+}
+
 /// A log-in that has succeeded.
 #[derive(Debug)]
 pub(super) struct Proved {
+    pub connection: ConnectionId,
+    pub id: Option<RequestId>,
     pub user: UserId,
     pub mechanism: Mechanism,
     pub device: Option<DeviceClaim>,
@@ -59,6 +69,20 @@ pub(super) struct Proved {
 impl LogIns {
     pub(super) fn forget_connection(&mut self, connection: ConnectionId) {
         self.waiting.retain(|waiting| waiting.connection != connection);
+    }
+}
+
+impl Attempt {
+    /// Checks the proof against these keys; against nobody's, if there are none, which takes as long.
+    fn check(&self, last: &ClientFinal, keys: Option<StoredKeys>) -> Checked {
+        let keys = keys.unwrap_or(StoredKeys::of_nobody());
+        self.challenged.exchange.check(last, &keys, self.stranger.binding.as_ref())
+    }
+
+    fn proved(self, user: UserId, message: String, token: ResumeToken) -> Proved {
+        let Attempt { connection, id, stranger, challenged } = self;
+        let (mechanism, device) = (challenged.mechanism, challenged.device);
+        Proved { connection, id, user, mechanism, device, encrypted: stranger.binding.is_some(), message, token }
     }
 }
 
@@ -120,44 +144,30 @@ impl Hub {
         let Some((stranger, challenged)) = self.presence.take_challenged(connection) else {
             return Answered::refuse(Refusal::NoChallenge);
         };
-        match challenged.mechanism {
-            Mechanism::Password => self.check_password(now, connection, id, &stranger, challenged, last, out),
-            Mechanism::Token => self.check_token(now, connection, id, &stranger, challenged, last, out),
+        let attempt = Attempt { connection, id, stranger, challenged };
+        match attempt.challenged.mechanism {
+            Mechanism::Password => self.check_password(now, attempt, last, out),
+            Mechanism::Token => self.check_token(now, attempt, last, out),
         }
     }
 
-    #[allow(clippy::too_many_arguments)] // A log-in is what it is: who, where, as what, in answer to what.
-    fn check_password(
-        &mut self,
-        now: Now,
-        connection: ConnectionId,
-        id: Option<RequestId>,
-        stranger: &Stranger,
-        challenged: Challenged,
-        last: &ClientFinal,
-        out: &mut Outbox,
-    ) -> Answered {
-        let (source, name) = (stranger.source, &challenged.name);
+    fn check_password(&mut self, now: Now, attempt: Attempt, last: &ClientFinal, out: &mut Outbox) -> Answered {
+        let (source, name) = (attempt.stranger.source, &attempt.challenged.name);
         let user = self.accounts.find(name);
         let locked = self.lockout.is_locked(name, user, source, now);
-        let verifier = user.and_then(|user| self.accounts.verifier(user)).cloned();
-        let nobody = StoredKeys::of_nobody();
-        let keys = verifier.as_ref().map_or(&nobody, |verifier| &verifier.keys);
-        let checked = challenged.exchange.check(last, keys, stranger.binding.as_ref());
+        let keys = user.and_then(|user| self.accounts.verifier(user)).map(|verifier| verifier.keys.clone());
+        let checked = attempt.check(last, keys);
         let (why, rows) = match (user, checked) {
             _ if locked => (LogInFailure::LockedOut, self.lockout.left_unchecked(name, source)),
-            (Some(user), Checked::Right(message, token)) if !self.is_too_far(user, stranger) => {
+            (Some(user), Checked::Right(message, token)) if !self.is_too_far(user, &attempt.stranger) => {
                 let (row, new_source) = self.lockout.succeeded(name, user, source, now);
                 out.changes.extend(row.map(Change::Tries));
                 if new_source {
                     out.changes.push(Change::SourceKnown { user, source, time: now.wall });
                 }
-                let Challenged { mechanism, device, .. } = challenged;
-                let encrypted = stranger.binding.is_some();
-                let proved = Proved { user, mechanism, device, encrypted, message, token };
-                return self.begin_session(now, connection, id, proved, out);
+                return self.begin_session(now, attempt.proved(user, message, token), out);
             }
-            (Some(_), Checked::Elsewhere) => return self.somebody_in_between(connection, out),
+            (Some(_), Checked::Elsewhere) => return self.somebody_in_between(attempt.connection, out),
             (user, checked) => {
                 let why = match (user, checked) {
                     (None, _) => LogInFailure::UnknownName,
@@ -168,41 +178,27 @@ impl Hub {
             }
         };
         out.changes.extend(rows.into_iter().map(Change::Tries));
-        out.effects.push(Effect::LogInFailed { connection, why });
+        out.effects.push(Effect::LogInFailed { connection: attempt.connection, why });
         // As true without a disk as with one: the counters live in memory then.
         Answered::Now(Err(Refusal::NotAuthenticated), IfLost::Send)
     }
 
-    #[allow(clippy::too_many_arguments)] // The same.
-    fn check_token(
-        &mut self,
-        now: Now,
-        connection: ConnectionId,
-        id: Option<RequestId>,
-        stranger: &Stranger,
-        challenged: Challenged,
-        last: &ClientFinal,
-        out: &mut Outbox,
-    ) -> Answered {
-        let Challenged { exchange, mechanism, name, device, .. } = challenged;
-        let user = self.accounts.find(&name);
+    fn check_token(&mut self, now: Now, attempt: Attempt, last: &ClientFinal, out: &mut Outbox) -> Answered {
+        let Challenged { name, device, .. } = &attempt.challenged;
+        let user = self.accounts.find(name);
         let keys = user.and_then(|user| {
-            let kept = self.devices.token(user, device?.id)?;
+            let kept = self.devices.token(user, device.as_ref()?.id)?;
             Some(kept.bound_to(self.accounts.verifier(user)?))
         });
-        let nobody = StoredKeys::of_nobody();
-        let checked = exchange.check(last, keys.as_ref().unwrap_or(&nobody), stranger.binding.as_ref());
-        let why = match (user, checked) {
-            (Some(user), Checked::Right(message, token)) if !self.is_too_far(user, stranger) => {
-                let encrypted = stranger.binding.is_some();
-                let proved = Proved { user, mechanism, device, encrypted, message, token };
-                return self.begin_session(now, connection, id, proved, out);
+        let why = match (user, attempt.check(last, keys)) {
+            (Some(user), Checked::Right(message, token)) if !self.is_too_far(user, &attempt.stranger) => {
+                return self.begin_session(now, attempt.proved(user, message, token), out);
             }
-            (Some(_), Checked::Elsewhere) => return self.somebody_in_between(connection, out),
+            (Some(_), Checked::Elsewhere) => return self.somebody_in_between(attempt.connection, out),
             (Some(_), Checked::Right(..)) => LogInFailure::NotFromHere,
             _ => LogInFailure::StaleToken,
         };
-        out.effects.push(Effect::LogInFailed { connection, why });
+        out.effects.push(Effect::LogInFailed { connection: attempt.connection, why });
         Answered::refuse(Refusal::TokenRefused)
     }
 

@@ -276,15 +276,8 @@ impl Presence {
 
 impl Hub {
     /// A log-in succeeded.
-    pub(super) fn begin_session(
-        &mut self,
-        now: Now,
-        connection: ConnectionId,
-        id: Option<RequestId>,
-        proved: Proved,
-        out: &mut Outbox,
-    ) -> Answered {
-        let Proved { user, mechanism, device: claim, encrypted, message, token } = proved;
+    pub(super) fn begin_session(&mut self, now: Now, proved: Proved, out: &mut Outbox) -> Answered {
+        let Proved { connection, id, user, mechanism, device: claim, encrypted, message, token } = proved;
         let device = claim.map(|claim| claim.id);
         let came_online = device.is_some() && !self.presence.is_online(user);
         if let Some(claim) = claim {
