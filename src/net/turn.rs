@@ -12,6 +12,8 @@ mod apply;
 mod environment;
 mod serve;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;

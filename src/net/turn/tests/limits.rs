@@ -1,0 +1,183 @@
+//! Times and sizes, and who is closed when there is too much.
+
+use super::*;
+
+const MICRO: Duration = Duration::from_micros(1);
+
+#[test]
+fn who_says_nothing_has_twenty_seconds() {
+    let mut world = World::new();
+    let client = world.connect();
+    world.pass(FIRST_MESSAGE_WITHIN - MICRO);
+    assert_eq!(client.told(), "");
+    world.pass(MICRO);
+    assert_eq!(client.told(), NOT_UNDERSTOOD);
+    assert!(client.wire.borrow().our_closed);
+    world.pass(LINGER);
+    assert!(!world.is_there(&client));
+}
+
+#[test]
+fn each_step_has_a_minute_and_all_of_them_ten() {
+    let mut world = World::new();
+    let client = world.connect();
+    let slow = "{\"error\":\"too-slow\",\"text\":\"nobody logged in in time\"}\n";
+    let refused = "{\"id\":1,\"error\":\"log-in-first\",\"text\":\"log in first\"}\n";
+    let request = "{\"id\":1,\"request\":\"online\"}\n";
+    assert_eq!(world.ask(&client, request), refused);
+    world.pass(NEXT_MESSAGE_WITHIN - MICRO);
+    assert_eq!(world.ask(&client, request), refused);
+    world.pass(NEXT_MESSAGE_WITHIN);
+    assert_eq!(client.told(), slow);
+
+    let client = world.connect();
+    let mut spent = Duration::ZERO;
+    while spent + Duration::from_secs(50) < LOG_IN_WITHIN {
+        assert_eq!(world.ask(&client, request), refused);
+        world.pass(Duration::from_secs(50));
+        spent += Duration::from_secs(50);
+    }
+    assert_eq!(world.ask(&client, request), refused);
+    world.pass(LOG_IN_WITHIN - spent - MICRO);
+    assert_eq!(client.told(), "");
+    world.pass(MICRO);
+    assert_eq!(client.told(), slow);
+}
+
+#[test]
+fn nonsense_buys_no_time() {
+    let mut world = World::new();
+    let client = world.connect();
+    world.pass(FIRST_MESSAGE_WITHIN - MICRO);
+    assert!(world.ask(&client, "{\"id\":1,\"request\":\"dance\"}\n").contains("unknown-request"));
+    world.pass(MICRO);
+    assert!(client.told().contains("too-slow"));
+}
+
+#[test]
+fn a_stranger_says_four_kibibytes_and_a_user_what_they_like() {
+    let mut world = World::new();
+    let client = world.connect();
+    let request = "{\"id\":1,\"request\":\"online\"}\n";
+    let most = STRANGE_BYTES_MAX / request.len();
+    let told = world.ask(&client, &request.repeat(most));
+    assert_eq!(told.lines().count(), most);
+    let told = world.ask(&client, request);
+    assert_eq!(told, "{\"error\":\"too-much\",\"text\":\"too much was sent before the log-in\"}\n");
+    let alice = world.log_in("alice", 0);
+    assert_eq!(world.ask(&alice, &request.repeat(most + 10)).lines().count(), most + 10);
+}
+
+#[test]
+fn who_reads_nothing_is_closed_and_what_was_for_them_waits() {
+    let mut world = World::new();
+    let alice = world.log_in("alice", 0);
+    let bob = world.log_in("bob", 1);
+    let carol = world.log_in("carol", 1);
+    carol.told();
+    world.give_room(&bob, 0);
+    // History is what can be long: a device's messages have a window.
+    let text = "x".repeat(4096);
+    for id in 0..100 {
+        world.ask(&alice, &message(id, "bob", &text));
+    }
+    assert!(world.is_there(&bob), "the window keeps what is under way far below the limit");
+    world.ask(&alice, "{\"id\":7,\"request\":\"broadcast\",\"text\":\"hi\"}\n");
+    assert_eq!(carol.told().lines().count(), 1, "others are served");
+    let waits = world.turn.connections.get(bob.id).unwrap().out_bytes();
+    assert!(waits > 256 * 1024 && waits < OUT_BYTES_MAX, "{waits}");
+    world.give_room(&bob, PLENTY);
+    let mut heard = bob.told().lines().filter(|line| line.contains("\"event\":\"message\"")).count();
+    while heard < 100 {
+        let more = world.ask(&bob, "{\"request\":\"acknowledge\",\"number\":9007199254740991}\n");
+        assert_ne!(more, "", "{heard} messages");
+        heard += more.lines().filter(|line| line.contains("\"event\":\"message\"")).count();
+    }
+    assert_eq!(heard, 100);
+}
+
+#[test]
+fn when_all_queues_are_full_whoever_lets_most_wait_goes() {
+    let all = 300 * 1024;
+    let mut world = World::with(Admission { plaintext: Scope::Any, registration: Scope::Off, tls: None }, all);
+    let alice = world.log_in("alice", 0);
+    let (bob, carol) = (world.log_in("bob", 1), world.log_in("carol", 1));
+    for client in [&bob, &carol] {
+        client.told();
+        world.give_room(client, 0);
+    }
+    let text = "x".repeat(4096);
+    for id in 0..20 {
+        world.ask(&alice, &message(id, "carol", &text));
+    }
+    let mut sent = 0;
+    while world.is_there(&bob) && sent < 200 {
+        world.ask(&alice, &message(sent, "bob", &text));
+        sent += 1;
+    }
+    assert!(!world.is_there(&bob) && world.is_there(&carol), "after {sent} messages");
+    assert!(sent > 50, "there was room for all until then: {sent}");
+    world.give_room(&carol, PLENTY);
+    assert_eq!(carol.told().lines().filter(|line| line.contains("\"event\":\"message\"")).count(), 20);
+    let bob = world.log_in("bob", 1);
+    assert!(world.is_there(&bob));
+}
+
+#[test]
+fn a_connection_that_cannot_be_watched_is_gone_and_the_hub_knows() {
+    let mut world = World::new();
+    let alice = world.log_in("alice", 1);
+    let bob = world.log_in("bob", 1);
+    alice.told();
+    world.give_room(&bob, 3);
+    world.turn.environment.cannot_watch = true;
+    world.ask(&alice, &message(7, "bob", "hi"));
+    assert!(!world.is_there(&bob));
+    assert_eq!(
+        world.ask(&alice, "{\"id\":8,\"request\":\"online\"}\n").lines().last(),
+        Some("{\"id\":8,\"reply\":\"online\",\"users\":[]}")
+    );
+}
+
+#[test]
+fn answers_come_in_the_order_of_the_requests_whoever_gives_them() {
+    let mut world = World::new();
+    let alice = world.log_in("alice", 1);
+    alice.told();
+    let requests = "{\"id\":1,\"request\":\"dance\"}\n{\"id\":2,\"request\":\"alive\"}\n{\"id\":3}\n\
+                    {\"id\":4,\"request\":\"online\"}\n{\"id\":5,\"request\":\"dance\"}\n{\"id\":6,\"request\":\"blocked\"}\n";
+    let told = world.ask(&alice, requests);
+    let ids = told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_u64().unwrap());
+    assert_eq!(ids.collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(alice.wire.borrow().writes, 2 + 1, "one write a turn: two at the log-in, one now");
+}
+
+#[test]
+fn what_is_out_of_scope_gets_one_line_and_a_close() {
+    let scope = "10.0.0.0/8".parse().unwrap();
+    let mut world = World::with(Admission { plaintext: scope, registration: Scope::Off, tls: None }, PLENTY / 2);
+    let told = |world: &mut World, address: [u8; 4]| {
+        let client = world.connect_by(Door::Port(IpAddr::from(address)));
+        let told = world.ask(&client, "{\"id\":1,\"request\":\"alive\"}\n");
+        (told, client.wire.borrow().our_closed)
+    };
+    let refused =
+        "{\"error\":\"out-of-scope\",\"text\":\"unencrypted connections are not served to your address: use TLS\"}\n";
+    assert_eq!(told(&mut world, [192, 168, 0, 1]), (refused.to_owned(), true));
+    assert_eq!(told(&mut world, [127, 0, 0, 1]), (refused.to_owned(), true));
+    let (served, closed) = told(&mut world, [10, 1, 2, 3]);
+    assert!(served.contains("log-in-first") && !closed);
+}
+
+#[test]
+fn the_operator_comes_by_another_door_and_may_stay() {
+    let mut world = World::new();
+    let operator = world.connect_by(Door::Control);
+    let told = world.ask(&operator, "{\"id\":1,\"request\":\"user-kick\",\"user\":\"alice\"}\n");
+    assert_eq!(told, "{\"id\":1,\"reply\":\"user-kicked\",\"user\":\"alice\",\"count\":0}\n");
+    world.pass(LOG_IN_WITHIN);
+    assert!(world.is_there(&operator), "the times to log in are for strangers");
+    let stranger = world.connect();
+    let told = world.ask(&stranger, "{\"id\":1,\"request\":\"user-kick\",\"user\":\"alice\"}\n");
+    assert!(told.contains("operator-only"), "{told}");
+}
