@@ -124,6 +124,26 @@ fn when_all_queues_are_full_whoever_lets_most_wait_goes() {
 }
 
 #[test]
+fn a_connection_that_breaks_is_gone_and_the_hub_knows() {
+    let online = "{\"id\":8,\"request\":\"online\"}\n";
+    let nobody = "{\"id\":8,\"reply\":\"online\",\"users\":[]}\n";
+    for noticed_by_writing in [true, false] {
+        let mut world = World::new();
+        let (alice, bob) = (world.log_in("alice", 1), world.log_in("bob", 1));
+        bob.wire.borrow_mut().reset = true;
+        if noticed_by_writing {
+            world.ask(&alice, &message(7, "bob", "hi"));
+        } else {
+            world.turn.note_readable(bob.id, false);
+            world.settle();
+        }
+        assert!(!world.is_there(&bob));
+        alice.told();
+        assert_eq!(world.ask(&alice, online), nobody);
+    }
+}
+
+#[test]
 fn a_connection_that_cannot_be_watched_is_gone_and_the_hub_knows() {
     let mut world = World::new();
     let alice = world.log_in("alice", 1);

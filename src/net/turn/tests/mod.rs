@@ -35,6 +35,8 @@ struct Wire {
     peer_closed: bool,
     /// We have closed ours.
     our_closed: bool,
+    /// The connection was reset.
+    reset: bool,
     writes: usize,
 }
 
@@ -44,6 +46,9 @@ struct Pipe(Rc<RefCell<Wire>>);
 impl Read for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut wire = self.0.borrow_mut();
+        if wire.reset {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
         if wire.said.is_empty() && !wire.peer_closed {
             return Err(ErrorKind::WouldBlock.into());
         }
@@ -56,6 +61,9 @@ impl Write for Pipe {
         let mut wire = self.0.borrow_mut();
         wire.writes += 1;
         assert!(!wire.our_closed, "nothing is written after the end");
+        if wire.reset {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
         let taken = bytes.len().min(wire.room);
         if taken == 0 {
             return Err(ErrorKind::WouldBlock.into());
