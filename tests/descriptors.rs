@@ -56,7 +56,7 @@ fn who_comes_is_turned_away_and_who_is_there_notices_nothing() {
 fn a_server_with_a_small_limit_takes_only_as_many_as_it_can_serve() {
     let chatd = Chatd::start_with_descriptors(68);
     let mut bystander = chatd.log_in("dave", 9);
-    let mut admitted: Vec<Client> = (0..3).map(|_| chatd.connect()).collect();
+    let mut admitted: Vec<Client> = ["alice", "bob", "carol"].map(|user| chatd.log_in_once(user)).into();
     assert!(admitted.iter_mut().all(is_served));
     assert!(!is_served(&mut chatd.connect()), "four are the most");
     bystander.nothing_but_alive();

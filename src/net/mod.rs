@@ -12,6 +12,7 @@ pub mod scope;
 pub mod server;
 pub mod slots;
 mod socket;
+mod strangers;
 pub mod tls;
 pub mod turn;
 pub mod worker;

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
+use rand::TryRng;
+use rand::rngs::SysRng;
 use rustls::ServerConfig;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
@@ -45,6 +47,10 @@ pub const ALL_OUT_BYTES_MAX: usize = 512 * 1024 * 1024;
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How often it is looked whether the store is closed: the thread wakes the loop a moment before it ends.
 const CLOSE_LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Of all connections that there may be, one in so many may be a stranger's,
+const STRANGERS_SHARE: usize = 4;
+/// and so many at most.
+const STRANGERS_MAX: usize = 1024;
 /// Descriptors that are not for connections: listeners, poll, waker, signals, database, standard streams.
 const DESCRIPTORS_KEPT: usize = 64;
 
@@ -166,7 +172,11 @@ impl Server {
         let worker = Worker::start(wake(&waker))?;
         let outside = Outside { poll, store, worker };
         let Options { plaintext, registration, tls, .. } = options;
-        let admission = Admission { plaintext, registration, tls };
+        let connections_max = connections_max();
+        let mut seed = [0; 32];
+        SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
+        let strangers_max = strangers_max(connections_max);
+        let admission = Admission { plaintext, registration, tls, strangers_max, seed };
         Ok(Server {
             clock,
             waker,
@@ -178,7 +188,7 @@ impl Server {
             reload: options.reload,
             reserve: Reserve::new()?,
             accept_again_at: None,
-            connections_max: connections_max(),
+            connections_max,
             turn: Turn::new(outside, hub, outbox, admission, options.out_bytes_max),
         })
     }
@@ -460,6 +470,11 @@ fn token_of(id: ConnectionId) -> Token {
 
 fn connection_of(token: Token) -> ConnectionId {
     ConnectionId { slot: (token.0 as u32).wrapping_sub(CONNECTIONS as u32), generation: (token.0 >> 32) as u32 }
+}
+
+/// As many strangers as leave room for those who have logged in.
+fn strangers_max(connections_max: usize) -> usize {
+    (connections_max / STRANGERS_SHARE).clamp(1, STRANGERS_MAX)
 }
 
 /// As many connections as the descriptor limit allows, after raising it as far as may be.

@@ -26,12 +26,13 @@ use super::connection::{Connection, Door, Stage};
 use super::queue::BatchNumber;
 use super::scope::Scope;
 use super::slots::Slots;
+use super::strangers::Strangers;
 use super::worker::{Done, Reloaded};
 use rustls::ServerConfig;
 
 use crate::hub::Hub;
 use crate::hub::effect::Outbox;
-use crate::hub::id::{ConnectionId, RequestId};
+use crate::hub::id::{ConnectionId, RequestId, Source};
 use crate::hub::input::Input;
 use crate::hub::message::HistoryQuery;
 use crate::hub::time::{Instant, Now};
@@ -76,6 +77,10 @@ pub struct Admission {
     pub registration: Scope,
     /// What encrypted connections are made with; `None`: there are none.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Connections on which nobody has logged in: so many at most.
+    pub strangers_max: usize,
+    /// Who of them has to go is drawn with this.
+    pub seed: [u8; 32],
 }
 
 /// The state of all connections, and what is under way between them, the hub and the outside.
@@ -85,6 +90,7 @@ pub struct Turn<E: Environment> {
     /// All connections together may have this much to be written, in bytes.
     out_bytes_max: usize,
     connections: Slots<Connection<E::Stream>>,
+    strangers: Strangers,
     hub: Hub,
     outbox: Outbox,
     /// Answers that net gives by itself, each with its place among the turn's effects.
@@ -144,6 +150,7 @@ impl<E: Environment> Turn<E> {
     pub fn new(environment: E, hub: Hub, outbox: Outbox, admission: Admission, out_bytes_max: usize) -> Turn<E> {
         Turn {
             environment,
+            strangers: Strangers::new(admission.strangers_max, admission.seed),
             admission,
             out_bytes_max,
             connections: Slots::default(),
@@ -240,6 +247,11 @@ impl<E: Environment> Turn<E> {
         })?;
         self.set_deadline(id, Some(now.instant + FIRST_MESSAGE_WITHIN));
         self.list_if_has_work(id);
+        if let Door::Port(address) = door
+            && let Some(victim) = self.strangers.add(id, Source::of(address))
+        {
+            self.turn_away(now, victim);
+        }
         Ok(id)
     }
 
@@ -349,6 +361,7 @@ impl<E: Environment> Turn<E> {
     fn free_gone(&mut self) {
         for id in self.gone.drain(..) {
             let Some(mut connection) = self.connections.remove(id) else { continue };
+            self.strangers.remove(id);
             self.out_bytes -= connection.out_bytes();
             if let Some(at) = connection.deadline {
                 self.deadlines.remove(&(at, id));
@@ -370,6 +383,7 @@ impl<E: Environment> Turn<E> {
             let read_max = if connection.tls.is_some() { 2 * READ_BYTES_A_TURN } else { READ_BYTES_A_TURN };
             let inbound_max = read_max + connection.protocol.map_or(0, Protocol::request_bytes_max);
             assert!(connection.inbound.len() <= inbound_max, "too much that {id:?} has said is kept");
+            assert!(self.strangers.has(id) || connection.stage != Stage::Strange || connection.door == Door::Control);
             if connection.stage == Stage::Strange {
                 let most = connection.said.max(connection.queue.bytes());
                 assert!(most <= STRANGE_BYTES_MAX, "the stranger {id:?} has said or is told more than is allowed");
@@ -405,8 +419,9 @@ impl<E: Environment> Turn<E> {
 
     /// Of what belongs to connections, by its name, how much there is. For the simulation: without connections nothing
     /// may be left.
-    pub fn left(&self) -> [(&'static str, usize); 9] {
+    pub fn left(&self) -> [(&'static str, usize); 10] {
         [
+            ("strangers", self.strangers.len()),
             ("connections", self.connections.len()),
             ("ready", self.ready.len()),
             ("to be written to", self.dirty.len()),

@@ -92,4 +92,6 @@ pub enum Farewell {
     TooMuch,
     /// Unencrypted protocols are not served to that address.
     OutOfScope,
+    /// Too many connections wait for a log-in, and this one was drawn.
+    TooMany,
 }

@@ -26,6 +26,9 @@ pub enum Recognition {
 pub const NOT_UNDERSTOOD: &[u8] =
     b"chatd: this is a chat server, and that is no protocol it speaks. Try: chat HOST PORT\n";
 
+/// The line for somebody who has said nothing yet, and has to go for others.
+pub const TOO_MANY: &[u8] = b"chatd: too many connections wait for a log-in here: try again in a moment\n";
+
 /// Tells a protocol by its first bytes. `quiet`: nothing has come for a while, so that what is there may be all there is.
 /// White space before the native protocol's first object counts for nothing, as everywhere between its objects.
 pub fn recognise(bytes: &[u8], quiet: bool, openings: &Openings) -> Recognition {

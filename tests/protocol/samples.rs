@@ -428,10 +428,11 @@ pub fn farewells() -> Vec<(Farewell, &'static str, &'static str)> {
         (Farewell::TooSlow, "too-slow", "nobody logged in in time"),
         (Farewell::TooMuch, "too-much", "too much was sent before the log-in"),
         (Farewell::OutOfScope, "out-of-scope", "unencrypted connections are not served to your address: use TLS"),
+        (Farewell::TooMany, "too-many", "too many connections wait for a log-in here: try again in a moment"),
     ];
     for (farewell, ..) in &samples {
         match farewell {
-            Farewell::TooSlow | Farewell::TooMuch | Farewell::OutOfScope => {}
+            Farewell::TooSlow | Farewell::TooMuch | Farewell::OutOfScope | Farewell::TooMany => {}
         }
     }
     samples

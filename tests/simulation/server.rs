@@ -69,7 +69,13 @@ impl Server {
         let seed = around.dice.bytes();
         let outside = Outside::new(around.now, plant, config.heartbeat_timeout, check_always, worker_delay);
         let hub = Hub::new(config, seed, around.disk.fold.snapshot(), now, &mut outbox);
-        let admission = Admission { plaintext: Scope::Any, registration: Scope::Off, tls: None };
+        let admission = Admission {
+            plaintext: Scope::Any,
+            registration: Scope::Off,
+            tls: None,
+            strangers_max: 1024,
+            seed: [7; 32],
+        };
         let mut server = Server {
             turn: Turn::new(outside, hub, outbox, admission, ALL_OUT_BYTES_MAX),
             booted: around.now,

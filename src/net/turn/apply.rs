@@ -152,6 +152,7 @@ impl<E: Environment> Turn<E> {
                         && found.stage == Stage::Strange
                     {
                         found.stage = Stage::LoggedIn;
+                        self.strangers.remove(connection);
                         self.set_deadline(connection, None);
                     }
                 }

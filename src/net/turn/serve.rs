@@ -4,7 +4,7 @@ use super::*;
 use crate::hub::id::Source;
 use crate::hub::input::Peer;
 use crate::net::tls::Tls;
-use crate::wire::recognise::{NOT_UNDERSTOOD, Openings, Recognition, recognise};
+use crate::wire::recognise::{NOT_UNDERSTOOD, Openings, Recognition, TOO_MANY, recognise};
 use crate::wire::{Farewell, Protocol, Step};
 
 /// What the first bytes of a connection have come to.
@@ -229,7 +229,7 @@ impl<E: Environment> Turn<E> {
 
     fn recognise(&mut self, now: Now, id: ConnectionId, bytes: &[u8]) -> Recognised {
         let Some(connection) = self.connections.get_mut(id) else { return Recognised::Nothing };
-        let Admission { plaintext, registration, tls } = &self.admission;
+        let Admission { plaintext, registration, tls, .. } = &self.admission;
         let is_open = connection.tls.is_none() && connection.door != Door::Control;
         let openings = Openings { native: true, tls: is_open && tls.is_some() };
         match (recognise(bytes, false, &openings), connection.door) {
@@ -292,6 +292,22 @@ impl<E: Environment> Turn<E> {
             }
             (Stage::LoggedIn, _) => {}
             (Stage::Ending | Stage::Lingering | Stage::Gone, _) => self.drop_connection(id),
+        }
+    }
+
+    /// Too many are there: one goes, and is told, if it can be.
+    pub(super) fn turn_away(&mut self, now: Now, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        log::info!("too many connections on which nobody has logged in: one of them was closed");
+        match (connection.stage, connection.protocol) {
+            (Stage::Strange, Some(protocol)) => self.farewell(now, id, protocol, Farewell::TooMany),
+            (Stage::Strange, None) if connection.is_handshaking() => self.end(now, id),
+            (Stage::Strange, None) => {
+                self.answer(id, TOO_MANY.to_vec());
+                self.end(now, id);
+            }
+            // It has had its farewell.
+            _ => self.drop_connection(id),
         }
     }
 

@@ -440,6 +440,7 @@ pub(in crate::wire) fn encode_farewell(farewell: Farewell, out: &mut Vec<u8>) {
     let (code, text) = match farewell {
         Farewell::TooSlow => ("too-slow", "nobody logged in in time"),
         Farewell::TooMuch => ("too-much", "too much was sent before the log-in"),
+        Farewell::TooMany => ("too-many", "too many connections wait for a log-in here: try again in a moment"),
         Farewell::OutOfScope => ("out-of-scope", "unencrypted connections are not served to your address: use TLS"),
     };
     error(None, code, text.to_owned(), out);

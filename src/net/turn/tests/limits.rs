@@ -99,7 +99,7 @@ fn who_reads_nothing_is_closed_and_what_was_for_them_waits() {
 #[test]
 fn when_all_queues_are_full_whoever_lets_most_wait_goes() {
     let all = 300 * 1024;
-    let mut world = World::with(Admission { plaintext: Scope::Any, registration: Scope::Off, tls: None }, all);
+    let mut world = World::with(admission(Scope::Any, None), all);
     let alice = world.log_in("alice", 0);
     let (bob, carol) = (world.log_in("bob", 1), world.log_in("carol", 1));
     for client in [&bob, &carol] {
@@ -173,9 +173,35 @@ fn answers_come_in_the_order_of_the_requests_whoever_gives_them() {
 }
 
 #[test]
+fn of_too_many_strangers_some_go_and_are_told_and_who_is_logged_in_stays() {
+    let mut world = World::new();
+    let alice = world.log_in("alice", 1);
+    alice.told();
+    let strangers: Vec<Client> =
+        (0..200).map(|n| world.connect_by(Door::Port(IpAddr::from([10, 0, 0, n as u8])))).collect();
+    let line = "chatd: too many connections wait for a log-in here: try again in a moment\n";
+    let told = strangers.iter().filter(|stranger| stranger.told() == line).count();
+    assert!(world.turn.strangers.len() <= 64 && told >= 200 - 64, "{told}");
+    let (bob, _) = (world.log_in("bob", 1), alice.told());
+    assert!(world.ask(&alice, &message(7, "bob", "hi")).contains("accepted") && bob.told().contains("hi"));
+    for stranger in &strangers {
+        world.close(stranger);
+    }
+    world.pass(DRAIN_WITHIN);
+    assert_eq!((world.turn.strangers.len(), world.turn.connections()), (0, 2));
+    let client = world.connect();
+    world.ask(&client, "{\"id\":1,\"request\":\"alive\"}\n");
+    world.turn.turn_away(world.now, client.id);
+    world.settle();
+    let words =
+        "{\"error\":\"too-many\",\"text\":\"too many connections wait for a log-in here: try again in a moment\"}\n";
+    assert_eq!(client.told(), words);
+}
+
+#[test]
 fn what_is_out_of_scope_gets_one_line_and_a_close() {
     let scope = "10.0.0.0/8".parse().unwrap();
-    let mut world = World::with(Admission { plaintext: scope, registration: Scope::Off, tls: None }, PLENTY / 2);
+    let mut world = World::with(admission(scope, None), PLENTY / 2);
     let told = |world: &mut World, address: [u8; 4]| {
         let client = world.connect_by(Door::Port(IpAddr::from(address)));
         let told = world.ask(&client, "{\"id\":1,\"request\":\"alive\"}\n");

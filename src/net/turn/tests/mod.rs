@@ -174,10 +174,14 @@ const NOT_UNDERSTOOD: &str = "chatd: this is a chat server, and that is no proto
 /// The peer's buffers take as much as they are given.
 const PLENTY: usize = usize::MAX;
 
+fn admission(plaintext: Scope, tls: Option<Arc<ServerConfig>>) -> Admission {
+    Admission { plaintext, registration: Scope::Off, tls, strangers_max: 64, seed: [1; 32] }
+}
+
 impl World {
     /// With accounts for `NAMES`, whose store keeps everything at once.
     fn new() -> World {
-        World::with(Admission { plaintext: Scope::Any, registration: Scope::Off, tls: None }, usize::MAX / 2)
+        World::with(admission(Scope::Any, None), usize::MAX / 2)
     }
 
     fn with(admission: Admission, out_bytes_max: usize) -> World {

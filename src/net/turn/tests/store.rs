@@ -78,7 +78,8 @@ fn what_was_lost_is_refused_and_what_came_after_is_kept() {
     let mut world = World::new();
     let alice = world.log_in("alice", 0);
     let bob = world.log_in("bob", 1);
-    (alice.told(), bob.told());
+    alice.told();
+    bob.told();
     world.turn.environment.keeps_at_once = false;
     world.ask(&alice, &message(1, "bob", "lost"));
     let first = world.turn.environment.waiting[0].number;
