@@ -65,6 +65,8 @@ const LOG_IN_WITHIN: Duration = Duration::from_secs(600);
 const LINGER: Duration = Duration::from_secs(2);
 /// At the end what is acknowledged may take this long to be written.
 pub const DRAIN_WITHIN: Duration = Duration::from_secs(5);
+/// That there are too many strangers is logged no more often than this.
+const TELL_OF_A_CROWD_EVERY: Duration = Duration::from_secs(60);
 /// Turns with events but without progress, in a row, that are a bug.
 const IDLE_TURNS_MAX: u32 = 1000;
 
@@ -91,6 +93,8 @@ pub struct Turn<E: Environment> {
     out_bytes_max: usize,
     connections: Slots<Connection<E::Stream>>,
     strangers: Strangers,
+    /// When it was said last that there are too many of them.
+    crowd_told: Option<Instant>,
     hub: Hub,
     outbox: Outbox,
     /// Answers that net gives by itself, each with its place among the turn's effects.
@@ -150,6 +154,7 @@ impl<E: Environment> Turn<E> {
     pub fn new(environment: E, hub: Hub, outbox: Outbox, admission: Admission, out_bytes_max: usize) -> Turn<E> {
         Turn {
             environment,
+            crowd_told: None,
             strangers: Strangers::new(admission.strangers_max, admission.seed),
             admission,
             out_bytes_max,

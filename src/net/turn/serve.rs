@@ -298,7 +298,10 @@ impl<E: Environment> Turn<E> {
     /// Too many are there: one goes, and is told, if it can be.
     pub(super) fn turn_away(&mut self, now: Now, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        log::info!("too many connections on which nobody has logged in: one of them was closed");
+        if self.crowd_told.is_none_or(|told| now.instant.since(told) >= TELL_OF_A_CROWD_EVERY) {
+            self.crowd_told = Some(now.instant);
+            log::warn!("too many connections on which nobody has logged in: some of them are closed");
+        }
         match (connection.stage, connection.protocol) {
             (Stage::Strange, Some(protocol)) => self.farewell(now, id, protocol, Farewell::TooMany),
             (Stage::Strange, None) if connection.is_handshaking() => self.end(now, id),
