@@ -11,7 +11,9 @@ use rustls::client::{Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, HandshakeKind, NamedGroup, ProtocolVersion};
 use serde_json::{Value, json};
-use support::tls::{ALERT, APPLICATION, Connector, End, HANDSHAKE, PLUS, Secret, TlsClient, UNBOUND, dial};
+use support::tls::{
+    ALERT, APPLICATION, Connector, End, HANDSHAKE, PLUS, RESUME, RESUME_PLUS, Secret, TlsClient, UNBOUND, dial,
+};
 use support::{Chatd, Client, LIMIT, password};
 
 /// A server with two bystanders, one encrypted and one not, whose sessions must not notice anything.
@@ -33,7 +35,9 @@ impl Scene {
         let connector = Connector::new();
         let mut carol = connector.connect(chatd.address());
         carol.log_in("carol", None);
-        let dave = chatd.log_in_once("dave");
+        let mut dave = chatd.log_in_once("dave");
+        // The store opens what it reads history with when it is first asked.
+        assert_eq!(dave.ask(json!({"request": "history"}))["reply"], "history");
         let descriptors = descriptors(&chatd);
         Scene { chatd, connector, dave, carol, descriptors }
     }
@@ -78,6 +82,8 @@ impl Scene {
             assert!(Instant::now() < end, "a descriptor is left behind");
             std::thread::yield_now();
         }
+        // Not because one of them has gone.
+        self.bystanders_are_served();
     }
 }
 
@@ -643,4 +649,241 @@ fn early_data_is_never_accepted() {
     client.log_in("alice", None);
     drop(client);
     scene.settle();
+}
+
+#[test]
+fn a_token_is_good_for_once() {
+    let mut scene = Scene::new();
+    let mut alice = scene.connect();
+    alice.log_in("alice", Some(1));
+    let first = alice.token.expect("a token");
+    drop(alice);
+    let mut alice = scene.connect();
+    assert_eq!(alice.exchange("alice", RESUME_PLUS, Secret::Token(first), Some(1))["reply"], "logged-in");
+    alice.take_token();
+    let second = alice.token.expect("a token");
+    drop(alice);
+    for manner in [RESUME_PLUS, RESUME] {
+        let mut thief = scene.connect();
+        let refused = thief.exchange("alice", manner, Secret::Token(first), Some(1));
+        assert_eq!(refused["error"], "token-refused", "{refused}");
+    }
+    let mut plain = scene.chatd.connect();
+    let used = chatd::wire::ResumeToken(first);
+    assert_eq!(plain.resume("alice", support::device_claim(1), &used)["error"], "token-refused");
+    drop(plain);
+    let mut alice = scene.connect();
+    assert_eq!(alice.exchange("alice", RESUME_PLUS, Secret::Token(second), Some(1))["reply"], "logged-in");
+    alice.take_token();
+    // A log-in with the password makes the token before it worthless, and a log-out the last one.
+    let third = alice.token.expect("a token");
+    drop(alice);
+    let mut alice = scene.connect();
+    alice.log_in("alice", Some(1));
+    let fourth = alice.token.expect("a token");
+    assert_eq!(alice.ask(json!({"request": "log-out"}))["reply"], "logged-out");
+    drop(alice);
+    for token in [third, fourth] {
+        let refused = scene.connect().exchange("alice", RESUME_PLUS, Secret::Token(token), Some(1));
+        assert_eq!(refused["error"], "token-refused", "{refused}");
+    }
+    scene.settle();
+}
+
+#[test]
+fn a_forged_token_is_refused_and_the_real_one_stays_good() {
+    let mut scene = Scene::new();
+    let mut alice = scene.connect();
+    alice.log_in("alice", Some(1));
+    let token = alice.token.expect("a token");
+    let mut forger = scene.connect();
+    let mut almost = token;
+    almost[31] ^= 1;
+    // More often than wrong passwords are borne: a token can't be guessed, and nobody is locked out by it.
+    for forged in [[0; 32], [0xff; 32], almost, almost, almost, almost] {
+        let refused = forger.exchange("alice", RESUME_PLUS, Secret::Token(forged), Some(1));
+        assert_eq!(refused["error"], "token-refused", "{refused}");
+        forger = scene.connect();
+    }
+    for (user, device) in [("alice", 2), ("bob", 1), ("nobody", 1)] {
+        let refused = forger.exchange(user, RESUME_PLUS, Secret::Token(token), Some(device));
+        assert_eq!(refused["error"], "token-refused", "{user} {device}: {refused}");
+    }
+    drop(forger);
+    alice.nothing_but_alive();
+    drop(alice);
+    let mut alice = scene.connect();
+    assert_eq!(alice.exchange("alice", RESUME_PLUS, Secret::Token(token), Some(1))["reply"], "logged-in");
+    drop(alice);
+    scene.settle();
+}
+
+#[test]
+fn what_was_said_on_one_connection_is_worth_nothing_on_another() {
+    let mut scene = Scene::new();
+    for resumes in [false, true] {
+        let mut alice = scene.connect();
+        alice.log_in("alice", Some(1));
+        if resumes {
+            let token = alice.token.take().expect("a token");
+            drop(alice);
+            alice = scene.connect();
+            assert_eq!(alice.exchange("alice", RESUME_PLUS, Secret::Token(token), Some(1))["reply"], "logged-in");
+            alice.take_token();
+        }
+        let code = if resumes { "token-refused" } else { "not-authenticated" };
+        let token = alice.token.expect("a token");
+        // Word by word, in one go and in turns.
+        let mut thief = scene.connect();
+        thief.send_bytes(alice.said.concat().as_bytes());
+        assert_eq!(thief.line()["reply"], "challenge");
+        assert_eq!(thief.line()["error"], code);
+        drop(thief);
+        alice.nothing_but_alive();
+        drop(alice);
+        let mut alice = scene.connect();
+        let answer = alice.exchange("alice", RESUME_PLUS, Secret::Token(token), Some(1));
+        assert_eq!(answer["reply"], "logged-in", "the real token is as good as before: {answer}");
+        drop(alice);
+        scene.settle();
+    }
+}
+
+#[test]
+fn a_resumption_for_another_connection_is_refused_and_its_token_stays_good() {
+    let mut scene = Scene::new();
+    let mut alice = scene.connect();
+    alice.log_in("alice", Some(1));
+    let token = alice.token.expect("a token");
+    let between = scene.connect();
+    let mut client = scene.connect();
+    let begun = client.begin("alice", RESUME_PLUS, Some(1));
+    let refused = client.finish(&begun, Secret::Token(token), between.exporter());
+    assert_eq!(refused["error"], "somebody-in-between", "{refused}");
+    alice.nothing_but_alive();
+    let answer = client.exchange("alice", RESUME_PLUS, Secret::Token(token), Some(1));
+    assert_eq!(answer["reply"], "logged-in", "{answer}");
+    assert_eq!(alice.event("closing")["reason"], "displaced");
+    drop((alice, between, client));
+    scene.settle();
+}
+
+/// Fills a history with messages as long as they get; comes back: how long the answer to it is at least, in bytes.
+fn fill_history(chatd: &Chatd, messages: usize) -> usize {
+    let mut alice = chatd.log_in_once("alice");
+    let requests = (0..messages).map(|number| {
+        let text = format!("{number:06} {}", "\t".repeat(4089));
+        format!("{}\n", json!({"id": 10_000 + number, "request": "message", "to": "alice", "text": text}))
+    });
+    for request in requests.collect::<Vec<_>>().chunks(20) {
+        alice.send_bytes(request.concat().as_bytes());
+        for _ in request {
+            assert_eq!(alice.line()["reply"], "accepted");
+        }
+    }
+    messages * 2 * 4089
+}
+
+/// Reads a byte at a time for a while, then more.
+struct Slow {
+    stream: TcpStream,
+    bytes: usize,
+}
+
+impl Read for Slow {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let most = if self.bytes < 30_000 { 1 } else { buffer.len() };
+        let read = self.stream.read(&mut buffer[..most])?;
+        self.bytes += read;
+        Ok(read)
+    }
+}
+
+impl Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+#[test]
+fn big_answers_arrive_whole_however_slowly_they_are_read() {
+    const MESSAGES: usize = 300;
+    let mut scene = Scene::with(&["--durability", "process"]);
+    fill_history(&scene.chatd, MESSAGES);
+    let mut client = scene.log_in("alice");
+    let request = json!({"id": 77, "request": "history", "limit": MESSAGES});
+    client.send(&request);
+    let rustls::StreamOwned { conn, sock } = client.tls;
+    let mut slow = rustls::StreamOwned::new(conn, Slow { stream: sock, bytes: 0 });
+    // Behind it in line: the goodbye comes after all of it.
+    slow.write_all(b"{\"id\":78,\"request\":\"log-out\"}\n").expect("write");
+    let mut told = String::new();
+    slow.read_to_string(&mut told).expect("an orderly end");
+    let mut lines: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.pop(), Some(json!({"id": 78, "reply": "logged-out"})));
+    let messages = lines.iter().flat_map(|line| line["messages"].as_array().expect("messages"));
+    let texts: Vec<&str> = messages.map(|message| message["text"].as_str().expect("a text")).collect();
+    assert_eq!(texts.len(), MESSAGES);
+    for (number, text) in texts.iter().enumerate() {
+        assert!(text.len() == 4096 && text.starts_with(&format!("{number:06} \t")), "{number}");
+    }
+    drop(slow);
+    scene.settle();
+}
+
+/// What a process has in memory, in bytes.
+fn resident(chatd: &Chatd) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", chatd.pid())).expect("proc");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1024
+}
+
+#[test]
+fn who_never_reads_is_bounded_and_others_are_served() {
+    const CLIENTS: usize = 6;
+    const QUESTIONS: usize = 40;
+    let mut scene = Scene::with(&["--durability", "process"]);
+    let answer = fill_history(&scene.chatd, 300);
+    let before = resident(&scene.chatd);
+    let mut deaf: Vec<TlsClient> = (0..CLIENTS).map(|_| scene.log_in("alice")).collect();
+    for client in &mut deaf {
+        for _ in 0..QUESTIONS {
+            client.request(json!({"request": "history", "limit": 300}));
+        }
+    }
+    let mut bob = scene.log_in("bob");
+    let mut alice = scene.log_in("alice");
+    for number in 0..100 {
+        let sent = bob.ask(json!({"request": "message", "to": "carol", "text": format!("{number}")}));
+        assert_eq!(sent["reply"], "accepted", "{sent}");
+        scene.bystanders_are_served();
+        let history = alice.ask(json!({"request": "history", "limit": 1}));
+        assert_eq!(history["messages"].as_array().map(Vec::len), Some(1), "{history}");
+    }
+    let grown = resident(&scene.chatd).saturating_sub(before);
+    // All that they have asked for is many times as much.
+    let bound = CLIENTS * 8 * 1024 * 1024;
+    assert!(grown < bound && bound < CLIENTS * QUESTIONS * answer / 4, "{grown} bytes");
+    drop((alice, bob, deaf));
+    scene.settle();
+}
+
+#[test]
+fn where_plain_connections_are_not_served_encrypted_ones_are() {
+    for scope in ["off", "10.0.0.0/8"] {
+        let chatd = Chatd::start(&["--memory", "--plaintext", scope]);
+        let mut carol = Connector::new().connect(chatd.address());
+        carol.log_in("carol", Some(3));
+        let mut plain = chatd.connect();
+        plain.send(&json!({"id": 1, "request": "log-in", "mechanism": "SCRAM-SHA-256", "message": "n,,n=alice,r=abc"}));
+        let told = plain.rest();
+        let error: Value = serde_json::from_str(&told).expect("one line");
+        assert_eq!(error["error"], "out-of-scope");
+        assert!(error["text"].as_str().is_some_and(|text| text.contains("TLS")), "it says what to do: {told}");
+        carol.nothing_but_alive();
+    }
 }
