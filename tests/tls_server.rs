@@ -773,7 +773,7 @@ fn fill_history(chatd: &Chatd, messages: usize) -> usize {
     let mut alice = chatd.log_in_once("alice");
     let requests = (0..messages).map(|number| {
         let text = format!("{number:06} {}", "\t".repeat(4089));
-        format!("{}\n", json!({"id": 10_000 + number, "request": "message", "to": "alice", "text": text}))
+        format!("{}\n", json!({"id": 10_000 + number, "request": "message", "to": "bob", "text": text}))
     });
     for request in requests.collect::<Vec<_>>().chunks(20) {
         alice.send_bytes(request.concat().as_bytes());
@@ -892,4 +892,56 @@ fn where_plain_connections_are_not_served_encrypted_ones_are() {
         assert!(error["text"].as_str().is_some_and(|text| text.contains("TLS")), "it says what to do: {told}");
         carol.nothing_but_alive();
     }
+}
+
+/// What the system holds of what was sent to this client, in bytes: at the server, and at the client.
+fn held(client: &TlsClient) -> usize {
+    let ours = format!(":{:04X}", client.tls.sock.local_addr().expect("an address").port());
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("proc");
+    let queues = table.lines().skip(1).filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let (sent, received) = fields[4].split_once(':')?;
+        let queue = match (fields[1].ends_with(&ours), fields[2].ends_with(&ours)) {
+            (true, _) => received,
+            (_, true) => sent,
+            _ => return None,
+        };
+        usize::from_str_radix(queue, 16).ok()
+    });
+    queues.sum()
+}
+
+#[test]
+fn the_goodbye_waits_for_what_the_socket_did_not_take() {
+    const MESSAGES: usize = 500;
+    let mut scene = Scene::with(&["--durability", "process"]);
+    let message = fill_history(&scene.chatd, MESSAGES) / MESSAGES;
+    let mut ask = |limit: usize| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(4096).expect("a size");
+        socket.connect(&scene.chatd.address().into()).expect("connect");
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+        let mut client = TlsClient::of(rustls::StreamOwned::new(scene.connector.session(), stream));
+        client.log_in("alice", Some(1));
+        client.request(json!({"request": "history", "limit": limit}));
+        client.tls.sock.peek(&mut [0]).expect("the answer begins");
+        // The same device comes from elsewhere: the server ends this connection while nothing of it is read.
+        let mut elsewhere = scene.connector.connect(scene.chatd.address());
+        elsewhere.log_in("alice", Some(1));
+        elsewhere.nothing_but_alive();
+        scene.bystanders_are_served();
+        client
+    };
+    let most = held(&ask(MESSAGES)) / (message + 90);
+    // Of some of these answers the socket leaves a little: less than is encrypted ahead of it.
+    for limit in (most.saturating_sub(4)..MESSAGES.min(most + 12)).step_by(2) {
+        let mut client = ask(limit);
+        socket2::SockRef::from(&client.tls.sock).set_recv_buffer_size(1 << 20).expect("a size");
+        let (told, end) = client.rest();
+        assert_eq!((told.matches("\"from\":\"alice\"").count(), end), (limit, End::Goodbye));
+        let closing = told.lines().last().expect("a line");
+        assert!(closing.contains("\"closing\"") && closing.contains("displaced"), "{closing}");
+    }
+    scene.settle();
 }
