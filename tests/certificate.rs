@@ -224,3 +224,15 @@ fn a_broken_one_is_told_after_sighup_and_the_old_one_stays() {
     }
     alice.nothing_but_alive();
 }
+
+#[test]
+fn what_is_no_certificate_inside_is_named_and_its_key_is_not() {
+    let dir = directory();
+    put_pair(dir.path());
+    let hollow = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    fs::write(dir.path().join("hollow.pem"), hollow).unwrap();
+    let output = run(dir.path(), &["--memory", "--tls-cert", "hollow.pem", "--tls-key", "own-key.pem"]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(65), "{told}");
+    assert!(told.starts_with("chatd: hollow.pem") && told.lines().count() == 1, "{told}");
+}
