@@ -4,6 +4,7 @@
 
 pub mod chat;
 pub mod terminal;
+pub mod tls;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
