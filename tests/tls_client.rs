@@ -330,19 +330,14 @@ fn a_password_is_changed() {
 }
 
 #[test]
-fn a_password_that_the_server_keeps_is_sent_after_a_note() {
+fn a_password_that_the_server_keeps_is_the_operators_to_change() {
     let certificate = Certificate::new();
     let server = StandIn::start_with(&certificate, |_| Manner::KeepsPasswords);
     let alice = Alice::at(server.port());
-    let note = "chat: this is an account for classic programs: the server keeps its password, and is given the new one \
-                itself\n";
-    run(alice.command(&["passwd"]), b"new\n").is(
-        "the password is changed\n",
-        &(alice.first_time(&certificate) + note),
-        0,
-    );
+    let refused = "chat: itself\n";
+    run(alice.command(&["passwd"]), b"looking-glass\n").is("", &(alice.first_time(&certificate) + refused), 77);
     let lines = server.seen().lines;
-    assert!(lines.iter().any(|line| line.contains("\"password\":\"new\"")), "{lines:?}");
+    assert!(lines.iter().all(|line| !line.contains("looking-glass")), "{lines:?}");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What a person does with an account of their own: another password, or an account to begin with. Each is one exchange on a
 //! connection of its own, without a device.
 //!
-//! Pure, like `core`. What always holds: it runs over TLS only, and is bound to the connection; a password itself is sent
-//! only when the server keeps it anyway, and has proved that it knows the old one.
+//! Pure, like `core`. What always holds: it runs over TLS only, and is bound to the connection; no password itself is ever
+//! sent, and the keys of a new one only when the server has proved that it knows the old one.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -11,7 +11,7 @@ use super::core::{Closing, End, Nonces};
 use super::exit::Failure;
 use crate::wire::native::client::{self as wire, Ask, FromServer, Hear, News, Problem, Told};
 use crate::wire::scram::{Challenge, ChannelBinding, ClientExchange, Secret, ServerSignature, StoredKeys};
-use crate::wire::{NewPassword, Password, RequestId, UserName};
+use crate::wire::{Password, RequestId, UserName};
 
 /// Whose account, and what for.
 #[derive(Clone, Debug)]
@@ -34,8 +34,6 @@ pub enum Purpose {
 pub enum Happening {
     /// The server has proved that it knows the account, on this very connection.
     Proved,
-    /// The server keeps the password itself: it is sent now.
-    PasswordIsKept,
     /// It is over: done or not.
     Over(Result<(), Failure>),
 }
@@ -60,9 +58,7 @@ enum Step {
     Challenge(ClientExchange),
     /// The server's proof. The challenge is for the new password.
     Proof(ServerSignature, Challenge),
-    Changing {
-        itself: bool,
-    },
+    Changing,
     Over,
 }
 
@@ -157,19 +153,12 @@ impl Exchange {
                     Purpose::SignUp => self.over(Ok(())),
                     Purpose::ChangePassword(new) => {
                         let keys = StoredKeys::of(&salted(new, &challenge));
-                        self.ask(&Ask::ChangePassword(NewPassword::Keys(keys)));
-                        self.step = Step::Changing { itself: false };
+                        self.ask(&Ask::ChangePassword { keys });
+                        self.step = Step::Changing;
                     }
                 }
             }
-            (Step::Changing { .. }, Ok(Told::PasswordChanged { user })) if user == self.task.user => self.over(Ok(())),
-            (Step::Changing { itself: false }, Err(problem)) if problem.code == "password-is-kept" => {
-                let Purpose::ChangePassword(new) = &self.task.purpose else { return };
-                let ask = Ask::ChangePassword(NewPassword::Itself(new.clone()));
-                self.happenings.push_back(Happening::PasswordIsKept);
-                self.ask(&ask);
-                self.step = Step::Changing { itself: true };
-            }
+            (Step::Changing, Ok(Told::PasswordChanged { user })) if user == self.task.user => self.over(Ok(())),
             (_, Err(problem)) => self.end(&End::of_log_in(problem)),
             (_, Ok(_)) => self.end(&End::NotUnderstood),
         }

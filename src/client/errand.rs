@@ -17,9 +17,6 @@ use crate::net::fingerprint::Fingerprint;
 use crate::net::link::{self, Bell, Link};
 use crate::wire::{Password, UserName};
 
-const PASSWORD_IS_KEPT: &str =
-    "this is an account for classic programs: the server keeps its password, and is given the new one itself";
-
 /// Does a task from beginning to end. `note`: for what people are to know, before it goes on.
 pub fn run(
     server: &Target,
@@ -51,7 +48,6 @@ pub fn run(
         while let Some(happening) = exchange.next_happening() {
             match happening {
                 Happening::Proved => trust.proved(*certificate).into_iter().for_each(&mut note),
-                Happening::PasswordIsKept => note(PASSWORD_IS_KEPT.to_owned()),
                 Happening::Over(result) => return Some(result),
             }
         }

@@ -11,7 +11,7 @@ pub mod core;
 mod errand;
 pub mod exit;
 mod interactive;
-mod interrupt;
+pub mod interrupt;
 mod known_servers;
 mod one_shot;
 pub mod operator;
@@ -209,7 +209,7 @@ fn change_password(options: &Options, trust: &Trust, given: Option<String>, rng:
         None => passwords::ask(&user)?,
     };
     let password = passwords::valid(&old)?;
-    let new = passwords::new(&user, options.new_password.as_deref())?;
+    let new = passwords::new(&user, options.new_password.as_deref(), &warn)?;
     let task = Task { user: user.clone(), password, purpose: Purpose::ChangePassword(new) };
     run_errand(options, trust, task, rng)?;
     let text = if options.json { render::password_changed_json(&user) } else { "the password is changed".to_owned() };
@@ -231,7 +231,7 @@ fn sign_up(options: &Options, trust: &Trust, given: Option<String>, rng: StdRng)
     }
     let password = match given {
         Some(password) => passwords::valid(&password)?,
-        None => passwords::new(&user, None)?,
+        None => passwords::new(&user, None, &warn)?,
     };
     let task = Task { user: user.clone(), password, purpose: Purpose::SignUp };
     run_errand(options, trust, task, rng)?;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::exit::{Failure, Status};
+use crate::net::control;
 use crate::wire::native::client::{Ask, FromServer, Hear, Told, decode, encode};
 use crate::wire::{Listed, Operation, RequestId};
 
@@ -27,9 +28,13 @@ pub enum Done {
 }
 
 impl Operator {
-    /// Reaches the server whose control socket this is.
-    pub fn connect(socket: &Path) -> io::Result<Operator> {
-        let socket = UnixStream::connect(socket)?;
+    /// Reaches the server that runs in this data directory.
+    pub fn connect(directory: &Path) -> io::Result<Operator> {
+        Operator::over(control::connect(directory)?)
+    }
+
+    /// Speaks over a socket whose other end a server has.
+    pub fn over(socket: UnixStream) -> io::Result<Operator> {
         socket.set_read_timeout(Some(ANSWER_WITHIN))?;
         socket.set_write_timeout(Some(ANSWER_WITHIN))?;
         Ok(Operator { socket, input: Vec::new() })

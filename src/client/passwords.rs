@@ -26,11 +26,11 @@ pub fn in_file(path: &Path) -> Result<String, Failure> {
     line.ok_or_else(|| unreadable("its first line is empty".to_owned()))
 }
 
-/// A new password: from the file, else from the person, else from standard input.
-pub fn new(user: &UserName, file: Option<&Path>) -> Result<Password, Failure> {
+/// A new password: from the file, else from the person, else from standard input. `tell`: what the person did wrong.
+pub fn new(user: &UserName, file: Option<&Path>, tell: &dyn Fn(&str)) -> Result<Password, Failure> {
     match file {
         Some(file) => valid(&in_file(file)?),
-        None if io::stdin().is_terminal() => ask_new(user),
+        None if io::stdin().is_terminal() => ask_new(user, tell),
         None => {
             let unreadable = |why: &str| {
                 Failure::new(Status::Unreadable, format!("can't read the new password from standard input: {why}"))
@@ -49,17 +49,17 @@ pub fn ask(user: &UserName) -> Result<String, Failure> {
 /// Asks for the password of now and for a new one.
 pub fn ask_both(user: &UserName) -> Result<Passwords, Failure> {
     let old = valid(&ask(user)?)?;
-    Ok(Passwords { old, new: ask_new(user)? })
+    Ok(Passwords { old, new: ask_new(user, &super::warn)? })
 }
 
 /// Asks for a new password, twice.
-pub fn ask_new(user: &UserName) -> Result<Password, Failure> {
+pub fn ask_new(user: &UserName, tell: &dyn Fn(&str)) -> Result<Password, Failure> {
     for _ in 0..TRIES {
         let new = prompt(&format!("new password of {user}: "))?;
         match valid(&new) {
-            Err(why) => super::warn(&why.text),
+            Err(why) => tell(&why.text),
             Ok(password) if prompt("the same again: ")? == new => return Ok(password),
-            Ok(_) => super::warn("that was not the same"),
+            Ok(_) => tell("that was not the same"),
         }
     }
     Err(Failure::usage("there is no new password: nothing is changed"))

@@ -29,6 +29,8 @@ struct User {
     in_file: Option<Arc<Verifier>>,
     /// From the database.
     kept: Option<Account>,
+    /// It has had an account that was stored, or stood in the file: messages may be theirs.
+    has_been: bool,
 }
 
 /// All users, and the accounts that are being read.
@@ -63,7 +65,7 @@ struct Loading {
 
 impl User {
     fn new(name: UserName) -> User {
-        User { name, in_file: None, kept: None }
+        User { name, in_file: None, kept: None, has_been: false }
     }
 
     fn verifier(&self) -> Option<&Arc<Verifier>> {
@@ -93,7 +95,7 @@ impl Accounts {
             if !retired.contains(&id) {
                 accounts.names.insert(name.clone(), id);
             }
-            accounts.put(id, User::new(name));
+            accounts.put(id, User { has_been: true, ..User::new(name) });
         }
         for (id, account) in kept {
             accounts.keep(id, Some(account));
@@ -109,6 +111,18 @@ impl Accounts {
     /// The user of this name, even if there is no account any more.
     pub fn find_ever(&self, name: &UserName) -> Option<UserId> {
         self.names.get(name).copied()
+    }
+
+    /// Whether this name has, or once had, an account.
+    pub(super) fn has_been(&self, name: &UserName) -> bool {
+        let user = self.find_ever(name).and_then(|id| self.user(id));
+        user.is_some_and(|user| user.has_been || user.verifier().is_some())
+    }
+
+    /// The name of a user who still has it.
+    pub(super) fn name_now(&self, user: UserId) -> Option<&UserName> {
+        let name = self.name(user);
+        (self.find_ever(name) == Some(user)).then_some(name)
     }
 
     /// The name as its owner spells it.
@@ -247,6 +261,10 @@ impl Accounts {
         for (name, &id) in &self.names {
             assert_eq!(self.name(id), name, "a name leads to its user");
         }
+        for (slot, user) in self.users.iter().enumerate() {
+            let Some(user) = user.as_ref().filter(|user| user.kept.is_some()) else { continue };
+            assert_eq!(self.find_ever(&user.name), Some(UserId(slot as u32)), "nobody without a name has an account");
+        }
     }
 }
 
@@ -254,6 +272,9 @@ impl Hub {
     /// The operator's file was read. The accounts that were there stay until all of the new ones are ready.
     pub(super) fn read_accounts(&mut self, now: Now, credentials: Vec<Credential>, public: bool, out: &mut Outbox) {
         self.accounts.file = credentials.iter().map(|credential| credential.name.clone()).collect();
+        if self.config.accounts_only {
+            return;
+        }
         let ready = Vec::with_capacity(credentials.len());
         self.accounts.loading = Some(Loading { ticket: Ticket::default(), rest: credentials.into(), ready, public });
         self.derive_next(now, out);
@@ -293,7 +314,7 @@ impl Hub {
             in_file[slot] = Some(verifier);
         }
         self.accounts.public = loading.public;
-        let mut changed = Vec::new();
+        let (mut changed, mut taken_over) = (BTreeSet::new(), Vec::new());
         for (slot, user) in self.accounts.users.iter_mut().enumerate() {
             let Some(user) = user else { continue };
             let verifier = in_file.get_mut(slot).and_then(Option::take);
@@ -304,29 +325,40 @@ impl Hub {
                 _ => {}
             }
             let before = user.verifier().cloned();
+            user.has_been |= verifier.is_some();
             user.in_file = verifier;
-            if before.is_some() && before.as_ref() != user.verifier() {
-                changed.push(UserId(slot as u32));
+            if before.as_ref() != user.verifier() {
+                changed.insert(UserId(slot as u32));
+            }
+            if user.in_file.is_some() && user.kept.is_some() {
+                taken_over.push(UserId(slot as u32));
             }
         }
-        for user in changed {
-            self.end_sessions(now, user, None, CloseReason::AccountChanged, out);
+        read.taken_over = taken_over.len();
+        for user in taken_over {
+            // It would come back, unseen, when the line leaves the file.
+            let before = self.accounts.keep(user, None);
+            out.changes.push(Change::Account { user, account: None, before });
         }
+        self.end_sessions(now, &changed, None, CloseReason::AccountChanged, out);
         out.effects.push(Effect::AccountsRead(read));
         self.accounts.unread = false;
         self.resume_log_ins(out);
     }
 
-    /// Ends all sessions of a user, but for one. Comes back: how many.
+    /// Ends all sessions of these users, but for one. Comes back: how many.
     pub(super) fn end_sessions(
         &mut self,
         now: Now,
-        user: UserId,
+        users: &BTreeSet<UserId>,
         except: Option<ConnectionId>,
         reason: CloseReason,
         out: &mut Outbox,
     ) -> usize {
-        let mut sessions = self.presence.sessions_of(user);
+        if users.is_empty() {
+            return 0;
+        }
+        let mut sessions = self.presence.sessions_of(users);
         sessions.retain(|&connection| Some(connection) != except);
         for &connection in &sessions {
             self.end_session(now, connection, Some(reason), Close::Forced, out);

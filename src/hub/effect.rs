@@ -71,6 +71,8 @@ pub struct AccountsRead {
     pub added: usize,
     pub changed: usize,
     pub removed: usize,
+    /// Accounts of the database whose names stand in the file now: they are dropped.
+    pub taken_over: usize,
 }
 
 /// A password that a verifier is to be made of: a job for the worker.
@@ -231,7 +233,7 @@ pub enum Refusal {
     TooManyAccounts,
     /// A password is changed only after it was proved: this session began with a resume token.
     PasswordFirst,
-    /// The server keeps this account's password, and needs the new one itself.
+    /// The server keeps this account's password itself, and only the operator changes it.
     PasswordIsKept,
     /// The server has no key to seal passwords with.
     NoSealingKey,

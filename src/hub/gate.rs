@@ -43,12 +43,6 @@ impl Gate {
         self.blocks.get(&user).into_iter().flatten().map(|(&other, &shown)| (other, shown))
     }
 
-    /// Who blocks whom, of the pairs that `user` is part of.
-    pub(super) fn blocks_with(&self, user: UserId) -> Vec<(UserId, UserId)> {
-        let pairs = self.blocks.iter().flat_map(|(&by, blocked)| blocked.keys().map(move |&other| (by, other)));
-        pairs.filter(|&(by, other)| by == user || other == user).collect()
-    }
-
     pub(super) fn is_full(&self, user: UserId) -> bool {
         self.blocks.get(&user).is_some_and(|blocked| blocked.len() >= BLOCKS_MAX)
     }

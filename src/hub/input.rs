@@ -64,10 +64,11 @@ pub enum Request {
     },
     /// The second half.
     Authenticate(ClientFinal),
-    /// In place of the second half: an account of the name that was challenged, with these keys from now on.
+    /// In place of the second half: an account of the name that was challenged, with these keys from now on. The client
+    /// has made them with the salt and the iterations of its challenge.
     SignUp(StoredKeys),
-    /// Another password for oneself.
-    ChangePassword(NewPassword),
+    /// Another password for oneself, by its keys, made in the same way.
+    ChangePassword(StoredKeys),
     /// What only the operator may ask for.
     Operate(Operation),
     LogOut,
@@ -98,15 +99,6 @@ pub enum Request {
         before: Option<Number>,
         limit: usize,
     },
-}
-
-/// A new password, as the client sends it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NewPassword {
-    /// What the server keeps of it, made by the client with the salt and the iterations of its challenge.
-    Keys(StoredKeys),
-    /// The password itself, where the server has to keep it.
-    Itself(Password),
 }
 
 /// What the operator does with accounts.

@@ -9,14 +9,13 @@ use super::change::{Account, Change};
 use super::credentials::{Credential, Password};
 use super::effect::{CloseReason, Derivation, Effect, IfLost, Listed, Outbox, Refusal, Reply};
 use super::id::{ConnectionId, RequestId, UserId};
-use super::input::{Mechanism, NewPassword, Operation, Ticket};
+use super::input::{Mechanism, Operation, Ticket};
 use super::name::UserName;
 use super::scram::{StoredKeys, Verifier};
-use super::seal::Sealed;
 use super::time::Now;
 use super::{Answered, Hub};
 
-/// Passwords that are being derived. A connection has one at a time: it is suspended until then.
+/// The operator's passwords that are being derived. A connection has one at a time: it is suspended until then.
 #[derive(Debug, Default)]
 pub struct Membership {
     deriving: BTreeMap<Ticket, Deriving>,
@@ -26,18 +25,17 @@ pub struct Membership {
 struct Deriving {
     connection: ConnectionId,
     id: Option<RequestId>,
+    password: Password,
     purpose: Purpose,
-    sealed: Option<Sealed>,
 }
 
 /// What a password is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
-    Add,
-    /// By the operator.
-    Reset,
-    /// By the user.
-    Change,
+    /// A new account.
+    Add { classic: bool },
+    /// Another password for this user; `None`: the account stays classic if it is.
+    Reset { user: UserId, classic: Option<bool> },
 }
 
 impl Hub {
@@ -60,7 +58,7 @@ impl Hub {
         }
         let name = challenged.name;
         // A name that once had an account has messages, which are not for whoever comes first.
-        if self.accounts.find_ever(&name).is_some() || self.accounts.has_in_file(&name) {
+        if self.accounts.has_been(&name) || self.accounts.has_in_file(&name) {
             return Answered::refuse(Refusal::NameTaken(name));
         }
         if self.accounts.are_full() {
@@ -78,8 +76,7 @@ impl Hub {
         &mut self,
         now: Now,
         connection: ConnectionId,
-        id: Option<RequestId>,
-        new: NewPassword,
+        keys: StoredKeys,
         out: &mut Outbox,
     ) -> Answered {
         let Some(session) = self.presence.session(connection) else { return Answered::refuse(Refusal::LogInFirst) };
@@ -95,17 +92,13 @@ impl Hub {
             return Answered::refuse(Refusal::InFile(name));
         }
         let Some(account) = self.accounts.kept(user) else { return Answered::refuse(Refusal::NoSuchUser(name)) };
-        let classic = account.sealed.is_some();
-        match new {
-            NewPassword::Keys(_) if classic => Answered::refuse(Refusal::PasswordIsKept),
-            NewPassword::Keys(keys) => {
-                let Verifier { salt, iterations, .. } = *account.verifier;
-                let verifier = Arc::new(Verifier { salt, iterations, keys });
-                self.set_account(now, user, Some(Account { verifier, sealed: None }), Some(connection), out);
-                Answered::stored(Reply::PasswordChanged(name))
-            }
-            NewPassword::Itself(password) => self.derive(connection, id, Purpose::Change, name, password, classic, out),
+        if account.sealed.is_some() {
+            return Answered::refuse(Refusal::PasswordIsKept);
         }
+        let Verifier { salt, iterations, .. } = *account.verifier;
+        let verifier = Arc::new(Verifier { salt, iterations, keys });
+        self.set_account(now, user, Some(Account { verifier, sealed: None }), Some(connection), out);
+        Answered::stored(Reply::PasswordChanged(name))
     }
 
     /// What the operator asks for.
@@ -118,18 +111,14 @@ impl Hub {
         out: &mut Outbox,
     ) -> Answered {
         match operation {
-            Operation::Add { name, password, classic } => {
-                if let Err(refusal) = self.may_add(&name) {
-                    return Answered::refuse(refusal);
-                }
-                self.derive(connection, id, Purpose::Add, name, password, classic, out)
-            }
+            Operation::Add { name, password, classic } => match self.may_add(&name) {
+                Ok(()) => self.derive(connection, id, Purpose::Add { classic }, name, password, out),
+                Err(refusal) => Answered::refuse(refusal),
+            },
             Operation::SetPassword { name, password, classic } => match self.may_reset(&name) {
                 Ok(user) => {
-                    let is_classic = self.accounts.kept(user).is_some_and(|account| account.sealed.is_some());
                     let name = self.accounts.name(user).clone();
-                    let classic = classic.unwrap_or(is_classic);
-                    self.derive(connection, id, Purpose::Reset, name, password, classic, out)
+                    self.derive(connection, id, Purpose::Reset { user, classic }, name, password, out)
                 }
                 Err(refusal) => Answered::refuse(refusal),
             },
@@ -142,9 +131,11 @@ impl Hub {
             }
             Operation::Kick(name) => match self.accounts.find(&name) {
                 Some(user) => {
-                    let sessions = self.end_sessions(now, user, None, CloseReason::Kicked, out);
+                    let sessions = self.end_sessions(now, &[user].into(), None, CloseReason::Kicked, out);
                     Answered::reply(Reply::Kicked { user: self.accounts.name(user).clone(), sessions })
                 }
+                // Nobody can have logged in yet.
+                None if self.accounts.has_in_file(&name) => Answered::reply(Reply::Kicked { user: name, sessions: 0 }),
                 None => Answered::refuse(Refusal::NoSuchUser(name)),
             },
         }
@@ -171,7 +162,6 @@ impl Hub {
     }
 
     /// Sends a password to the worker. The connection is not read until it is back.
-    #[allow(clippy::too_many_arguments)] // Who asks, what for, and the password.
     fn derive(
         &mut self,
         connection: ConnectionId,
@@ -179,22 +169,28 @@ impl Hub {
         purpose: Purpose,
         name: UserName,
         password: Password,
-        classic: bool,
         out: &mut Outbox,
     ) -> Answered {
-        let sealed = match (&self.config.sealing_key, classic) {
-            (_, false) => None,
-            (Some(key), true) => Some(key.seal(&mut self.rng, &name, password.as_str())),
-            (None, true) => return Answered::refuse(Refusal::NoSealingKey),
-        };
+        if self.config.sealing_key.is_none() && self.is_to_be_sealed(purpose) {
+            return Answered::refuse(Refusal::NoSealingKey);
+        }
         let ticket = self.accounts.next_ticket();
         let salt = self.accounts.salt(&name);
         let iterations = self.config.scram_iterations;
-        let derivations = vec![Derivation { credential: Credential { name, password }, salt, iterations }];
+        let credential = Credential { name, password: password.clone() };
         out.effects.push(Effect::Suspend { connection });
-        out.effects.push(Effect::Derive { ticket, derivations });
-        self.membership.deriving.insert(ticket, Deriving { connection, id, purpose, sealed });
+        out.effects.push(Effect::Derive { ticket, derivations: vec![Derivation { credential, salt, iterations }] });
+        self.membership.deriving.insert(ticket, Deriving { connection, id, password, purpose });
         Answered::Later
+    }
+
+    fn is_to_be_sealed(&self, purpose: Purpose) -> bool {
+        match purpose {
+            Purpose::Add { classic } => classic,
+            Purpose::Reset { user, classic } => {
+                classic.unwrap_or_else(|| self.accounts.kept(user).is_some_and(|account| account.sealed.is_some()))
+            }
+        }
     }
 
     /// A password is back from the worker. What was checked before may have changed meanwhile.
@@ -205,28 +201,37 @@ impl Hub {
         verifiers: Vec<(UserName, Arc<Verifier>)>,
         out: &mut Outbox,
     ) {
-        let Some(deriving) = self.membership.deriving.remove(&ticket) else { return };
+        let Some(Deriving { connection, id, password, purpose }) = self.membership.deriving.remove(&ticket) else {
+            return;
+        };
         let Some((name, verifier)) = verifiers.into_iter().next() else { return };
-        let Deriving { connection, id, purpose, sealed } = deriving;
         out.effects.push(Effect::Unsuspend { connection });
+        let sealed = match &self.config.sealing_key {
+            Some(key) if self.is_to_be_sealed(purpose) => Some(key.seal(&mut self.rng, &name, password.as_str())),
+            _ => None,
+        };
         let account = Account { verifier, sealed };
         let answered = match purpose {
-            Purpose::Add => self.may_add(&name).map(|()| {
+            Purpose::Add { .. } => self.may_add(&name).map(|()| {
                 let user = self.accounts.enter(name.clone(), &mut out.changes);
                 self.set_account(now, user, Some(account), None, out);
                 Reply::UserAdded(name)
             }),
-            Purpose::Reset | Purpose::Change => self.may_reset(&name).map(|user| {
-                let except = (purpose == Purpose::Change).then_some(connection);
-                self.set_account(now, user, Some(account), except, out);
-                Reply::PasswordChanged(name)
-            }),
+            Purpose::Reset { user, .. } => match self.may_reset(&name) {
+                // Somebody else has the name by now.
+                Ok(found) if found != user => Err(Refusal::NoSuchUser(name)),
+                Ok(_) => {
+                    self.set_account(now, user, Some(account), None, out);
+                    Ok(Reply::PasswordChanged(name))
+                }
+                Err(refusal) => Err(refusal),
+            },
         };
         answered.map_or_else(Answered::refuse, Answered::stored).send(connection, id, out);
     }
 
-    /// The account goes; so do the blocks from and of the user, and the name is free. The id is never used again: whoever
-    /// gets the name is somebody else.
+    /// The account goes; so do the user's own blocks, and the name is free. The id is never used again: whoever gets the name
+    /// is somebody else. What others have blocked stays blocked.
     fn remove_account(&mut self, now: Now, name: UserName, out: &mut Outbox) -> Answered {
         if self.accounts.has_in_file(&name) {
             return Answered::refuse(Refusal::InFile(name));
@@ -234,10 +239,9 @@ impl Hub {
         let Some(user) = self.accounts.find_ever(&name) else { return Answered::refuse(Refusal::NoSuchUser(name)) };
         let name = self.accounts.name(user).clone();
         self.set_account(now, user, None, None, out);
-        for (user, other) in self.gate.blocks_with(user) {
-            if let Some(shown) = self.gate.unblock(user, other) {
-                out.changes.push(Change::Unblock { user, other, shown });
-            }
+        for (other, shown) in self.gate.blocked_by(user).collect::<Vec<_>>() {
+            self.gate.unblock(user, other);
+            out.changes.push(Change::Unblock { user, other, shown });
         }
         self.accounts.retire(user);
         out.changes.push(Change::Retired { user });
@@ -276,7 +280,7 @@ impl Hub {
             out.changes.push(Change::Account { user, account, before });
         }
         if verifier_before.as_ref() != self.accounts.verifier(user) {
-            self.end_sessions(now, user, except, CloseReason::AccountChanged, out);
+            self.end_sessions(now, &[user].into(), except, CloseReason::AccountChanged, out);
         }
     }
 }

@@ -66,8 +66,12 @@ pub struct Config {
     pub queue_expiry: Duration,
     /// How long history is kept.
     pub history_kept: Duration,
-    /// The iteration count of password verifiers (RFC 7677, section 4).
+    /// The iteration count of password verifiers (RFC 7677, section 4). Names that nobody has are challenged with it: with
+    /// another number than the database's accounts have, they can be told apart.
     pub scram_iterations: u32,
+    /// Only accounts are managed: nobody logs in, the names of the operator's file are reserved and no more, and nothing is
+    /// given up for its age.
+    pub accounts_only: bool,
     /// With what passwords are sealed that have to be kept; `None`: none can be.
     pub sealing_key: Option<SealingKey>,
 }
@@ -81,6 +85,7 @@ impl Default for Config {
             queue_expiry: Duration::from_secs(30 * 24 * 3600),
             history_kept: Duration::from_secs(365 * 24 * 3600),
             scram_iterations: 32_768,
+            accounts_only: false,
             sealing_key: None,
         }
     }
@@ -195,11 +200,10 @@ impl Hub {
         if self.devices.flush_at().is_some_and(|at| at <= now.instant) {
             self.devices.flush(&mut out.changes);
         }
-        // Before the accounts are there, nobody has one who could be told.
-        if self.accounts.are_read() && self.delivery.next_sweep() <= now.instant {
+        if self.sweep_at().is_some_and(|at| at <= now.instant) {
             self.sweep(now, out);
         }
-        if self.history.next_forget() <= now.instant {
+        if self.forget_at().is_some_and(|at| at <= now.instant) {
             self.forget_history(now, out);
         }
         self.catch_up(self.unsaved.retry_at().is_some_and(|at| at <= now.instant), out);
@@ -211,12 +215,21 @@ impl Hub {
             self.presence.next_heartbeat(),
             self.devices.flush_at(),
             self.unsaved.retry_at(),
-            self.accounts.are_read().then(|| self.delivery.next_sweep()),
-            Some(self.history.next_forget()),
+            self.sweep_at(),
+            self.forget_at(),
         ]
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Before the accounts are there, nobody has one who could be told.
+    fn sweep_at(&self) -> Option<Instant> {
+        (self.accounts.are_read() && !self.config.accounts_only).then(|| self.delivery.next_sweep())
+    }
+
+    fn forget_at(&self) -> Option<Instant> {
+        (!self.config.accounts_only).then(|| self.history.next_forget())
     }
 
     fn request(
@@ -237,7 +250,7 @@ impl Hub {
             Request::LogIn { mechanism, first, device } => self.log_in(connection, id, mechanism, first, device, out),
             Request::Authenticate(last) => self.authenticate(now, connection, id, &last, out),
             Request::SignUp(keys) => self.sign_up(now, connection, keys, out),
-            Request::ChangePassword(new) => self.change_password(now, connection, id, new, out),
+            Request::ChangePassword(keys) => self.change_password(now, connection, keys, out),
             Request::Operate(operation) => self.operate(now, connection, id, operation, out),
             Request::LogOut => self.log_out(now, connection, id, out),
             Request::Message { to, text, counter, receipt } => match self.draft(connection, text, counter, receipt) {
@@ -298,7 +311,7 @@ impl Hub {
 
     fn block_list(&mut self, user: id::UserId) -> Answered {
         let mut names: Vec<UserName> =
-            self.gate.blocked_by(user).map(|(other, _)| self.accounts.name(other).clone()).collect();
+            self.gate.blocked_by(user).filter_map(|(other, _)| self.accounts.name_now(other)).cloned().collect();
         names.sort();
         // As firm as the blocks themselves.
         Answered::stored(Reply::BlockList(names))

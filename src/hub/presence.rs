@@ -145,9 +145,9 @@ impl Presence {
         self.online.range((user, FIRST)..=(user, LAST)).map(|&(_, connection)| connection)
     }
 
-    /// All of the user's sessions, those without a device too.
-    pub fn sessions_of(&self, user: UserId) -> Vec<ConnectionId> {
-        self.sessions().filter(|(_, session)| session.user == user).map(|(connection, _)| connection).collect()
+    /// All of these users' sessions, those without a device too.
+    pub fn sessions_of(&self, users: &BTreeSet<UserId>) -> Vec<ConnectionId> {
+        self.sessions().filter(|(_, session)| users.contains(&session.user)).map(|(connection, _)| connection).collect()
     }
 
     pub fn session(&self, connection: ConnectionId) -> Option<&Session> {

@@ -1,13 +1,15 @@
 //! A commit that has failed: what is taken back, and what is kept to be stored with something later.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Hub;
 use super::change::Change;
-use super::effect::Outbox;
+use super::effect::{CloseReason, Outbox};
+use super::id::UserId;
 use super::message::Message;
+use super::scram::Verifier;
 use super::time::{Instant, Now};
 
 /// How long after a failed commit the changes that must not be lost are tried again.
@@ -33,10 +35,11 @@ impl Unsaved {
         self.retry_at.get_or_insert(now + RETRY_AFTER);
     }
 
-    /// Everything, to be stored now.
-    fn take(&mut self) -> (Vec<Change>, VecDeque<Arc<Message>>) {
+    /// Everything, to be stored now; the notes only if they can be told.
+    fn take(&mut self, with_notes: bool) -> (Vec<Change>, VecDeque<Arc<Message>>) {
         self.retry_at = None;
-        (std::mem::take(&mut self.changes), std::mem::take(&mut self.notes))
+        let notes = if with_notes { std::mem::take(&mut self.notes) } else { VecDeque::new() };
+        (std::mem::take(&mut self.changes), notes)
     }
 
     /// Puts what was lost, the oldest first, before what is here.
@@ -81,7 +84,8 @@ impl Hub {
         if self.unsaved.retry_at.is_none() || (out.changes.is_empty() && !due) {
             return;
         }
-        let (mut first, notes) = self.unsaved.take();
+        // Before the accounts are there nobody has one who could be told.
+        let (mut first, notes) = self.unsaved.take(self.accounts.are_read());
         self.lockout.flush(&mut first);
         self.devices.flush(&mut first);
         out.changes.splice(0..0, first);
@@ -97,8 +101,20 @@ impl Hub {
     /// later.
     pub(super) fn undo(&mut self, now: Now, changes: Vec<Change>, out: &mut Outbox) {
         let mut unsaved = Vec::new();
+        let verifiers: BTreeMap<UserId, Option<Arc<Verifier>>> = changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::Account { user, .. } => Some((*user, self.accounts.verifier(*user).cloned())),
+                _ => None,
+            })
+            .collect();
+        // Users whose name somebody else has by now: their removal stands, and is stored later.
+        let mut gone = BTreeSet::new();
         for change in changes.into_iter().rev() {
             match change {
+                Change::Account { user, .. } | Change::Unblock { user, .. } if gone.contains(&user) => {
+                    unsaved.push(change);
+                }
                 Change::Message(message) => {
                     self.delivery.retract(&message);
                     if message.sender().is_none() {
@@ -113,6 +129,7 @@ impl Hub {
                 Change::Retired { user } => {
                     // Somebody has the name by now, and keeps it.
                     if !self.accounts.restore(user) {
+                        gone.insert(user);
                         unsaved.push(change);
                     }
                 }
@@ -140,6 +157,10 @@ impl Hub {
         }
         unsaved.reverse();
         self.unsaved.put_first(unsaved, now.instant);
+        // Who has logged in by what does not hold any more can't stay.
+        let changed = verifiers.into_iter().filter(|(user, before)| self.accounts.verifier(*user) != before.as_ref());
+        let changed = changed.map(|(user, _)| user).collect();
+        self.end_sessions(now, &changed, None, CloseReason::AccountChanged, out);
         self.rewind_all(out);
     }
 }

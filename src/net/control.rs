@@ -1,8 +1,10 @@
 //! The control socket: a Unix socket in the data directory by which the operator reaches a running server. Nobody else
 //! can: its mode is 0600, and so is every moment of its making.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream as Connected;
 use std::path::{Path, PathBuf};
 
 use mio::net::{UnixListener, UnixStream};
@@ -28,10 +30,13 @@ impl Control {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let before = umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
-        let bound = UnixListener::bind(&path);
-        umask(before);
-        Ok(Control { listener: bound?, path })
+        let listener = in_directory(directory, |path| {
+            let before = umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
+            let bound = UnixListener::bind(path);
+            umask(before);
+            bound
+        })?;
+        Ok(Control { listener, path })
     }
 
     /// The next who has come, if there is one.
@@ -47,11 +52,35 @@ impl Drop for Control {
     }
 }
 
+/// Reaches the server that runs in this directory.
+pub fn connect(directory: &Path) -> io::Result<Connected> {
+    in_directory(directory, |path| Connected::connect(path))
+}
+
+/// The path of a socket has little room (unix(7): 107 bytes), so the directory is named by a descriptor.
+fn in_directory<T>(directory: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let directory = File::open(directory)?;
+    act(Path::new(&format!("/proc/self/fd/{}/{CONTROL_SOCKET}", directory.as_raw_fd())))
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn its_directory_may_be_called_as_it_likes() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("x".repeat(200));
+        fs::create_dir(&directory).unwrap();
+        assert_eq!(connect(&directory).unwrap_err().kind(), io::ErrorKind::NotFound);
+        let control = Control::listen(&directory).unwrap();
+        connect(&directory).unwrap();
+        control.accept().unwrap();
+        drop(control);
+        assert_eq!(connect(&directory).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
 
     #[test]
     fn only_the_owner_reaches_it_and_its_file_goes_with_it() {

@@ -3,7 +3,7 @@
 
 mod clock;
 pub mod connection;
-mod control;
+pub mod control;
 pub mod fingerprint;
 pub mod link;
 mod listener;

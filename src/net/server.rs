@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +21,6 @@ use signal_hook_mio::v1_0::Signals;
 
 use super::clock::Clock;
 use super::connection::Door;
-pub use super::control::CONTROL_SOCKET;
 use super::control::Control;
 use super::listener::{Accepted, Reserve, listen};
 use super::scope::Scope;
@@ -61,7 +61,7 @@ const LISTENERS: usize = 3;
 const CONNECTIONS: usize = 64;
 
 /// What the server needs to know beside the hub's rules.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Options {
     /// Tried in turn, until one can be listened on; with port 0 a free port is taken. None: no port is listened on.
     pub addresses: Vec<SocketAddr>,
@@ -73,6 +73,8 @@ pub struct Options {
     pub tls: Option<Arc<ServerConfig>>,
     /// In which directory the control socket is made; `None`: there is none.
     pub control: Option<PathBuf>,
+    /// Somebody who is the operator, and needs no control socket.
+    pub operator: Option<UnixStream>,
     /// What SIGHUP does.
     pub reload: Option<Reload>,
     /// All connections together may have this much to be written, in bytes.
@@ -90,6 +92,7 @@ impl Default for Options {
             registration: Scope::Off,
             tls: None,
             control: None,
+            operator: None,
             reload: None,
             out_bytes_max: ALL_OUT_BYTES_MAX,
             signals: false,
@@ -148,7 +151,7 @@ impl Server {
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         // Before there are other threads.
         let control = match &options.control {
-            Some(directory) => open_control(&poll, directory)?,
+            Some(directory) => Some(open_control(&poll, directory)?),
             None => None,
         };
         let mut listeners = Vec::new();
@@ -171,12 +174,18 @@ impl Server {
         let store = store.start(wake(&waker))?;
         let worker = Worker::start(wake(&waker))?;
         let outside = Outside { poll, store, worker };
-        let Options { plaintext, registration, tls, .. } = options;
+        let Options { plaintext, registration, tls, reload, operator, out_bytes_max, .. } = options;
         let connections_max = connections_max();
         let mut seed = [0; 32];
         SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
         let strangers_max = strangers_max(connections_max);
         let admission = Admission { plaintext, registration, tls, strangers_max, seed };
+        let mut turn = Turn::new(outside, hub, outbox, admission, out_bytes_max);
+        if let Some(operator) = operator {
+            operator.set_nonblocking(true)?;
+            let socket = Socket::Unix(mio::net::UnixStream::from_std(operator));
+            turn.add(clock.now(), socket, Door::Control)?;
+        }
         Ok(Server {
             clock,
             waker,
@@ -185,11 +194,11 @@ impl Server {
             listeners,
             control,
             control_ready: true,
-            reload: options.reload,
+            reload,
             reserve: Reserve::new()?,
             accept_again_at: None,
             connections_max,
-            turn: Turn::new(outside, hub, outbox, admission, options.out_bytes_max),
+            turn,
         })
     }
 
@@ -431,22 +440,14 @@ fn wake(waker: &Arc<Waker>) -> impl Fn() + Send + Sync + 'static {
     }
 }
 
-/// A path that is too long for a socket is no reason not to serve; anything else is.
-fn open_control(poll: &Poll, directory: &Path) -> io::Result<Option<Control>> {
-    match Control::listen(directory) {
-        Ok(mut control) => {
-            poll.registry().register(&mut control.listener, CONTROL, Interest::READABLE)?;
-            Ok(Some(control))
-        }
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            log::warn!(
-                "{} is too long a path for a control socket: 'chatd user' can't reach this server",
-                directory.display()
-            );
-            Ok(None)
-        }
-        Err(error) => Err(io::Error::other(format!("no control socket in {}: {error}", directory.display()))),
-    }
+fn open_control(poll: &Poll, directory: &Path) -> io::Result<Control> {
+    let open = || {
+        let mut control = Control::listen(directory)?;
+        poll.registry().register(&mut control.listener, CONTROL, Interest::READABLE)?;
+        Ok(control)
+    };
+    open()
+        .map_err(|error: io::Error| io::Error::other(format!("no control socket in {}: {error}", directory.display())))
 }
 
 fn listen_on_first(addresses: &[SocketAddr]) -> io::Result<TcpListener> {

@@ -49,6 +49,8 @@ const OUT_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const OUT_BYTES_PAUSE: usize = 256 * 1024;
 /// What a connection may say, and be told, before its log-in.
 pub const STRANGE_BYTES_MAX: usize = 4 * 1024;
+/// What may come of a stranger's encrypted connection without a word in it: a whole record, and the few that TLS itself needs.
+const UNHEARD_BYTES_MAX: usize = 20 * 1024;
 /// Batches that the store may owe an answer; with more nobody is read until it has caught up.
 const BATCHES_IN_FLIGHT_MAX: usize = 4096;
 /// The same in bytes.
@@ -397,9 +399,10 @@ impl<E: Environment> Turn<E> {
             assert!(connection.listed || !connection.has_work(), "{id:?} has work that nobody will do");
             let may_leave = connection.queue.writable(self.persisted).next().is_some();
             let ends = connection.stage == Stage::Ending && connection.is_drained();
+            let shakes = connection.tls.as_ref().is_some_and(|tls| tls.wants_write());
             let will_be_written = connection.dirty || connection.watched;
             assert!(
-                will_be_written || !(may_leave || ends),
+                will_be_written || !(may_leave || ends || shakes),
                 "{id:?} has something to be written that nobody will write"
             );
             let waits = connection.queue.waits_for(self.persisted).is_some();

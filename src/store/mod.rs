@@ -124,6 +124,11 @@ impl Store {
     }
 
     /// A store that keeps nothing; its snapshot is the empty one.
+    /// Whether there is a database in this directory.
+    pub fn exists(dir: &Path) -> bool {
+        dir.join(open::DATABASE).exists()
+    }
+
     pub fn memory() -> Opened {
         Opened(Place::Memory(()))
     }

@@ -16,7 +16,7 @@ use super::row::{ReadError, one_line};
 use super::snapshot;
 use crate::hub::change::Snapshot;
 
-const DATABASE: &str = "chatd.sqlite3";
+pub(super) const DATABASE: &str = "chatd.sqlite3";
 const LOCK: &str = "chatd.lock";
 /// "chat", as the first migration sets it.
 const APPLICATION_ID: i32 = 0x6368_6174;

@@ -3,7 +3,7 @@
 use chatd::hub::effect::{CloseReason, Event, Reach, Reply};
 use chatd::hub::message::{Message, Recipient, Sender};
 use chatd::wire::native::client::{self, Ask, FromServer, Heard, News, Party, Problem, ReachTold, Told};
-use chatd::wire::{NewPassword, Request, RequestId, Step};
+use chatd::wire::{RequestId, Step};
 
 use super::samples::*;
 
@@ -53,16 +53,6 @@ fn hexadecimal_digits_are_read_in_both_cases() {
         assert!(matches!(step, Step::Request { .. }), "{step:?}");
         assert_eq!(NATIVE.decode(line(&upper, &lower).as_bytes()), step);
         assert_eq!(NATIVE.decode(line(&lower, &upper).as_bytes()), step);
-    }
-}
-
-#[test]
-fn a_password_itself_counts_only_where_there_are_no_keys() {
-    let keys = r#""stored-key":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f","server-key":"e0e1e2e3e4e5e6e7e8e9eaebecedeeeff0f1f2f3f4f5f6f7f8f9fafbfcfdfeff""#;
-    for password in ["\"wonderland\"", "\"\"", "5", "null"] {
-        let line = format!("{{\"id\":7,\"request\":\"password\",\"password\":{password},{keys}}}\n");
-        let request = Request::ChangePassword(NewPassword::Keys(super::samples::keys()));
-        assert_eq!(NATIVE.decode(line.as_bytes()), Step::Request { used: line.len(), id: ID, request });
     }
 }
 

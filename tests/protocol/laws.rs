@@ -12,8 +12,8 @@ use chatd::wire::native::client::{self, Ask, FromServer, Hear, Told};
 use chatd::wire::native::{REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
 use chatd::wire::scram::{ChannelBinding, ClientExchange, ClientFinal, ClientFirst, StoredKeys};
 use chatd::wire::{
-    DeviceClaim, DeviceId, LogId, Mechanism, NewPassword, Number, Operation, PASSWORD_BYTES_MAX, Password, Protocol,
-    Request, RequestId, Step, TEXT_BYTES_MAX, Text, UserName,
+    DeviceClaim, DeviceId, LogId, Mechanism, Number, Operation, PASSWORD_BYTES_MAX, Password, Protocol, Request,
+    RequestId, Step, TEXT_BYTES_MAX, Text, UserName,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -59,10 +59,6 @@ fn passwords() -> impl Strategy<Value = Password> {
 
 fn stored_keys() -> impl Strategy<Value = StoredKeys> {
     any::<([u8; 32], [u8; 32])>().prop_map(|(stored_key, server_key)| StoredKeys { stored_key, server_key })
-}
-
-fn new_passwords() -> impl Strategy<Value = NewPassword> {
-    prop_oneof![stored_keys().prop_map(NewPassword::Keys), passwords().prop_map(NewPassword::Itself)]
 }
 
 fn operations() -> impl Strategy<Value = Operation> {
@@ -119,7 +115,7 @@ fn asks() -> impl Strategy<Value = (Ask, Request)> {
             }
         ),
         stored_keys().prop_map(|keys| (Ask::SignUp { keys: keys.clone() }, Request::SignUp(keys))),
-        new_passwords().prop_map(|new| (Ask::ChangePassword(new.clone()), Request::ChangePassword(new))),
+        stored_keys().prop_map(|keys| (Ask::ChangePassword { keys: keys.clone() }, Request::ChangePassword(keys))),
         operations().prop_map(|operation| (Ask::Operate(operation.clone()), Request::Operate(operation))),
         "c=biws,r=[!-+\\--~]{1,60},p=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".prop_map(|message| {
             let last = ClientFinal::parse(&message).expect("a final message");

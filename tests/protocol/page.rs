@@ -131,7 +131,7 @@ fn ask_of(request: &Request, line: &str) -> Ask {
             device,
         },
         Request::SignUp(keys) => Ask::SignUp { keys },
-        Request::ChangePassword(new) => Ask::ChangePassword(new),
+        Request::ChangePassword(keys) => Ask::ChangePassword { keys },
         Request::Operate(operation) => Ask::Operate(operation),
         Request::Authenticate(_) => Ask::Authenticate { message: message() },
         Request::LogOut => Ask::LogOut,

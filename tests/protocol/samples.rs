@@ -11,8 +11,8 @@ use chatd::hub::time::WallTime;
 use chatd::wire::native::client::{Ask, Hear, decode};
 use chatd::wire::scram::{ClientFinal, ClientFirst, StoredKeys};
 use chatd::wire::{
-    DeviceClaim, DeviceId, Farewell, LogId, Mechanism, NewPassword, Number, Operation, Password, Protocol, Request,
-    RequestId, Step, Text, UserName,
+    DeviceClaim, DeviceId, Farewell, LogId, Mechanism, Number, Operation, Password, Protocol, Request, RequestId, Step,
+    Text, UserName,
 };
 
 pub const NATIVE: Protocol = Protocol::Native;
@@ -44,9 +44,8 @@ pub fn exactly(step: &Step) -> String {
     let keys = |keys: &StoredKeys| format!("{:?} {:?}", keys.stored_key, keys.server_key);
     let secret = match step {
         Step::Request { request, .. } => match request {
-            Request::SignUp(new) | Request::ChangePassword(NewPassword::Keys(new)) => keys(new),
-            Request::ChangePassword(NewPassword::Itself(password))
-            | Request::Operate(Operation::Add { password, .. } | Operation::SetPassword { password, .. }) => {
+            Request::SignUp(new) | Request::ChangePassword(new) => keys(new),
+            Request::Operate(Operation::Add { password, .. } | Operation::SetPassword { password, .. }) => {
                 password.as_str().to_owned()
             }
             _ => String::new(),
@@ -142,13 +141,8 @@ pub fn requests() -> Vec<(&'static str, Ask, Request)> {
         ),
         (
             r#"{"id":7,"request":"password","stored-key":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f","server-key":"e0e1e2e3e4e5e6e7e8e9eaebecedeeeff0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"}"#,
-            Ask::ChangePassword(NewPassword::Keys(keys())),
-            Request::ChangePassword(NewPassword::Keys(keys())),
-        ),
-        (
-            r#"{"id":7,"request":"password","password":"a \"b\" \\ c é\u2028 😀"}"#,
-            Ask::ChangePassword(NewPassword::Itself(password(ODD_PASSWORD))),
-            Request::ChangePassword(NewPassword::Itself(password(ODD_PASSWORD))),
+            Ask::ChangePassword { keys: keys() },
+            Request::ChangePassword(keys()),
         ),
         operate(
             r#"{"id":7,"request":"user-add","user":"Bob","password":"two words "}"#,
@@ -215,7 +209,7 @@ pub fn requests() -> Vec<(&'static str, Ask, Request)> {
     for (.., request) in &samples {
         match request {
             Request::LogIn { .. } | Request::Authenticate(_) | Request::LogOut | Request::Message { .. } => {}
-            Request::SignUp(_) | Request::ChangePassword(NewPassword::Keys(_) | NewPassword::Itself(_)) => {}
+            Request::SignUp(_) | Request::ChangePassword(_) => {}
             Request::Operate(Operation::Add { .. } | Operation::SetPassword { .. } | Operation::Remove(_)) => {}
             Request::Operate(Operation::List | Operation::Unlock(_) | Operation::Kick(_)) => {}
             Request::Broadcast { .. } | Request::Acknowledge(_) | Request::Alive | Request::Online => {}
@@ -340,7 +334,7 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
         (
             Refusal::PasswordIsKept,
             "password-is-kept",
-            "the server keeps the password of this account, and needs the new one itself",
+            "this account is for classic clients: the server keeps its password, and the operator changes it",
         ),
         (
             Refusal::NoSealingKey,

@@ -308,11 +308,10 @@ impl Dialogue<'_> {
             "password" if !self.is_in => refuse("log-in-first", "log in first"),
             "password" if self.manner == Manner::InFile => refuse("in-file", "in the file"),
             "password" => {
-                match (self.manner == Manner::KeepsPasswords, line["password"].as_str()) {
-                    (true, None) => return refuse("password-is-kept", "itself"),
-                    (true, Some(password)) => self.set(keys(password)),
-                    (false, _) => self.set(sent_keys(&line)),
+                if self.manner == Manner::KeepsPasswords {
+                    return refuse("password-is-kept", "itself");
                 }
+                self.set(sent_keys(&line));
                 self.known_changes = self.shared.changes.fetch_add(1, Ordering::SeqCst) + 1;
                 let end = Instant::now() + LIMIT;
                 while self.manner == Manner::EndsOthersFirst && self.shared.gone.load(Ordering::SeqCst) == 0 {

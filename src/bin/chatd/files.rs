@@ -1,92 +1,47 @@
-//! The files that the server lives by: the operator's accounts, certificate and key, the key that seals passwords. They
-//! are read at the start, and accounts and certificate again on SIGHUP.
+//! What the server reads again on SIGHUP, accounts and certificate; and the key that seals passwords, which it does not.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use chatd::hub::credentials::{Credential, parse_credentials};
 use chatd::hub::seal::SealingKey;
 use chatd::net::server::{Reload, Reloaded};
 use chatd::net::tls::identity::{self, Identity, Origin};
 use chatd::wire::hex::{hex, unhex};
 
+use crate::accounts_file::AccountsFile;
 use crate::failure::{DATA_DIRECTORY, FAULT, Failure, MALFORMED, UNREADABLE};
 
-/// The accounts that everybody knows the passwords of.
-const SHIPPED_CREDENTIALS: &[u8] = include_bytes!("../../../credentials.txt");
-const CREDENTIALS_DEFAULT: &str = "credentials.txt";
 const SEALING_KEY: &str = "sealing.key";
 
-/// The operator's accounts, as they stand in their file.
-pub struct Accounts {
-    pub credentials: Vec<Credential>,
-    /// They are the shipped ones.
-    pub public: bool,
-}
-
-/// Where the accounts are. `None`: in the default file, if it is there.
-#[derive(Clone, Debug)]
-pub struct AccountsFile(pub Option<PathBuf>);
-
-impl AccountsFile {
-    fn path(&self) -> &Path {
-        self.0.as_deref().unwrap_or(Path::new(CREDENTIALS_DEFAULT))
-    }
-
-    /// Reads the file. A default file that is not there has no accounts.
-    pub fn read(&self) -> Result<Accounts, Failure> {
-        let path = self.path();
-        let file = match fs::read(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.0.is_none() => Vec::new(),
-            Err(error) => return Err(Failure::new(UNREADABLE, format!("{} can't be read: {error}", path.display()))),
-        };
-        let credentials = parse_credentials(&file)
-            .map_err(|error| Failure::new(MALFORMED, format!("{}: {error}", path.display())))?;
-        Ok(Accounts { credentials, public: file == SHIPPED_CREDENTIALS })
-    }
-
-    /// Says what the operator should know about the file.
-    pub fn warn(&self, accounts: &Accounts) {
-        let path = self.path();
-        match fs::metadata(path) {
-            _ if accounts.public => log::warn!(
-                "{} is the shipped one, whose passwords are public: its accounts log in from this machine only",
-                path.display()
-            ),
-            Ok(metadata) if metadata.mode() & 0o044 != 0 => {
-                log::warn!("{} can be read by others on this machine: chmod 600 {0}", path.display());
-            }
-            Ok(_) => {}
-            Err(_) => log::warn!(
-                "there is no ./{CREDENTIALS_DEFAULT}: write one, name it with --credentials, or use 'chatd user add'"
-            ),
-        }
-    }
-}
-
 /// What is read again on SIGHUP. What can't be used is logged, and stays as it was.
-pub fn reload(accounts: AccountsFile, origin: Option<Origin>) -> Reload {
+pub fn reload(file: AccountsFile, origin: Option<Origin>) -> Reload {
+    let was_there = AtomicBool::new(file.is_there());
     Reload(Arc::new(move || {
-        let read = match accounts.path().exists() {
-            true => accounts.read(),
-            false => Err(Failure::new(UNREADABLE, format!("{} is gone", accounts.path().display()))),
+        let is_there = file.is_there();
+        let read = match was_there.load(Ordering::SeqCst) || is_there {
+            true if is_there => Some(file.read()),
+            true => Some(Err(Failure::new(UNREADABLE, format!("{} is gone", file.path().display())))),
+            // It never was there.
+            false => None,
         };
-        let accounts_read = match read {
-            Ok(read) => {
-                accounts.warn(&read);
-                Some((read.credentials, read.public))
+        let accounts = match read {
+            Some(Ok(accounts)) => {
+                was_there.store(true, Ordering::SeqCst);
+                file.warn(&accounts);
+                Some((accounts.credentials, accounts.public))
             }
-            Err(failure) => {
+            Some(Err(failure)) => {
                 log::error!("{}; the accounts stay as they were", failure.text);
                 None
             }
+            None => None,
         };
         let tls = origin.as_ref().and_then(|origin| match identity::load(origin) {
             Ok(identity) => {
@@ -98,7 +53,7 @@ pub fn reload(accounts: AccountsFile, origin: Option<Origin>) -> Reload {
                 None
             }
         });
-        Reloaded { accounts: accounts_read, tls }
+        Reloaded { accounts, tls }
     }))
 }
 

@@ -1,11 +1,14 @@
 //! The server program: command line, logging, exit status. Everything else is the library's.
 
+mod accounts_file;
 mod failure;
 mod files;
 mod user;
 
+use std::fs;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -24,8 +27,8 @@ use chatd::net::server::{ALL_OUT_BYTES_MAX, Ended, Options, Server};
 use chatd::net::tls::identity::{self, Origin};
 use chatd::store::{Durability, Hooks, Opened, Store};
 
+use accounts_file::{Accounts, AccountsFile};
 use failure::{DATA_DIRECTORY, FAULT, Failure};
-use files::{Accounts, AccountsFile};
 
 /// A chat server for your own network.
 #[derive(Parser, Debug)]
@@ -156,7 +159,7 @@ fn start_logging(arguments: &Arguments) {
 }
 
 fn serve(arguments: &Arguments) -> Result<(), Failure> {
-    let file = AccountsFile(arguments.credentials.clone());
+    let file = AccountsFile::new(arguments.credentials.as_deref());
     let accounts = file.read()?;
     file.warn(&accounts);
     let directory = match arguments.memory {
@@ -169,6 +172,12 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
         (_, _, Some(directory)) => Origin::Kept(directory.clone()),
         _ => Origin::Passing,
     };
+    if let Some(directory) = &directory {
+        file.remember(directory)?;
+        if fs::metadata(directory).is_ok_and(|metadata| metadata.mode() & 0o077 != 0) {
+            log::warn!("others on this machine can look into {}: chmod 700", directory.display());
+        }
+    }
     let identity = identity::load(&origin)?;
     files::introduce(&identity);
     let config = Config {

@@ -1,21 +1,29 @@
 //! `chatd user`: the accounts of the database. A server that runs there does it; where none runs, one is started for the
 //! moment, without a port.
 
+use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::{Duration, Instant};
 
+use chatd::client::interrupt::Interrupt;
 use chatd::client::operator::{Done, Operator};
 use chatd::client::passwords;
 use chatd::hub::Config;
-use chatd::net::server::{CONTROL_SOCKET, Options, Stopper};
-use chatd::store::{Durability, Hooks, OpenError, Store};
+use chatd::hub::change::Snapshot;
+use chatd::net::server::{Options, Stopper};
+use chatd::store::{Durability, Hooks, OpenError, Opened, Store};
 use chatd::wire::native::client::Told;
 use chatd::wire::{Listed, Operation, Password, UserName};
 use clap::Subcommand;
+use rustix::process::geteuid;
 
-use crate::failure::{FAULT, Failure, TRY_AGAIN};
-use crate::files::{self, AccountsFile};
+use crate::accounts_file::AccountsFile;
+use crate::failure::{DATA_DIRECTORY, FAULT, Failure, PERMISSION, TRY_AGAIN};
+use crate::files;
 use crate::{Arguments, data_directory, start};
 
 #[derive(Subcommand, Debug)]
@@ -51,6 +59,10 @@ pub enum Action {
     Kick { name: UserName },
 }
 
+/// So long it is waited for another one who has the database for a moment.
+const BUSY_WITHIN: Duration = Duration::from_secs(5);
+const BUSY_LOOK_EVERY: Duration = Duration::from_millis(20);
+
 fn yes_or_no(text: &str) -> Result<bool, String> {
     match text {
         "yes" => Ok(true),
@@ -61,6 +73,9 @@ fn yes_or_no(text: &str) -> Result<bool, String> {
 
 pub fn run(arguments: &Arguments, action: &Action) -> Result<(), Failure> {
     let directory = data_directory(arguments)?;
+    check(&directory, action)?;
+    // Whoever gives up at a prompt gets their terminal back as it was.
+    let _interrupt = Interrupt::watch();
     let operation = operation(action)?;
     if let Operation::Add { classic: true, .. } | Operation::SetPassword { classic: Some(true), .. } = operation {
         say(&format!(
@@ -69,37 +84,70 @@ pub fn run(arguments: &Arguments, action: &Action) -> Result<(), Failure> {
             directory.display()
         ));
     }
-    let socket = directory.join(CONTROL_SOCKET);
-    let done = match Operator::connect(&socket) {
-        Ok(operator) => ask(operator, operation),
-        Err(_) => without_a_server(arguments, &directory, &socket, operation),
-    }?;
+    let done = reach(arguments, &directory, operation)?;
     show(&done)
 }
 
-/// Starts a server without a port, asks it, and stops it.
+/// Asks the server that runs there, or one for the moment. While another one begins or ends there, neither can be had.
+fn reach(arguments: &Arguments, directory: &Path, operation: Operation) -> Result<Done, Failure> {
+    let end = Instant::now() + BUSY_WITHIN;
+    loop {
+        match Operator::connect(directory) {
+            Ok(operator) => return ask(operator, operation),
+            // None runs there, or one was killed.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
+            Err(error) => {
+                let text = format!(
+                    "the server in {} can't be reached: {error}; be the user that runs it",
+                    directory.display()
+                );
+                return Err(Failure::new(PERMISSION, text));
+            }
+        }
+        match Store::open(directory, Durability::Full, Hooks::default()) {
+            Ok((store, snapshot)) => return without_a_server(arguments, directory, store, snapshot, operation),
+            Err(OpenError::InUse { .. }) if Instant::now() < end => thread::sleep(BUSY_LOOK_EVERY),
+            Err(OpenError::InUse { .. }) => {
+                return Err(Failure::new(TRY_AGAIN, "a server is just starting or ending there: try again"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A directory that was mistyped, or is another user's, is left alone.
+fn check(directory: &Path, action: &Action) -> Result<(), Failure> {
+    if !Store::exists(directory) && !matches!(action, Action::Add { .. }) {
+        let text = format!("there is no chatd in {}: name its directory with --data-dir", directory.display());
+        return Err(Failure::new(DATA_DIRECTORY, text));
+    }
+    let owner = fs::metadata(directory).map(|metadata| metadata.uid()).ok();
+    if owner.is_some_and(|owner| owner != geteuid().as_raw()) {
+        let text = format!("{} is another user's: be the user that runs chatd there", directory.display());
+        return Err(Failure::new(PERMISSION, text));
+    }
+    Ok(())
+}
+
+/// Starts a server without a port and without a control socket, asks it, and stops it.
 fn without_a_server(
     arguments: &Arguments,
     directory: &Path,
-    socket: &Path,
+    store: Opened,
+    snapshot: Snapshot,
     operation: Operation,
 ) -> Result<Done, Failure> {
-    let (store, snapshot) = match Store::open(directory, Durability::Full, Hooks::default()) {
-        Ok(opened) => opened,
-        Err(OpenError::InUse { .. }) => {
-            return Err(Failure::new(TRY_AGAIN, "a server is just starting or ending there: try again"));
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let accounts = AccountsFile(arguments.credentials.clone()).read()?;
-    let config = Config { sealing_key: Some(files::sealing_key(directory)?), ..Config::default() };
-    let options = Options { control: Some(directory.to_owned()), ..Options::default() };
+    let accounts = AccountsFile::of_operator(arguments.credentials.as_deref(), directory).read()?;
+    let sealing_key = Some(files::sealing_key(directory)?);
+    let config = Config { accounts_only: true, sealing_key, ..Config::default() };
     let failed = |error: io::Error| Failure::new(FAULT, format!("the database can't be opened for this: {error}"));
+    let (ours, servers) = UnixStream::pair().map_err(failed)?;
+    let options = Options { operator: Some(servers), ..Options::default() };
     let server = start(options, config, store, snapshot, accounts).map_err(failed)?;
-    let _stopped = StopAtEnd(server.stopper());
+    let stop = StopAtEnd(server.stopper());
     let running = thread::spawn(move || server.run());
-    let done = Operator::connect(socket).map_err(failed).and_then(|operator| ask(operator, operation));
-    drop(_stopped);
+    let done = Operator::over(ours).map_err(failed).and_then(|operator| ask(operator, operation));
+    drop(stop);
     match running.join() {
         Ok(Ok(_)) => done,
         Ok(Err(error)) => Err(failed(error)),
@@ -169,7 +217,7 @@ fn row(account: &Listed) -> String {
 }
 
 fn password(name: &UserName, file: Option<&Path>) -> Result<Password, Failure> {
-    passwords::new(name, file).map_err(|failure| Failure::new(failure.status as u8, failure.text))
+    passwords::new(name, file, &|text| say(text)).map_err(|failure| Failure::new(failure.status as u8, failure.text))
 }
 
 fn say(text: &str) {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::hub::change::TriesRow;
 use crate::hub::effect::{AccountsRead, LogInFailure};
-use crate::hub::input::{NewPassword, Operation, Precondition};
+use crate::hub::input::{Operation, Precondition};
 
 #[test]
 fn a_log_in_comes_to_exactly_this() {
@@ -135,7 +135,7 @@ fn log_ins_wait_for_the_accounts_whether_the_name_exists_or_not() {
     assert!(matches!(
         &outcome.effects[..],
         [
-            Effect::AccountsRead(AccountsRead { accounts: 4, added: 4, changed: 0, removed: 0 }),
+            Effect::AccountsRead(AccountsRead { accounts: 4, added: 4, changed: 0, removed: 0, taken_over: 0 }),
             Effect::Unsuspend { connection: a },
             Effect::Reply { connection: b, answer: Ok(Reply::Challenge { .. }), .. },
             Effect::Unsuspend { connection: c },
@@ -236,7 +236,7 @@ fn preconditions_are_checked_before_anything_happens() {
             Request::LogIn { mechanism: Mechanism::Password, first, device: None },
             Request::Authenticate(ClientFinal::parse(proof).unwrap()),
             Request::SignUp(keys("pencil")),
-            Request::ChangePassword(NewPassword::Keys(keys("pencil"))),
+            Request::ChangePassword(keys("pencil")),
             Request::Operate(Operation::List),
             Request::LogOut,
             Request::Message { to: name("bob"), text: text("hi"), counter: None, receipt: false },

@@ -3,7 +3,7 @@ use crate::hub::change::Account;
 use crate::hub::credentials::Password;
 use crate::hub::effect::{AccountsRead, CloseReason, Listed, LogInFailure};
 use crate::hub::id::UserId;
-use crate::hub::input::{NewPassword, Operation};
+use crate::hub::input::Operation;
 use crate::hub::seal::SealingKey;
 
 fn password(text: &str) -> Password {
@@ -73,16 +73,16 @@ impl Club {
         outcome.answer().clone()
     }
 
-    fn change_password(&mut self, connection: ConnectionId, new: NewPassword) -> Outcome {
+    fn change_password(&mut self, connection: ConnectionId, new: StoredKeys) -> Outcome {
         let outcome = self.world.ask(connection, Request::ChangePassword(new));
         let outcome = self.world.derive(outcome);
         self.stored.extend(outcome.changes.iter().cloned());
         outcome
     }
 
-    fn keys(&self, user: &str, text: &str) -> NewPassword {
+    fn keys(&self, user: &str, text: &str) -> StoredKeys {
         let salt = self.world.hub.accounts.salt(&name(user));
-        NewPassword::Keys(StoredKeys::of(&Secret::salted(text, &salt, 1)))
+        StoredKeys::of(&Secret::salted(text, &salt, 1))
     }
 
     fn id(&self, user: &str) -> UserId {
@@ -274,8 +274,7 @@ fn a_removed_name_is_free_and_its_next_owner_is_somebody_else() {
     let before = club.id("eve");
     let outcome = club.remove("eve");
     assert_eq!(closings(&outcome, eve), [&CHANGED]);
-    let changes = &outcome.changes[outcome.changes.len() - 2..];
-    assert!(matches!(changes, [Change::Unblock { .. }, Change::Retired { user }] if *user == before), "{changes:?}");
+    assert_eq!(outcome.changes.last(), Some(&Change::Retired { user: before }));
     assert!(club.log_in("eve", "apple", None).is_none());
     assert_eq!(club.world.message(alice, "eve", "hi").answer(), &Err(Refusal::NoSuchUser(name("eve"))));
     assert_eq!(club.remove("eve").answer(), &Err(Refusal::NoSuchUser(name("eve"))));
@@ -290,6 +289,22 @@ fn a_removed_name_is_free_and_its_next_owner_is_somebody_else() {
     assert!(outcome.logged_in());
     assert_eq!(outcome.texts_for(again), Vec::<&str>::new(), "what waited for the first is not for the second");
     assert_eq!(club.world.ask(alice, Request::Blocked).answer(), &Ok(Reply::BlockList(vec![])));
+    assert!(club.world.message(again, "alice", "hi").answer().is_ok(), "who is blocked is the first");
+}
+
+#[test]
+fn what_a_removed_user_wrote_stays_blocked_and_their_own_blocks_go() {
+    let mut club = Club::new();
+    let eve = club.log_in("eve", "apple", None).unwrap();
+    let alice = club.world.log_in("alice", 2);
+    club.world.block(alice, "eve");
+    club.world.block(eve, "alice");
+    let (alices, eves) = (club.id("alice"), club.id("eve"));
+    let outcome = club.remove("eve");
+    let unblocks: Vec<&Change> =
+        outcome.changes.iter().filter(|change| matches!(change, Change::Unblock { .. })).collect();
+    assert!(matches!(unblocks[..], [Change::Unblock { user, other, .. }] if (*user, *other) == (eves, alices)));
+    assert!(club.world.hub.gate.blocks(alices, eves), "or alice's history would show what she did not want");
 }
 
 #[test]
@@ -356,9 +371,11 @@ fn the_password_of_a_classic_account_is_kept_and_sealed() {
     let zoe = club.log_in("zoe", "zebra", None).unwrap();
     let new = club.keys("zoe", "lion");
     assert_eq!(club.change_password(zoe, new).answer(), &Err(Refusal::PasswordIsKept));
-    let outcome = club.change_password(zoe, NewPassword::Itself(password("lion")));
+    let reset = |classic| Operation::SetPassword { name: name("zoe"), password: password("lion"), classic };
+    let outcome = club.operate(reset(None));
     assert_eq!(outcome.answer(), &Ok(Reply::PasswordChanged(name("zoe"))));
-    assert_eq!(opened(&club).as_deref(), Some("lion"));
+    assert_eq!(closings(&outcome, zoe), [&CHANGED]);
+    assert_eq!(opened(&club).as_deref(), Some("lion"), "it stays classic");
     assert!(club.log_in("zoe", "lion", None).is_some());
     let plain = Operation::SetPassword { name: name("zoe"), password: password("lynx"), classic: Some(false) };
     club.operate(plain);
@@ -390,6 +407,64 @@ fn what_could_not_be_stored_is_taken_back() {
 }
 
 #[test]
+fn a_sign_up_that_could_not_be_stored_takes_no_name_and_leaves_no_session() {
+    let mut club = Club::new();
+    let connection = club.world.connect_encrypted();
+    club.challenge(connection, "gus");
+    let salt = club.world.hub.accounts.salt(&name("gus"));
+    let keys = StoredKeys::of(&Secret::salted("grape", &salt, 1));
+    let lost = club.world.ask(connection, Request::SignUp(keys)).changes;
+    let gus = club.log_in("gus", "grape", None).unwrap();
+    let outcome = club.world.input(Input::CommitFailed(lost));
+    assert_eq!(closings(&outcome, gus), [&CHANGED]);
+    assert!(club.log_in("gus", "grape", None).is_none());
+    assert_eq!(club.sign_up(connection, "gus", "grape"), Ok(Reply::SignedUp(name("gus"))), "as it was told: try again");
+    assert!(club.log_in("gus", "grape", None).is_some());
+}
+
+#[test]
+fn a_session_that_began_with_a_password_that_was_lost_ends_with_it() {
+    let mut club = Club::new();
+    let change = Operation::SetPassword { name: name("eve"), password: password("banana"), classic: None };
+    let lost = club.operate(change).changes;
+    let eve = club.log_in("eve", "banana", None).unwrap();
+    let outcome = club.world.input(Input::CommitFailed(lost));
+    assert_eq!(closings(&outcome, eve), [&CHANGED]);
+}
+
+#[test]
+fn a_password_that_is_derived_is_for_the_user_that_it_was_meant_for() {
+    let mut club = Club::new();
+    let reset = Operation::SetPassword { name: name("eve"), password: password("banana"), classic: None };
+    let under_way = club.world.ask(club.operator, Request::Operate(reset));
+    let second = club.world.connect_as(Peer::Operator);
+    assert!(club.world.ask(second, Request::Operate(Operation::Remove(name("eve")))).answer().is_ok());
+    let connection = club.world.connect_encrypted();
+    assert!(club.sign_up(connection, "eve", "other").is_ok());
+    let outcome = club.world.derive(Outcome { changes: vec![], ..under_way });
+    assert_eq!(outcome.answer(), &Err(Refusal::NoSuchUser(name("eve"))));
+    assert!(club.log_in("eve", "other", None).is_some(), "the next owner's password is their own");
+}
+
+#[test]
+fn where_only_accounts_are_managed_nothing_is_given_up_and_the_file_is_names() {
+    let mut lasting = World::new();
+    let alice = lasting.log_in("alice", 1);
+    let waiting = lasting.message(alice, "bob", "hi").message();
+    let users = NAMES.iter().enumerate().map(|(index, user)| (UserId(index as u32 + 1), name(user))).collect();
+    let snapshot = Snapshot { users, waiting: vec![waiting], last: Number(1), ..Snapshot::default() };
+    let mut world = World::empty(Config { accounts_only: true, ..config() }, snapshot);
+    let outcome = world.input(Input::Accounts { credentials: vec![Credential::new(name("zed"), "x")], public: false });
+    assert_eq!(outcome, Outcome::default());
+    let outcome = world.pass(Duration::from_secs(400 * 24 * 3600));
+    assert_eq!(outcome, Outcome::default());
+    let operator = world.connect_as(Peer::Operator);
+    let add = Operation::Add { name: name("zed"), password: password("x"), classic: false };
+    let outcome = world.ask(operator, Request::Operate(add));
+    assert_eq!(outcome, world.refusal(operator, Refusal::InFile(name("zed"))));
+}
+
+#[test]
 fn a_removal_that_was_lost_together_with_the_names_next_owner() {
     let mut club = Club::new();
     let before = club.id("eve");
@@ -405,19 +480,20 @@ fn a_removal_that_was_lost_together_with_the_names_next_owner() {
 }
 
 #[test]
-fn the_file_wins_over_the_database_and_gives_way_again() {
+fn the_file_takes_an_account_of_the_database_over_for_good() {
     let mut club = Club::new();
     let eve = club.log_in("eve", "apple", None).unwrap();
     let mut with_eve = credentials();
     with_eve.push(Credential::new(name("eve"), "from the file"));
     let outcome = club.world.read_accounts(with_eve);
     assert_eq!(closings(&outcome, eve), [&CHANGED]);
-    let read = AccountsRead { accounts: 5, added: 1, changed: 0, removed: 0 };
+    let read = AccountsRead { accounts: 5, added: 1, changed: 0, removed: 0, taken_over: 1 };
     assert!(outcome.effects.contains(&Effect::AccountsRead(read)), "{:?}", outcome.effects);
+    assert!(matches!(outcome.changes[0], Change::Account { account: None, before: Some(_), .. }));
     assert!(club.log_in("eve", "apple", None).is_none());
     assert!(club.log_in("eve", "from the file", None).is_some());
     club.world.read_accounts(credentials());
-    assert!(club.log_in("eve", "apple", None).is_some());
+    assert!(club.log_in("eve", "apple", None).is_none(), "the old password does not come back unseen");
 }
 
 #[test]

@@ -118,6 +118,9 @@ fn read(certificate: &Path, key: &Path, is_new: bool) -> Result<Identity, Identi
         rustls::Error::InconsistentKeys(_) => {
             IdentityError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() }
         }
+        rustls::Error::InvalidCertificate(_) => {
+            IdentityError::Malformed { path: certificate.to_owned(), why: "what is in it is no certificate".to_owned() }
+        }
         // Nothing of the key is in the text.
         error => IdentityError::Malformed { path: key.to_owned(), why: format!("it can't be used: {error}") },
     })?;

@@ -20,6 +20,8 @@ pub struct Tls {
     session: Box<ServerConnection>,
     /// Came before the handshake was complete, in bytes.
     shaken: usize,
+    /// Came since the peer last said something, in bytes: what does not come to anything may be kept meanwhile.
+    unheard: usize,
     /// Plaintext that was encrypted and is not completely written yet, in bytes.
     ahead: usize,
     /// Our end was announced.
@@ -36,7 +38,7 @@ impl Tls {
     pub fn new(config: &Arc<ServerConfig>) -> Result<Tls, rustls::Error> {
         let mut session = Box::new(ServerConnection::new(Arc::clone(config))?);
         session.set_buffer_limit(Some(AHEAD_BYTES_MAX));
-        Ok(Tls { session, shaken: 0, ahead: 0, closing: false, ended: false })
+        Ok(Tls { session, shaken: 0, unheard: 0, ahead: 0, closing: false, ended: false })
     }
 
     pub fn is_handshaking(&self) -> bool {
@@ -46,6 +48,11 @@ impl Tls {
     /// How many bytes the peer has needed for its handshake so far.
     pub fn shaken(&self) -> usize {
         self.shaken
+    }
+
+    /// How many bytes have come since the peer last said something.
+    pub fn unheard(&self) -> usize {
+        self.unheard
     }
 
     /// Whether the peer has announced its end. What comes after that counts for nothing.
@@ -62,9 +69,11 @@ impl Tls {
             if handshaking {
                 self.shaken += taken;
             }
+            self.unheard += taken;
             let state = self.session.process_new_packets().map_err(|error| Violation(error.to_string()))?;
             let waits = state.plaintext_bytes_to_read();
             if waits > 0 {
+                self.unheard = 0;
                 let start = plain.len();
                 plain.resize(start + waits, 0);
                 // All of it is there, as it has just said.
@@ -122,6 +131,12 @@ impl Tls {
             false => 0,
         };
         Ok(all)
+    }
+
+    /// The peer does not keep to the protocol: it ends with the alert that says so, if there is one, and without the goodbye
+    /// that would make it look orderly.
+    pub fn give_up(&mut self) {
+        self.closing = true;
     }
 
     /// Announces our end (`close_notify`); it is still to be written.

@@ -67,7 +67,12 @@ impl<E: Environment> Turn<E> {
             // How the peer is told depends on its protocol: native clients notice an orderly close.
             Effect::Close { connection, how: _ } => self.begin_ending(now, *connection),
             Effect::Derive { ticket, derivations } => self.environment.work(Job::Derive(*ticket, derivations.clone())),
-            Effect::AccountsRead(AccountsRead { accounts, added, changed, removed }) => {
+            Effect::AccountsRead(AccountsRead { accounts, added, changed, removed, taken_over }) => {
+                if *taken_over > 0 {
+                    log::warn!(
+                        "{taken_over} accounts of the database stand in the file now: the file's count, the others are dropped"
+                    );
+                }
                 log::info!("{accounts} accounts in the file: {added} added, {changed} changed, {removed} removed");
             }
             Effect::Query { connection, id, query } => {

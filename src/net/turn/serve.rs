@@ -108,7 +108,12 @@ impl<E: Environment> Turn<E> {
         let Some(tls) = &mut connection.tls else { return };
         let mut plain = std::mem::take(&mut self.plain_buffer);
         let taken = tls.take(raw, &mut plain);
-        let too_much = tls.is_handshaking() && tls.shaken() > STRANGE_BYTES_MAX;
+        let shakes_too_much = tls.is_handshaking() && tls.shaken() > STRANGE_BYTES_MAX;
+        let says_nothing = connection.stage == Stage::Strange && tls.unheard() > UNHEARD_BYTES_MAX;
+        let too_much = shakes_too_much || says_nothing;
+        if too_much || taken.is_err() {
+            tls.give_up();
+        }
         // The end is met by the next read, when everything before it has been heard.
         connection.readable |= tls.has_ended();
         if tls.wants_write() && !connection.dirty {
@@ -168,8 +173,9 @@ impl<E: Environment> Turn<E> {
                     Recognised::Protocol => {}
                     Recognised::Nothing => return used,
                     Recognised::Tls => {
-                        // A handshake waits for our answer: nothing that is said in it can be there already.
+                        // A handshake waits for our answer: nothing can have been said under it yet.
                         self.decrypt(now, id, rest, budget);
+                        debug_assert!(self.connections.get(id).is_none_or(|found| found.inbound.is_empty()));
                         return bytes.len();
                     }
                 }
@@ -249,6 +255,8 @@ impl<E: Environment> Turn<E> {
                         may_sign_up: registration.contains(address),
                     },
                 };
+                let is_bound = matches!(&peer, Peer::Stranger { binding: Some(_), .. });
+                debug_assert_eq!(is_bound, connection.tls.is_some(), "what is encrypted can be bound to");
                 let before = self.outbox.effects.len();
                 self.tell(now, Input::Connected { connection: id, peer });
                 self.heed(before);

@@ -6,7 +6,7 @@ use super::SERVER_LINE_BYTES_MAX;
 use super::shape::{AccountLine, EventOnly, RequestLine, ServerLine, Str};
 use crate::hub::effect::Listed;
 use crate::hub::id::{LogId, Number, RequestId};
-use crate::hub::input::{DeviceClaim, NewPassword, Operation};
+use crate::hub::input::{DeviceClaim, Operation};
 use crate::hub::name::UserName;
 use crate::hub::scram::StoredKeys;
 use crate::hub::text::Text;
@@ -29,7 +29,9 @@ pub enum Ask {
     SignUp {
         keys: StoredKeys,
     },
-    ChangePassword(NewPassword),
+    ChangePassword {
+        keys: StoredKeys,
+    },
     Operate(Operation),
     LogOut,
     Message {
@@ -242,10 +244,7 @@ pub fn encode(id: Option<RequestId>, ask: &Ask, out: &mut Vec<u8>) {
         },
         Ask::Authenticate { message } => RequestLine { message: Some(message.as_str().into()), ..line("authenticate") },
         Ask::SignUp { keys } => with_keys(line("sign-up"), keys),
-        Ask::ChangePassword(NewPassword::Keys(keys)) => with_keys(line("password"), keys),
-        Ask::ChangePassword(NewPassword::Itself(password)) => {
-            RequestLine { password: Some(password.as_str().into()), ..line("password") }
-        }
+        Ask::ChangePassword { keys } => with_keys(line("password"), keys),
         Ask::Operate(Operation::Add { name, password, classic }) => RequestLine {
             user: Some(name.as_str().into()),
             password: Some(password.as_str().into()),

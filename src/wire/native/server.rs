@@ -8,7 +8,7 @@ use super::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, REQUEST_BYTES_MAX, SERVER_
 use crate::hub::credentials::Password;
 use crate::hub::effect::{Answer, CloseReason, Event, Listed, Reach, Refusal, Reply};
 use crate::hub::id::{DeviceId, LogId, Number, RequestId};
-use crate::hub::input::{DeviceClaim, Mechanism, NewPassword, Operation, Request};
+use crate::hub::input::{DeviceClaim, Mechanism, Operation, Request};
 use crate::hub::message::{HistoryPage, Message, Recipient, Sender};
 use crate::hub::name::UserName;
 use crate::hub::scram::{ClientFinal, ClientFirst, Header, StoredKeys};
@@ -74,13 +74,7 @@ fn request(fields: &RequestFields<'_>) -> Result<Request, Malformed> {
             ClientFinal::parse(&need(string(fields.message, "message"), "message")?).map_err(bad)?,
         ),
         "sign-up" => Request::SignUp(need(keys(fields), "stored-key")?),
-        "password" => Request::ChangePassword(match keys(fields)? {
-            Some(keys) => NewPassword::Keys(keys),
-            None if fields.password.is_none() => {
-                return Err(bad("the fields 'stored-key' and 'server-key' are missing, or 'password' in their place"));
-            }
-            None => NewPassword::Itself(password(fields)?),
-        }),
+        "password" => Request::ChangePassword(need(keys(fields), "stored-key")?),
         "user-add" => Request::Operate(Operation::Add {
             name: user(fields)?,
             password: password(fields)?,
@@ -474,9 +468,10 @@ fn word(refusal: &Refusal) -> (&'static str, String) {
         Refusal::PasswordFirst => {
             ("password-first", "this session began without the password: log in with it to change it")
         }
-        Refusal::PasswordIsKept => {
-            ("password-is-kept", "the server keeps the password of this account, and needs the new one itself")
-        }
+        Refusal::PasswordIsKept => (
+            "password-is-kept",
+            "this account is for classic clients: the server keeps its password, and the operator changes it",
+        ),
         Refusal::NoSealingKey => {
             ("no-sealing-key", "the server has no key to seal passwords with: it runs without a data directory")
         }
