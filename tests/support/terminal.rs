@@ -51,7 +51,7 @@ impl Person {
 }
 
 impl Terminal {
-    fn start(command: &Command) -> Terminal {
+    pub fn start(command: &Command) -> Terminal {
         let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
         grantpt(&keyboard).and_then(|()| unlockpt(&keyboard)).expect("a pseudo-terminal");
         let size = Winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
