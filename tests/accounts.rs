@@ -461,8 +461,7 @@ fn no_file_holds_a_password() {
     chatd.assert_password("nobody", mistyped, false);
     chatd.assert_password("zoe", changed, true);
     chatd.assert_password("alice", "wonderland", true);
-    let rows =
-        [("will", ""), ("xav", ""), ("yan", "classic"), ("zoe", "")].map(|(name, is)| (row(name, "database", is)));
+    let rows = [("will", ""), ("xav", ""), ("yan", "classic"), ("zoe", "")].map(|(name, is)| row(name, "database", is));
     drop((will, yan));
     chatd.expect_online("will", false);
     chatd.expect_online("yan", false);

@@ -24,6 +24,11 @@ fn in_the_clear_only_addresses_in_the_scope_are_served() {
             assert_eq!(client.try_line(), None, "{scope}");
         }
         chatd.expect_log("an unencrypted connection from 127.0.0.1 was refused: out of scope");
+        // What is no protocol at all gets a line for people.
+        let mut client = chatd.connect();
+        client.send_bytes(b"hello\n");
+        let rest = client.rest();
+        assert!(rest.starts_with("chatd: ") && rest.ends_with('\n') && rest.lines().count() == 1, "{rest:?}");
         bystander.nothing_but_alive();
         ByTls::log_in(chatd.address(), "alice", "wonderland", None).nothing_but_alive();
     }

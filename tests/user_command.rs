@@ -363,6 +363,8 @@ fn a_name_that_was_free_again_belongs_to_somebody_else() {
     zoe.send(&json!({"request": "acknowledge", "number": number}));
     assert_eq!(zoe.ask(json!({"request": "message", "to": "bob", "text": "from the first"}))["reply"], "accepted");
     assert_eq!(zoe.ask(json!({"request": "block", "user": "carol"}))["reply"], "blocked");
+    let mut carol = chatd.log_in("carol", 1);
+    assert_eq!(carol.ask(json!({"request": "block", "user": "zoe"}))["reply"], "blocked");
     let token = zoe.token.take().expect("a token");
     drop(zoe);
     chatd.expect_online("zoe", false);
@@ -403,6 +405,8 @@ fn a_name_that_was_free_again_belongs_to_somebody_else() {
     let mut carol = chatd.log_in("carol", 1);
     assert_eq!(carol.ask(json!({"request": "message", "to": "zoe", "text": "welcome"}))["reach"], "online");
     assert_eq!(zoe.event("message")["text"], "welcome");
+    // Who had blocked the first has not blocked the second.
+    assert_eq!(zoe.ask(json!({"request": "message", "to": "carol", "text": "thanks"}))["reach"], "online");
 }
 
 #[test]
@@ -424,4 +428,14 @@ fn an_account_that_was_acknowledged_survives_a_kill() {
     chatd.kill_and_restart();
     rows.pop();
     chatd.user(&["list"], "").is(&list(&rows), "", 0);
+}
+
+#[test]
+fn a_list_of_any_length_is_shown_whole() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let names: Vec<String> = (0..1500).map(|number| format!("{number:05}-with-a-name-of-some-length")).collect();
+    let file: String = names.iter().map(|name| format!("{name} x\n")).collect();
+    fs::write(dir.path().join("credentials.txt"), file).expect("credentials");
+    let rows: String = names.iter().map(|name| row(name, "file", "")).collect();
+    user(dir.path(), &["list"], "").is(&rows, "", 0);
 }
