@@ -4,7 +4,9 @@ mod support;
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -507,4 +509,38 @@ fn files_are_the_owners_whatever_the_umask() {
     let chatd = Chatd::start_in(directory, &[]);
     chatd.assert_password("zoe", "zeppelin", true);
     assert_private(&chatd.data());
+}
+
+#[test]
+fn a_password_that_comes_too_late_is_not_the_next_owners() {
+    // Enough accounts in the file to keep the worker busy for a moment.
+    let dir = tempfile::tempdir().expect("a directory");
+    let names = (0..64).map(|number| format!("n{number} password{number}\n")).collect::<String>();
+    fs::write(dir.path().join("credentials.txt"), names).expect("credentials");
+    let chatd = Chatd::start_in(dir, &[]);
+    for round in 0..3 {
+        let name = format!("zoe{round}");
+        chatd.add(&name, "zeppelin");
+        let mut old = ByTls::log_in(chatd.address(), &name, "zeppelin", None);
+        let mut new = ByTls::connect(chatd.address());
+        let (_, challenge) = new.begin(&name, "SCRAM-SHA-256-PLUS", None);
+        let sign_up = keys("sign-up", "yellow", &challenge);
+        let mut operator = UnixStream::connect(chatd.data().join("control")).expect("the control socket");
+        chatd.signal("HUP");
+        // The answer to the first shows that both were read.
+        old.send_bytes(
+            b"{\"id\":8,\"request\":\"alive\"}\n{\"id\":9,\"request\":\"password\",\"password\":\"stolen\"}\n",
+        );
+        assert_eq!(old.line(), json!({"id": 8, "reply": "alive"}));
+        let remove = json!({"id": 1, "request": "user-remove", "user": name});
+        operator.write_all(format!("{remove}\n").as_bytes()).expect("written");
+        let mut answer = String::new();
+        BufReader::new(&operator).read_line(&mut answer).expect("an answer");
+        assert!(answer.contains("user-removed"), "{answer}");
+        assert_eq!(new.ask(sign_up)["reply"], "signed-up");
+        // The worker has done all that was asked of it by then.
+        chatd.add(&format!("other{round}"), "x");
+        chatd.assert_password(&name, "stolen", false);
+        chatd.assert_password(&name, "yellow", true);
+    }
 }

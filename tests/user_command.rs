@@ -439,3 +439,62 @@ fn a_list_of_any_length_is_shown_whole() {
     let rows: String = names.iter().map(|name| row(name, "file", "")).collect();
     user(dir.path(), &["list"], "").is(&rows, "", 0);
 }
+
+#[test]
+fn a_prompt_asks_again_after_a_mismatch_and_shows_nothing() {
+    let chatd = Chatd::start(&[]);
+    let mut terminal = Terminal::start(&user_command(chatd.dir.path(), &["add", "zoe"]));
+    let mut screen = vec!["new password of zoe:"];
+    terminal.sees(&screen);
+    terminal.enters("zeppelin");
+    screen.push("the same again:");
+    terminal.sees(&screen);
+    terminal.enters("zepelin");
+    screen.extend(["chatd: that was not the same", "new password of zoe:"]);
+    terminal.sees(&screen);
+    terminal.enters("airship");
+    screen.push("the same again:");
+    terminal.sees(&screen);
+    terminal.enters("airship");
+    screen.push("zoe has an account");
+    terminal.ends(0, &screen);
+    for password in ["zeppelin", "zepelin", "airship"] {
+        assert!(!terminal.printed().contains(password), "{}", terminal.printed());
+    }
+    chatd.assert_password("zoe", "airship", true);
+    chatd.assert_password("zoe", "zeppelin", false);
+}
+
+#[test]
+fn a_prompt_that_gets_no_password_changes_nothing() {
+    let dir = directory();
+    let mut terminal = Terminal::start(&user_command(dir.path(), &["add", "zoe"]));
+    let mut screen = Vec::new();
+    for _ in 0..3 {
+        screen.push("new password of zoe:");
+        terminal.sees(&screen);
+        terminal.enters("");
+        screen.push("chatd: a password has at least one character");
+    }
+    screen.push("chatd: there is no new password: nothing is changed");
+    terminal.ends(2, &screen);
+    user(dir.path(), &["list"], "").is(&list(&[]), "", 0);
+}
+
+#[test]
+fn two_at_once_lose_nothing_where_no_server_runs() {
+    let dir = directory();
+    add_from_two_sides(dir.path());
+    user(dir.path(), &["list"], "").is(&list(&ten()), "", 0);
+    let chatd = Chatd::start_in(dir, &[]);
+    chatd.assert_password("left4", "left password 4", true);
+    chatd.assert_password("right0", "right password 0", true);
+}
+
+#[test]
+fn a_user_of_the_file_is_known_where_no_server_runs() {
+    let dir = directory();
+    for _ in 0..5 {
+        user(dir.path(), &["kick", "alice"], "").is("alice: 0 sessions ended\n", "", 0);
+    }
+}
