@@ -2,7 +2,9 @@
 //! hand, a line at a time.
 #![allow(dead_code)] // Each test file uses its part.
 
+pub mod by_tls;
 pub mod chat;
+pub mod operator;
 pub mod terminal;
 pub mod tls;
 
