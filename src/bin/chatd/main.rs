@@ -205,6 +205,7 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
         registration: arguments.registration.clone(),
         tls: Some(identity.config),
         control: directory,
+        operator: None,
         reload: Some(files::reload(file, lasting)),
         out_bytes_max: ALL_OUT_BYTES_MAX,
         signals: true,
