@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
+use chatd::store::{Durability, Hooks, Store};
 use serde_json::json;
 use support::chat::{Outcome, run};
 use support::operator::{row, user, user_command};
@@ -21,8 +22,14 @@ const TRY_AGAIN: i32 = 75;
 const ZOE: (&str, &str) = ("Zoe", "zeppelin");
 
 fn directory() -> TempDir {
+    directory_with(CREDENTIALS)
+}
+
+/// A place where a server has been that did nothing.
+fn directory_with(credentials: &str) -> TempDir {
     let dir = tempfile::tempdir().expect("a directory");
-    fs::write(dir.path().join("credentials.txt"), CREDENTIALS).expect("credentials");
+    fs::write(dir.path().join("credentials.txt"), credentials).expect("credentials");
+    drop(Store::open(&dir.path().join("data"), Durability::Full, Hooks::default()).expect("a database"));
     dir
 }
 
@@ -153,7 +160,7 @@ fn what_is_no_name_no_password_or_no_flag_is_usage_and_changes_nothing() {
             assert!(error.contains(flags[0]), "{error}");
         }
     }
-    assert!(!dir.path().join("data").exists(), "a command that means nothing makes nothing");
+    user(dir.path(), &["list"], "").is(&list(&[]), "", 0);
 }
 
 #[test]
@@ -322,7 +329,6 @@ fn the_socket_is_the_owners_and_one_that_was_left_is_no_hindrance() {
     chatd.kill();
     is_private_socket();
     chatd.add("first", "1");
-    assert!(!socket.exists(), "whoever listened has gone, and so has what was left");
     chatd.start_again();
     is_private_socket();
     chatd.kill_and_restart();
@@ -338,8 +344,8 @@ fn the_socket_is_the_owners_and_one_that_was_left_is_no_hindrance() {
 fn a_directory_that_can_not_be_used_is_told_in_one_line() {
     let dir = directory();
     // Nobody, not even root, makes a directory there.
-    for (directory, expected) in [("/sys/chatd", 77), ("/proc/chatd", 73), ("credentials.txt/data", 73)] {
-        for words in [&["list"][..], &["add", "zoe"]] {
+    for (directory, refused) in [("/sys/chatd", 77), ("/proc/chatd", 73), ("credentials.txt/data", 73)] {
+        for (words, expected) in [(&["list"][..], 73), (&["add", "zoe"], refused)] {
             let words = [words, &["--data-dir", directory]].concat();
             let mut command = Command::new(env!("CARGO_BIN_EXE_chatd"));
             command.current_dir(dir.path()).env_clear().arg("user").args(&words);
@@ -432,10 +438,9 @@ fn an_account_that_was_acknowledged_survives_a_kill() {
 
 #[test]
 fn a_list_of_any_length_is_shown_whole() {
-    let dir = tempfile::tempdir().expect("a directory");
     let names: Vec<String> = (0..1500).map(|number| format!("{number:05}-with-a-name-of-some-length")).collect();
     let file: String = names.iter().map(|name| format!("{name} x\n")).collect();
-    fs::write(dir.path().join("credentials.txt"), file).expect("credentials");
+    let dir = directory_with(&file);
     let rows: String = names.iter().map(|name| row(name, "file", "")).collect();
     user(dir.path(), &["list"], "").is(&rows, "", 0);
 }
@@ -479,6 +484,39 @@ fn a_prompt_that_gets_no_password_changes_nothing() {
     screen.push("chatd: there is no new password: nothing is changed");
     terminal.ends(2, &screen);
     user(dir.path(), &["list"], "").is(&list(&[]), "", 0);
+}
+
+#[test]
+fn a_directory_that_was_mistyped_is_not_made() {
+    let dir = directory();
+    for words in [&["list"][..], &["remove", "zoe"], &["unlock", "zoe"], &["kick", "zoe"], &["passwd", "zoe"]] {
+        let words = [words, &["--data-dir", "dta"]].concat();
+        let nothing = "chatd: there is no chatd in dta: name its directory with --data-dir\n";
+        user(dir.path(), &words, "x\n").is("", nothing, 73);
+        assert!(!dir.path().join("dta").exists());
+    }
+}
+
+#[test]
+fn what_waits_and_history_are_not_given_up_by_a_command_and_names_come_from_the_servers_file() {
+    let mut chatd = Chatd::start(&["--queue-days", "3650", "--history-days", "3650"]);
+    let mut alice = chatd.log_in_once("alice");
+    assert_eq!(alice.ask(json!({"request": "message", "to": "bob", "text": "old"}))["reply"], "accepted");
+    drop(alice);
+    assert!(chatd.stop().success());
+    let database = rusqlite::Connection::open(chatd.data().join("chatd.sqlite3")).expect("the database");
+    database.execute("UPDATE messages SET time = time - 400 * 86400000", []).expect("an older message");
+    drop(database);
+    // From a directory with another file of accounts.
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    fs::write(elsewhere.path().join("credentials.txt"), "zed x\n").expect("credentials");
+    let data = chatd.data();
+    let words = ["--data-dir", data.to_str().expect("UTF-8")];
+    user(elsewhere.path(), &[&["list"][..], &words].concat(), "").is(&list(&[]), "", 0);
+    chatd.start_again();
+    let mut bob = chatd.log_in("bob", 1);
+    assert_eq!(bob.event("message")["text"], "old");
+    chatd.add("zed", "x");
 }
 
 #[test]

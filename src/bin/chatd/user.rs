@@ -60,7 +60,7 @@ pub enum Action {
 }
 
 /// So long it is waited for another one who has the database for a moment.
-const BUSY_WITHIN: Duration = Duration::from_secs(5);
+const BUSY_WITHIN: Duration = Duration::from_secs(2);
 const BUSY_LOOK_EVERY: Duration = Duration::from_millis(20);
 
 fn yes_or_no(text: &str) -> Result<bool, String> {
@@ -94,15 +94,15 @@ fn reach(arguments: &Arguments, directory: &Path, operation: Operation) -> Resul
     loop {
         match Operator::connect(directory) {
             Ok(operator) => return ask(operator, operation),
-            // None runs there, or one was killed.
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
-            Err(error) => {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let text = format!(
                     "the server in {} can't be reached: {error}; be the user that runs it",
                     directory.display()
                 );
                 return Err(Failure::new(PERMISSION, text));
             }
+            // None runs there, or one was killed; what else may be wrong is told by the store.
+            Err(_) => {}
         }
         match Store::open(directory, Durability::Full, Hooks::default()) {
             Ok((store, snapshot)) => return without_a_server(arguments, directory, store, snapshot, operation),
