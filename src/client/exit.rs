@@ -62,7 +62,7 @@ impl Failure {
             End::PasswordNeeded => Failure::new(Status::Refused, "the server asks for the password again"),
             End::Impostor(why) => Failure::new(
                 Status::Refused,
-                format!("{why}: don't go on, and ask the operator. No certificate was remembered"),
+                format!("{why}: don't go on, and ask the operator. Nothing was remembered of it"),
             ),
             End::NotUnderstood => Failure::new(
                 Status::NotUnderstood,

@@ -156,8 +156,8 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Reads once into `buffer`, as it comes: encrypted, where the connection is. Afterwards `readable` says whether there may be more. Zero bytes: nothing has come, or,
-    /// if `read_closed` is set, the peer has closed.
+    /// Reads once into `buffer`, as it comes: encrypted, where the connection is. Afterwards `readable` says whether there
+    /// may be more. Zero bytes: nothing has come, or, if `read_closed` is set, the peer has closed.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.tls.as_ref().is_some_and(|tls| tls.has_ended()) {
             self.readable = false;

@@ -1,8 +1,8 @@
 //! One connection from the client's side: dialling, reading and writing without ever blocking, and a bell that other
 //! threads can ring.
 //!
-//! Knows bytes, not lines; `tls` is what encrypts them. What arrives in a turn is bounded, so that a server that floods can't keep its client from
-//! looking up.
+//! Knows bytes, not lines; `tls` is what encrypts them. What arrives in a turn is bounded, so that a server that floods
+//! can't keep its client from looking up.
 
 pub mod tls;
 

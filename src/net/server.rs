@@ -41,7 +41,8 @@ use crate::store::{Batch, Completion, Opened, Store, Submitted, Ticket};
 const EVENTS_MAX: usize = 1024;
 /// Connections accepted in a turn, from each listener.
 const ACCEPTS_A_TURN: usize = 64;
-/// All connections together may have this much to be written, unless told otherwise; with more, who lets most wait is closed.
+/// All connections together may have this much to be written, unless told otherwise; with more, who lets most wait is
+/// closed.
 pub const ALL_OUT_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// When descriptors have run out, accepting is tried again after this time.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);

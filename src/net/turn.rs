@@ -1,9 +1,9 @@
 //! The turn: everything that the chat consists of happens in it, a turn after the other.
 //!
 //! A turn, as its owner calls it: note what the poll has announced; `hear_back` from the store and the worker; `add` who
-//! has come; `go_round`: serve each ready connection a bounded amount; the deadlines; hand the turn's changes to the store; apply the effects; write
-//! each connection that has something to write once; free what is closed. Handlers append; only the turn writes and
-//! frees. Readiness is edge-triggered: who may have more to read stays on the ready list.
+//! has come; `go_round`: serve each ready connection a bounded amount; the deadlines; hand the turn's changes to the
+//! store; apply the effects; write each connection that has something to write once; free what is closed. Handlers
+//! append; only the turn writes and frees. Readiness is edge-triggered: who may have more to read stays on the ready list.
 //!
 //! Contains no rule of the chat (hub) and no byte of a protocol (wire), and no socket, clock or thread either: those are
 //! its [`Environment`]. The server has real ones, and the simulation runs the same turn in virtual time.
@@ -20,6 +20,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
+
 pub use environment::{Environment, Seen};
 
 use super::connection::{Connection, Door, Stage};
@@ -28,8 +30,6 @@ use super::scope::Scope;
 use super::slots::Slots;
 use super::strangers::Strangers;
 use super::worker::{Done, Reloaded};
-use rustls::ServerConfig;
-
 use crate::hub::Hub;
 use crate::hub::effect::Outbox;
 use crate::hub::id::{ConnectionId, RequestId, Source};
