@@ -44,8 +44,8 @@ const LOG_INS_AT_ONCE: [usize; 2] = [1, 32];
 const MESSAGE_BYTES: usize = 64;
 /// A round of broadcasts: each client acknowledges once in it.
 const BROADCASTS_A_ROUND: u64 = ACKNOWLEDGE_EVERY;
-/// A round of private messages. Short rounds, and many: where the scheduler puts the threads changes what one costs by more
-/// than the encryption does.
+/// A round of private messages. Short rounds, and many: where the scheduler puts a thread changes what one costs by more than
+/// the encryption does.
 const MESSAGES_A_ROUND: u64 = 8 * ACKNOWLEDGE_EVERY;
 
 fn main() {
@@ -122,7 +122,8 @@ fn log_in() {
             let other = || round(bare.address, Some(kind), Some(&script));
             // The first have no session to resume. Both servers are one to the clients: their tickets have the same key.
             round(server.address, None, None);
-            (mine(), other());
+            mine();
+            other();
             let costs = in_turns(rounds, || cost(&server.task, mine), || cost(&bare.task, other));
             let ratio = middle(&costs, |[mine, other]| mine / other);
             let each = |micros: f64| micros / count as f64;
@@ -286,16 +287,21 @@ fn message(to: To) {
         To::Everybody => format!("broadcasts to {recipients}, by recipient"),
         To::One => "private messages, each with its ✓ and its delivery".to_owned(),
     };
-    println!("tls, {what}: {MESSAGE_BYTES} bytes over TLS beside the same over plain, on two servers; --memory");
-    let (plain, secret) = (start(recipients + 1), start(recipients + 1));
+    println!("tls, {what}: {MESSAGE_BYTES} bytes over TLS beside the same over plain; --memory");
+    let plain = start(2 * (recipients + 1));
+    // Broadcasts go to all, so they need a server of each kind. Private messages don't, and two threads are not equally lucky.
+    let second = matches!(to, To::Everybody).then(|| start(2 * (recipients + 1)));
+    let secret = second.as_ref().unwrap_or(&plain);
     let mut over_plain = Side { crowd: Crowd::new(plain.address), counter: 0 };
     let mut over_tls = Side { crowd: Crowd::over_tls(secret.address), counter: 0 };
+    over_tls.crowd.first = recipients + 1;
     over_plain.crowd.log_in(recipients + 1);
     over_tls.crowd.log_in(recipients + 1);
     for in_flight in [1, ACKNOWLEDGE_EVERY] {
         let mine = |side: &mut Side| cost(&secret.task, || side.round(to, a_round, in_flight));
         let other = |side: &mut Side| cost(&plain.task, || side.round(to, a_round, in_flight));
-        (mine(&mut over_tls), other(&mut over_plain));
+        mine(&mut over_tls);
+        other(&mut over_plain);
         let costs = in_turns(rounds, || mine(&mut over_tls), || other(&mut over_plain));
         let each = |micros: f64| micros / (a_round * recipients as u64) as f64;
         let above = each(middle(&costs, |[mine, other]| mine - other));
@@ -309,8 +315,7 @@ fn message(to: To) {
         );
     }
     drop((over_plain, over_tls));
-    plain.stop();
-    secret.stop();
+    second.into_iter().chain([plain]).for_each(Running::stop);
 }
 
 #[derive(Clone, Copy)]
@@ -338,7 +343,7 @@ impl Side {
         let text = "x".repeat(MESSAGE_BYTES);
         let (request, recipients) = match to {
             To::Everybody => ("\"broadcast\"".to_owned(), self.crowd.len() as u64 - 1),
-            To::One => (format!("\"message\",\"to\":\"{}\"", name(1)), 1),
+            To::One => (format!("\"message\",\"to\":\"{}\"", name(self.crowd.first + 1)), 1),
         };
         let mut requests = String::new();
         for _ in 0..count {

@@ -40,6 +40,8 @@ pub struct Crowd {
     address: SocketAddr,
     /// `None`: they speak plain.
     tls: Option<Arc<ClientConfig>>,
+    /// The number of the first one's user.
+    pub first: usize,
     members: Vec<Member>,
     /// Messages that all members together have received.
     pub received: u64,
@@ -81,6 +83,7 @@ impl Crowd {
             events: Events::with_capacity(1024),
             address,
             tls: None,
+            first: 0,
             members: Vec::new(),
             received: 0,
             logged_in: 0,
@@ -130,10 +133,11 @@ impl Crowd {
 
     fn say_first(&mut self, n: usize, binding: Option<ChannelBinding>) {
         let bound = binding.is_some();
-        let user = UserName::parse(&name(n)).expect("a name");
-        let exchange = ClientExchange::new(&user, &(n as u64).to_be_bytes(), binding);
+        let number = self.first + n;
+        let user = UserName::parse(&name(number)).expect("a name");
+        let exchange = ClientExchange::new(&user, &(number as u64).to_be_bytes(), binding);
         let mut bytes = Vec::new();
-        let device = DeviceClaim { id: DeviceId::from_bytes((n as u128 + 1).to_be_bytes()), shown: None };
+        let device = DeviceClaim { id: DeviceId::from_bytes((number as u128 + 1).to_be_bytes()), shown: None };
         let ask = Ask::LogIn { resume: false, bound, message: exchange.message(), device: Some(device) };
         encode(Some(RequestId(1)), &ask, &mut bytes);
         self.members[n].step = Step::First(exchange);
