@@ -1,19 +1,23 @@
-//! Many clients on one thread: they log in, read everything, and acknowledge as `chat` does.
+//! Many clients on one thread: they log in, read everything, and acknowledge as `chat` does. Either all of them speak plain,
+//! or all of them speak TLS, with log-ins that are bound to it.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use rustls::{ClientConfig, ClientConnection};
 
 use chatd::hub::id::DeviceId;
 use chatd::wire::native::client::{Ask, FromServer, Hear, Told, decode, encode};
-use chatd::wire::scram::{ClientExchange, Secret};
+use chatd::wire::scram::{ChannelBinding, ClientExchange, Secret};
 use chatd::wire::{DeviceClaim, Number, RequestId, UserName};
 
 use super::LIMIT;
+use super::tls_client::{self, connection};
 
 pub const PASSWORD: &str = "password";
 /// Messages after which a client acknowledges.
@@ -34,6 +38,10 @@ pub struct Crowd {
     poll: Poll,
     events: Events,
     address: SocketAddr,
+    /// `None`: they speak plain.
+    tls: Option<Arc<ClientConfig>>,
+    /// The number of the first one's user.
+    pub first: usize,
     members: Vec<Member>,
     /// Messages that all members together have received.
     pub received: u64,
@@ -47,10 +55,13 @@ pub struct Crowd {
     /// How many of them said no.
     pub refused: u64,
     buffer: Vec<u8>,
+    /// What was decrypted; empty between reads.
+    plain: Vec<u8>,
 }
 
 struct Member {
     stream: TcpStream,
+    session: Option<Box<ClientConnection>>,
     step: Step,
     /// The beginning of a line.
     partial: Vec<u8>,
@@ -59,6 +70,7 @@ struct Member {
 }
 
 enum Step {
+    Shakes,
     First(ClientExchange),
     Second,
     Receives,
@@ -70,6 +82,8 @@ impl Crowd {
             poll: Poll::new().expect("a poll"),
             events: Events::with_capacity(1024),
             address,
+            tls: None,
+            first: 0,
             members: Vec::new(),
             received: 0,
             logged_in: 0,
@@ -78,7 +92,13 @@ impl Crowd {
             last_answer: Vec::new(),
             refused: 0,
             buffer: vec![0; 64 * 1024],
+            plain: Vec::new(),
         }
+    }
+
+    /// Of members that speak TLS, each with a full handshake.
+    pub fn over_tls(address: SocketAddr) -> Crowd {
+        Crowd { tls: Some(tls_client::config(false)), ..Crowd::new(address) }
     }
 
     pub fn len(&self) -> usize {
@@ -105,13 +125,22 @@ impl Crowd {
 
     fn begin_log_in(&mut self) {
         let n = self.members.len();
-        let user = UserName::parse(&name(n)).expect("a name");
-        let exchange = ClientExchange::new(&user, &(n as u64).to_be_bytes(), None);
+        self.add(Step::Shakes);
+        if self.tls.is_none() {
+            self.say_first(n, None);
+        }
+    }
+
+    fn say_first(&mut self, n: usize, binding: Option<ChannelBinding>) {
+        let bound = binding.is_some();
+        let number = self.first + n;
+        let user = UserName::parse(&name(number)).expect("a name");
+        let exchange = ClientExchange::new(&user, &(number as u64).to_be_bytes(), binding);
         let mut bytes = Vec::new();
-        let device = DeviceClaim { id: DeviceId::from_bytes((n as u128 + 1).to_be_bytes()), shown: None };
-        let ask = Ask::LogIn { resume: false, bound: false, message: exchange.message(), device: Some(device) };
+        let device = DeviceClaim { id: DeviceId::from_bytes((number as u128 + 1).to_be_bytes()), shown: None };
+        let ask = Ask::LogIn { resume: false, bound, message: exchange.message(), device: Some(device) };
         encode(Some(RequestId(1)), &ask, &mut bytes);
-        self.add(Step::First(exchange));
+        self.members[n].step = Step::First(exchange);
         self.send(n, &bytes);
     }
 
@@ -122,13 +151,15 @@ impl Crowd {
         let mut stream = TcpStream::from_std(stream);
         let token = Token(self.members.len());
         self.poll.registry().register(&mut stream, token, Interest::READABLE).expect("a socket");
-        self.members.push(Member { stream, step, partial: Vec::new(), unacknowledged: 0, number: 0 });
+        let session = self.tls.as_ref().map(|config| Box::new(connection(config, 0)));
+        let mut member = Member { stream, session, step, partial: Vec::new(), unacknowledged: 0, number: 0 };
+        member.flush();
+        self.members.push(member);
     }
 
     /// Writes as a member.
     pub fn send(&mut self, member: usize, bytes: &[u8]) {
-        let written = self.members[member].stream.write(bytes).expect("a server that reads");
-        assert_eq!(written, bytes.len(), "the socket takes it whole");
+        self.members[member].write(bytes);
     }
 
     /// Reads until so many messages and answers have come, of all since the beginning.
@@ -162,7 +193,12 @@ impl Crowd {
                     if bytes == self.buffer.len() {
                         ready.push_back(index);
                     }
-                    self.take(index, bytes);
+                    let buffer = std::mem::take(&mut self.buffer);
+                    match self.tls {
+                        None => self.take(index, &buffer[..bytes]),
+                        Some(_) => self.decrypt(index, &buffer[..bytes]),
+                    }
+                    self.buffer = buffer;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => panic!("member {index}: {error}"),
@@ -171,9 +207,26 @@ impl Crowd {
         came
     }
 
-    fn take(&mut self, index: usize, bytes: usize) {
-        let buffer = std::mem::take(&mut self.buffer);
-        let mut rest = &buffer[..bytes];
+    fn decrypt(&mut self, index: usize, raw: &[u8]) {
+        let member = &mut self.members[index];
+        let session = member.session.as_mut().expect("members that all speak TLS");
+        let mut plain = std::mem::take(&mut self.plain);
+        tls_client::decrypt(session, raw, &mut plain);
+        let binding = match member.step {
+            Step::Shakes => tls_client::binding(session),
+            _ => None,
+        };
+        match binding {
+            // What the handshake still has to say leaves with it.
+            Some(binding) => self.say_first(index, Some(binding)),
+            None => member.flush(),
+        }
+        self.take(index, &plain);
+        plain.clear();
+        self.plain = plain;
+    }
+
+    fn take(&mut self, index: usize, mut rest: &[u8]) {
         while let Some(end) = rest.iter().position(|&b| b == b'\n') {
             let line = &rest[..=end];
             rest = &rest[end + 1..];
@@ -186,7 +239,6 @@ impl Crowd {
             }
         }
         self.members[index].partial.extend_from_slice(rest);
-        self.buffer = buffer;
     }
 
     fn line(&mut self, index: usize, line: &[u8]) {
@@ -210,6 +262,7 @@ impl Crowd {
 
     fn answer(&mut self, index: usize, line: &[u8]) {
         match &self.members[index].step {
+            Step::Shakes => panic!("an answer to nothing"),
             Step::Receives => {
                 self.answers += 1;
                 self.refused += u64::from(line.windows(9).any(|part| part == b"\"error\":\""));
@@ -239,6 +292,22 @@ impl Crowd {
 }
 
 impl Member {
+    fn write(&mut self, bytes: &[u8]) {
+        let Some(session) = &mut self.session else {
+            let written = self.stream.write(bytes).expect("a server that reads");
+            return assert_eq!(written, bytes.len(), "the socket takes it whole");
+        };
+        session.writer().write_all(bytes).expect("room");
+        self.flush();
+    }
+
+    /// Writes what is encrypted.
+    fn flush(&mut self) {
+        let Some(session) = self.session.as_mut().filter(|session| session.wants_write()) else { return };
+        session.write_tls(&mut self.stream).expect("a server that reads");
+        assert!(!session.wants_write(), "the socket takes it whole");
+    }
+
     fn acknowledge(&mut self) {
         if self.unacknowledged == 0 {
             return;
@@ -246,7 +315,6 @@ impl Member {
         self.unacknowledged = 0;
         let mut bytes = Vec::with_capacity(64);
         encode(None, &Ask::Acknowledge { number: Number(self.number) }, &mut bytes);
-        let written = self.stream.write(&bytes).expect("a server that reads");
-        assert_eq!(written, bytes.len(), "the socket takes it whole");
+        self.write(&bytes);
     }
 }

@@ -3,13 +3,15 @@
 #![allow(dead_code)] // Each bench uses its part.
 
 pub mod bare;
+pub mod bare_tls;
 pub mod counting;
 pub mod crowd;
+pub mod tls_client;
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -18,7 +20,9 @@ use chatd::hub::credentials::parse_credentials;
 use chatd::hub::input::Input;
 use chatd::hub::{Config, Hub};
 use chatd::net::server::{Options, Server, Stopper};
+use chatd::net::tls::identity::{Origin, load};
 use chatd::store::Opened;
+use rustls::ServerConfig;
 
 /// Nothing in a bench takes longer than this on a working server; a bench that waits longer gives up.
 pub const LIMIT: Duration = Duration::from_secs(120);
@@ -81,6 +85,8 @@ impl Task {
 pub struct Running {
     pub address: SocketAddr,
     pub task: Task,
+    /// What its encrypted connections are made with: its own certificate, for this run only.
+    pub tls: Arc<ServerConfig>,
     stopper: Stopper,
     thread: JoinHandle<()>,
 }
@@ -89,6 +95,8 @@ impl Running {
     /// With accounts `u0`, `u1`, …; see `crowd::password`.
     pub fn start(accounts: usize, open: impl FnOnce() -> (Opened, Snapshot) + Send + 'static) -> Running {
         let (tell, told) = mpsc::channel();
+        let tls = load(&Origin::Passing).expect("a certificate").config;
+        let offered = Arc::clone(&tls);
         let thread = thread::Builder::new().name("chatd".into());
         let thread = thread.spawn(move || {
             counting::count_this_thread();
@@ -104,6 +112,7 @@ impl Running {
             let options = Options {
                 addresses: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
                 plaintext: "loopback".parse().expect("a scope"),
+                tls: Some(offered),
                 ..Options::default()
             };
             let hub = |now, out: &mut _| Hub::new(config, [7; 32], snapshot, now, out);
@@ -115,7 +124,7 @@ impl Running {
         });
         let thread = thread.expect("a thread");
         let (address, task, stopper) = told.recv().expect("a server");
-        Running { address, task, stopper, thread }
+        Running { address, task, tls, stopper, thread }
     }
 
     pub fn stop(self) {

@@ -17,7 +17,7 @@ const AHEAD_BYTES_MAX: usize = 64 * 1024;
 
 /// The encryption of one connection.
 pub struct Tls {
-    session: Box<ServerConnection>,
+    session: ServerConnection,
     /// Came before the handshake was complete, in bytes.
     shaken: usize,
     /// Came since the peer last said something, in bytes: what does not come to anything may be kept meanwhile.
@@ -36,7 +36,7 @@ pub struct Violation(pub String);
 
 impl Tls {
     pub fn new(config: &Arc<ServerConfig>) -> Result<Tls, rustls::Error> {
-        let mut session = Box::new(ServerConnection::new(Arc::clone(config))?);
+        let mut session = ServerConnection::new(Arc::clone(config))?;
         session.set_buffer_limit(Some(AHEAD_BYTES_MAX));
         Ok(Tls { session, shaken: 0, unheard: 0, ahead: 0, closing: false, ended: false })
     }
@@ -162,7 +162,11 @@ impl<W: Write> Write for Once<'_, W> {
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let written = self.socket.write_vectored(pieces)?;
+        let written = match pieces {
+            // Mostly there is one, and the kernel takes that with less ado.
+            [one] => self.socket.write(one)?,
+            _ => self.socket.write_vectored(pieces)?,
+        };
         self.all = written == pieces.iter().map(|piece| piece.len()).sum::<usize>();
         Ok(written)
     }
