@@ -3,6 +3,7 @@
 mod delivery;
 mod log_in;
 mod membership;
+mod membership_laws;
 mod presence;
 mod storage;
 
