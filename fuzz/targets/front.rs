@@ -52,10 +52,9 @@ pub fn run(data: &[u8]) {
             8 => world.give_room(client, rest.first().map_or(PLENTY, |&room| usize::from(room) * 16)),
             9 => {
                 let user = ["bob", "carol", "dave"][place % 3];
-                let told = client.told();
-                somebody.heard.extend(told);
                 // Not everybody can: the connection may have ended, or be another's by now.
-                let _ = world.log_in(client, user, rest.first().copied().unwrap_or(0) % 4);
+                let device = rest.first().copied().unwrap_or(0) % 4;
+                world.log_in(&somebody.client, user, device, &mut somebody.heard);
             }
             10 => world.keep_later(),
             11 => world.persist(),

@@ -88,6 +88,8 @@ struct Encrypted {
     touched: bool,
     /// The client does not go on: what it hears is no TLS, or it has ended.
     over: bool,
+    /// The client has announced its end.
+    closed: bool,
 }
 
 pub fn run(data: &[u8]) {
@@ -100,7 +102,7 @@ pub fn run(data: &[u8]) {
     let client = world.connect(ELSEWHERE);
     let name = ServerName::try_from("chatd").expect("a name");
     let tls = ClientConnection::new(config(), name).expect("a client");
-    let mut client = Encrypted { client, tls, changes, sent: 0, touched: false, over: false };
+    let mut client = Encrypted { client, tls, changes, sent: 0, touched: false, over: false, closed: false };
     client.exchange(&mut world);
     assert!(client.touched || !client.tls.is_handshaking(), "an honest handshake is not done");
     let mut served = true;
@@ -119,6 +121,7 @@ pub fn run(data: &[u8]) {
             }
             2 => {
                 client.tls.send_close_notify();
+                client.closed = true;
                 client.exchange(&mut world);
                 served = false;
             }
@@ -154,6 +157,8 @@ impl Encrypted {
             }
             let quiet = said.is_empty();
             let changed = self.change(said);
+            // rustls asserts that nothing malformed comes after that, and an answer to what was changed may be.
+            self.over |= self.closed && self.touched;
             if !changed.is_empty() {
                 world.say(&self.client, &changed);
             }

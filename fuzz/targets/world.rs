@@ -207,7 +207,9 @@ impl World {
         let mut world = World { turn, now, bystander, asked: 2 };
         let wire = Rc::clone(&world.bystander.wire);
         let id = world.bystander.id;
-        world.log_in(&Client { id, wire }, "alice", 1);
+        let mut heard = Vec::new();
+        world.log_in(&Client { id, wire }, "alice", 1, &mut heard);
+        assert!(find(&heard, "\"logged-in\""), "the bystander is not let in");
         world.ask_bystander();
         world
     }
@@ -287,16 +289,19 @@ impl World {
         self.settle();
     }
 
-    /// Logs in as it should be done, with a device if that is not zero. Says whether that succeeded.
-    pub fn log_in(&mut self, client: &Client, user: &str, device: u8) -> bool {
+    /// Logs in as it should be done, with a device if that is not zero, as far as that goes. What is told meanwhile is added
+    /// to `heard`.
+    pub fn log_in(&mut self, client: &Client, user: &str, device: u8, heard: &mut Vec<u8>) {
         let exchange = LogIn::new(user, None);
-        client.told();
+        heard.extend(client.told());
         self.say(client, exchange.first(device).as_bytes());
         self.settle();
-        let Some(last) = exchange.last(&client.told()) else { return false };
+        let told = client.told();
+        heard.extend(&told);
+        let Some(last) = exchange.last(&told) else { return };
         self.say(client, last.as_bytes());
         self.settle();
-        find(&client.told(), "\"logged-in\"")
+        heard.extend(client.told());
     }
 
     pub fn connections(&self) -> usize {
