@@ -129,7 +129,11 @@ pub fn run(data: &[u8]) {
                 world.close(&client.client);
                 served = false;
             }
-            4 => world.pass(Duration::from_secs(u64::from(rest.first().copied().unwrap_or(0) % 16))),
+            4 => {
+                world.pass(Duration::from_secs(u64::from(rest.first().copied().unwrap_or(0) % 16)));
+                // It may have been too slow.
+                served = false;
+            }
             5 => {
                 client.tls.refresh_traffic_keys().ok();
                 client.exchange(&mut world);
