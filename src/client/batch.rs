@@ -471,7 +471,8 @@ fn show(batch: &mut Batch) -> Result<(), Ended> {
     print(&data)
 }
 
-type ScriptLine = Result<String, &'static str>;
+/// A line of a script; `Err`: why it is none.
+pub type ScriptLine = Result<String, &'static str>;
 
 /// Reads standard input on a thread of its own, because a pipe can't be asked whether there is something.
 fn read_lines(bell: Bell) -> Receiver<ScriptLine> {
@@ -502,7 +503,7 @@ fn send_lines(input: &mut impl BufRead, sender: &SyncSender<ScriptLine>, bell: &
 }
 
 /// The next line without its newline; `None` at the end.
-fn next_line(input: &mut impl BufRead) -> io::Result<Option<ScriptLine>> {
+pub fn next_line(input: &mut impl BufRead) -> io::Result<Option<ScriptLine>> {
     let mut bytes = Vec::new();
     input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes)?;
     if bytes.is_empty() {

@@ -301,7 +301,7 @@ impl Session {
         }
         self.input.extend_from_slice(bytes);
         let may_be_whole = bytes.contains(&b'\n') || self.input.len() >= SERVER_LINE_BYTES_MAX;
-        if !may_be_whole && self.input.first() == Some(&b'{') {
+        if !may_be_whole && self.input.trim_ascii_start().first() == Some(&b'{') {
             return;
         }
         let input = mem::take(&mut self.input);

@@ -107,8 +107,8 @@ impl KnownServers {
     }
 }
 
-/// The first line about the server counts.
-fn find(text: &str, server: &Target) -> Result<Option<Known>, Unusable> {
+/// What the file's text tells about a server. The first line about it counts.
+pub fn find(text: &str, server: &Target) -> Result<Option<Known>, Unusable> {
     let is_server = |host: &str, port: Option<&str>| {
         // A line without a proper port may be about any server of its host.
         let port = port.and_then(|port| port.parse::<u16>().ok());

@@ -4,7 +4,7 @@
 //! It reuses the wire's side for clients and net's link. It knows nothing of the hub and the store.
 
 pub mod account;
-mod batch;
+pub mod batch;
 pub mod command;
 mod connection;
 pub mod core;
@@ -12,7 +12,7 @@ mod errand;
 pub mod exit;
 mod interactive;
 pub mod interrupt;
-mod known_servers;
+pub mod known_servers;
 mod one_shot;
 pub mod operator;
 mod output;

@@ -111,7 +111,8 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-fn format(device: &Device) -> String {
+/// A device, as its file has it.
+pub fn format(device: &Device) -> String {
     let mut text = format!("{FIRST_LINE}\ndevice {}\n", device.id);
     if let Some((log, Number(shown))) = device.shown {
         text += &format!("shown {log} {shown}\n");
@@ -122,7 +123,8 @@ fn format(device: &Device) -> String {
     text
 }
 
-fn parse(text: &str) -> Option<Device> {
+/// Reads what `format` writes.
+pub fn parse(text: &str) -> Option<Device> {
     let mut lines = text.lines();
     if lines.next() != Some(FIRST_LINE) {
         return None;

@@ -302,7 +302,7 @@ fn with_keys<'a>(line: RequestLine<'a>, keys: &StoredKeys) -> RequestLine<'a> {
 pub fn decode(bytes: &[u8]) -> Hear {
     let (line, used) = match first_line(bytes, SERVER_LINE_BYTES_MAX) {
         Line::Whole { line, used } => (line, used),
-        Line::Partial if bytes.first().is_some_and(|&b| b != b'{') => return Hear::NotUnderstood,
+        Line::Partial if bytes.trim_ascii_start().first().is_some_and(|&b| b != b'{') => return Hear::NotUnderstood,
         Line::Partial => return Hear::Wait,
         Line::TooLong => return Hear::NotUnderstood,
     };

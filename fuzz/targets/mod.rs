@@ -1,0 +1,24 @@
+//! What is fuzzed, one file a target: each takes any bytes and panics where something does not hold that must.
+//!
+//! The fuzzer runs these bodies (fuzz_targets/), and tests/fuzz_corpus.rs replays the corpora through the same ones.
+
+pub mod files;
+pub mod front;
+pub mod native_answers;
+pub mod native_requests;
+pub mod scram;
+mod script;
+pub mod tls_inside;
+mod world;
+
+/// A target: its name, which is that of its corpus, and its body.
+pub type Target = (&'static str, fn(&[u8]));
+
+pub const TARGETS: [Target; 6] = [
+    ("native_requests", native_requests::run),
+    ("native_answers", native_answers::run),
+    ("front", front::run),
+    ("tls_inside", tls_inside::run),
+    ("scram", scram::run),
+    ("files", files::run),
+];
