@@ -98,13 +98,13 @@ fn without_a_proved_log_in_nothing_is_noted() {
         (Manner::NotAuthenticated, "chat: wrong\n"),
         (
             Manner::WrongSignature,
-            "chat: the server can't prove that it knows your account: don't go on, and ask the operator. No certificate \
-             was remembered\n",
+            "chat: the server can't prove that it knows your account: don't go on, and ask the operator. Nothing was \
+             remembered of it\n",
         ),
         (
             Manner::SomebodyInBetween,
-            "chat: somebody is between you and the server: don't go on, and ask the operator. No certificate was \
-             remembered\n",
+            "chat: somebody is between you and the server: don't go on, and ask the operator. Nothing was \
+             remembered of it\n",
         ),
     ] {
         let certificate = Certificate::new();
