@@ -459,6 +459,9 @@ fn an_orderly_shutdown_is_announced_and_sessions_come_back() {
     let (alice, bob) = alice_and_bob(&chatd);
     let (mut first, mut second) = (bob.session(&chatd, &[]), alice.session(&chatd, &[]));
     first.hears("* alice is online");
+    // Others see her before she knows it herself; a session that has not begun does not come back.
+    second.says("online");
+    second.hears("bob");
     assert_eq!(chatd.stop().code(), Some(0));
     for session in [&mut first, &mut second] {
         session.is_told("chat: the server stops; trying to come back");
