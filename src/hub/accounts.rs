@@ -343,6 +343,7 @@ impl Hub {
         self.end_sessions(now, &changed, None, CloseReason::AccountChanged, out);
         out.effects.push(Effect::AccountsRead(read));
         self.accounts.unread = false;
+        self.unsaved.accounts_are_read(now.instant);
         self.resume_log_ins(out);
     }
 

@@ -35,6 +35,13 @@ impl Unsaved {
         self.retry_at.get_or_insert(now + RETRY_AFTER);
     }
 
+    /// The notes can be told from now on.
+    pub(super) fn accounts_are_read(&mut self, now: Instant) {
+        if !self.notes.is_empty() {
+            self.try_later(now);
+        }
+    }
+
     /// Everything, to be stored now; the notes only if they can be told.
     fn take(&mut self, with_notes: bool) -> (Vec<Change>, VecDeque<Arc<Message>>) {
         self.retry_at = None;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::hub::delivery::{BROADCASTS_MAX, QUEUE_MESSAGES_MAX};
 use crate::hub::effect::Reach;
+use crate::hub::id::UserId;
 use crate::hub::message::{Recipient, Sender};
 use crate::hub::presence::WINDOW_MESSAGES;
 
@@ -338,6 +339,22 @@ fn a_note_that_could_not_be_stored_is_told_when_it_is() {
         "under another number, after what was sent first"
     );
     assert!(outcome.changes.contains(&Change::Expired { number: Number(1) }));
+}
+
+#[test]
+fn a_note_that_was_lost_before_the_accounts_were_read_is_told_after_that() {
+    let mut before = World::new();
+    let alice = before.log_in("alice", 1);
+    let mut note = Message::clone(&before.message(alice, "alice", "a note").message());
+    note.from = Sender::Server;
+    note.origin = None;
+    let users = NAMES.iter().enumerate().map(|(index, user)| (UserId(index as u32 + 1), name(user))).collect();
+    let mut world = World::empty(config(), Snapshot { users, last: note.number, ..Snapshot::default() });
+    world.input(Input::CommitFailed(vec![Change::Message(Arc::new(note))]));
+    let is_told = |outcome: &Outcome| outcome.changes.iter().any(|change| matches!(change, Change::Message(_)));
+    assert!(!is_told(&world.pass(Duration::from_secs(6))), "nobody has an account yet");
+    assert!(!is_told(&world.read_accounts(credentials())));
+    assert!(is_told(&world.pass(Duration::from_secs(6))));
 }
 
 #[test]
