@@ -13,7 +13,7 @@ use chatd::client::core::{Login, Request, Session};
 use chatd::client::known_servers::{KnownServers, Unusable, find};
 use chatd::client::state;
 use chatd::hub::credentials::parse_credentials;
-use chatd::net::fingerprint::Fingerprint;
+use chatd::wire::Fingerprint;
 use chatd::wire::UserName;
 
 use super::script::Sizes;

@@ -15,8 +15,8 @@ use super::errand::{Change, Passwords};
 use super::exit::{Failure, Status};
 use super::state::DeviceFile;
 use super::trust::Trust;
-use crate::net::fingerprint::Fingerprint;
 use crate::net::link::{self, Bell, Gone, Link};
+use crate::wire::Fingerprint;
 use crate::wire::{Password, UserName};
 
 /// The pause before the first try to come back; each further one is twice as long,

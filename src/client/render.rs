@@ -111,8 +111,46 @@ pub fn event_line(news: &News) -> Option<String> {
         News::Missed { count } => {
             format!("* missed {count}: too many messages came while you were away; history has them")
         }
+        News::Asks { user, answer_within, .. } => {
+            let seconds = answer_within.as_secs();
+            format!(
+                "* {user} asks for your address, to talk to you without the server: \
+                 'consent {user} yes' or 'consent {user} no' within {seconds} s"
+            )
+        }
+        News::AskOver { user, reason } => format!("* {user} needs no answer any more: {}", ask_over(reason)),
+        News::Address { user, address, connect_within, .. } => {
+            let seconds = connect_within.as_secs();
+            format!("* {user} says yes: {} port {}, for {seconds} s", address.ip(), address.port())
+        }
+        News::NoAddress { user, reason } => format!("* no address of {user}: {}", no_address(reason)),
+        News::Revoked { user } => format!("* {user} has taken back the yes"),
         News::Token | News::Closing { .. } | News::Unknown => return None,
     })
+}
+
+/// Why a question needs no answer any more, for people.
+fn ask_over(reason: &str) -> String {
+    match reason {
+        "answered" => "another device of yours has answered".to_owned(),
+        "expired" => "nobody has answered in time".to_owned(),
+        "withdrawn" => "the question was withdrawn".to_owned(),
+        "blocked" => "you have blocked them".to_owned(),
+        "not-stored" => "the server could not write the answer to its disk".to_owned(),
+        other => visible_line(other),
+    }
+}
+
+/// Why a question came to nothing, for people.
+pub fn no_address(reason: &str) -> String {
+    match reason {
+        "no" => "the answer is no".to_owned(),
+        "expired" => "there was no answer in time".to_owned(),
+        "offline" => "they have gone offline".to_owned(),
+        "withdrawn" => "you have blocked them".to_owned(),
+        "not-stored" => "the server could not write the answer to its disk: ask again later".to_owned(),
+        other => visible_line(other),
+    }
 }
 
 /// The word for an event's kind, as `wait` and `--json` know it.
@@ -125,6 +163,11 @@ pub fn event_kind(news: &News) -> &'static str {
         News::Offline { .. } => "offline",
         News::Delivered { .. } => "delivered",
         News::Missed { .. } => "missed",
+        News::Asks { .. } => "asks",
+        News::AskOver { .. } => "ask-over",
+        News::Address { .. } => "address",
+        News::NoAddress { .. } => "no-address",
+        News::Revoked { .. } => "revoked",
         News::Token => "token",
         News::Closing { .. } => "closing",
         News::Unknown => "unknown",
@@ -146,6 +189,24 @@ pub fn event_json(news: &News, you: &UserName) -> Option<String> {
         News::Online { user } | News::Offline { user } => json!({"event": event, "user": user.as_str()}),
         News::Delivered { number, to } => json!({"event": event, "number": number.0, "to": to.as_str()}),
         News::Missed { count } => json!({"event": event, "count": count}),
+        News::Asks { user, certificate, answer_within } => json!({
+            "event": event,
+            "user": user.as_str(),
+            "certificate": certificate.to_string(),
+            "seconds": answer_within.as_secs(),
+        }),
+        News::AskOver { user, reason } | News::NoAddress { user, reason } => {
+            json!({"event": event, "user": user.as_str(), "reason": reason})
+        }
+        News::Address { user, address, certificate, connect_within } => json!({
+            "event": event,
+            "user": user.as_str(),
+            "address": address.ip().to_string(),
+            "port": address.port(),
+            "certificate": certificate.to_string(),
+            "seconds": connect_within.as_secs(),
+        }),
+        News::Revoked { user } => json!({"event": event, "user": user.as_str()}),
         News::Token | News::Closing { .. } | News::Unknown => return None,
     };
     Some(json(&value))

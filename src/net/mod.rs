@@ -4,7 +4,6 @@
 mod clock;
 pub mod connection;
 pub mod control;
-pub mod fingerprint;
 pub mod link;
 mod listener;
 pub mod queue;

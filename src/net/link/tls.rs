@@ -20,8 +20,8 @@ use rustls::{
 };
 
 use super::Gone;
+use crate::hub::fingerprint::Fingerprint;
 use crate::hub::scram::ChannelBinding;
-use crate::net::fingerprint::Fingerprint;
 
 /// A TLS record of a handshake, and of an alert: what a server can begin with (RFC 8446, section 5.1).
 const RECORDS_AT_FIRST: [u8; 2] = [0x16, 0x15];
