@@ -142,6 +142,8 @@ impl Connection {
                     heard.push(Heard::Lost(self.target.explain(gone, self.trust.as_ref())));
                 }
                 link::Happening::Woken => heard.push(Heard::Woken),
+                // It neither dials peers nor listens for them.
+                link::Happening::Peer(..) | link::Happening::Knocked { .. } => {}
             }
             self.tell(&mut heard);
         }

@@ -1,28 +1,36 @@
 //! A client's connections: one to the server, those with peers, and a bell that other threads can ring; all of them in one
 //! poll, and nothing ever blocks.
 //!
-//! Knows bytes, not lines. `Link` routes: the connection to the server is in `server`. What arrives in a turn is bounded, so
+//! Knows bytes, not lines. `Link` routes: the connection to the server is in `server`, those with peers are in `peers`. What arrives in a turn is bounded, so
 //! that whoever floods can't keep the client from looking up.
 
 mod conversation;
 mod dial;
+pub mod peers;
 mod pipe;
 mod server;
 mod signatures;
 pub mod tls;
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
 
+use self::peers::{NotLetIn, PeerHappening, PeerId, PeerIdentity, Peers};
 use self::server::Server;
 use self::tls::{Secured, Tls, TlsFailure};
+use super::fingerprint::Fingerprint;
 
 const SERVER: Token = Token(0);
 const WAKE: Token = Token(1);
+/// And all after it.
+const PEERS: Token = Token(2);
+
+/// How many sockets are heard of in one turn.
+const EVENTS_MAX: usize = 32;
 
 /// What happened in a turn.
 #[derive(Debug)]
@@ -33,6 +41,11 @@ pub enum Happening {
     Bytes(Vec<u8>),
     /// There is no connection (any more), and why. Nothing comes from it after this.
     Closed(Gone),
+    /// Something happened to a connection with a peer.
+    Peer(PeerId, PeerHappening),
+    /// Somebody came to the socket that listens for peers, and was not let in. When that happens too often it is not told each
+    /// time; `untold`: how often it was not, since it was told the last time.
+    Knocked { from: IpAddr, why: NotLetIn, untold: u64 },
     /// Somebody rang the bell.
     Woken,
 }
@@ -58,6 +71,7 @@ pub struct Link {
     events: Events,
     waker: Arc<Waker>,
     server: Server,
+    peers: Peers,
 }
 
 /// Rings a link's bell, from any thread.
@@ -77,7 +91,13 @@ impl Link {
     pub fn new() -> io::Result<Link> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
-        Ok(Link { poll, events: Events::with_capacity(16), waker, server: Server::new(SERVER) })
+        Ok(Link {
+            poll,
+            events: Events::with_capacity(EVENTS_MAX),
+            waker,
+            server: Server::new(SERVER),
+            peers: Peers::new(PEERS),
+        })
     }
 
     pub fn bell(&self) -> Bell {
@@ -104,8 +124,9 @@ impl Link {
     pub fn turn(&mut self, deadline: Option<Instant>) -> io::Result<Vec<Happening>> {
         let mut happenings = Vec::new();
         self.server.write(self.poll.registry(), &mut happenings);
-        let busy = self.server.is_busy() || !happenings.is_empty();
-        let until = deadline.into_iter().chain(self.server.deadline()).min();
+        self.peers.write(&mut happenings);
+        let busy = self.server.is_busy() || self.peers.is_busy() || !happenings.is_empty();
+        let until = deadline.into_iter().chain(self.server.deadline()).chain(self.peers.deadline()).min();
         // Rounded up, or the last millisecond would be spent in turns that find nothing.
         let timeout = until.map(|until| {
             let left = until.saturating_duration_since(Instant::now());
@@ -119,20 +140,83 @@ impl Link {
         for event in &self.events {
             match event.token() {
                 WAKE => woken = true,
-                _ => self.server.stir(event),
+                SERVER => self.server.stir(event),
+                _ => self.peers.stir(event),
             }
         }
         if woken {
             happenings.push(Happening::Woken);
         }
         self.server.turn(self.poll.registry(), &mut happenings);
+        self.peers.turn(self.poll.registry(), &mut happenings);
         Ok(happenings)
+    }
+
+    /// Our end of the connection to the server: where others on its side of the network may reach us. Without a port, and with
+    /// the scope that a link-local address needs. `None`: there is no connection.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        let mut address = unmapped(self.server.local_address()?);
+        address.set_port(0);
+        Some(address)
+    }
+
+    /// Listens for peers at exactly this address, whose port may be 0, and nowhere else any more. Comes back: the port. Where it
+    /// listens already nothing changes.
+    pub fn listen_for_peers(&mut self, address: SocketAddr, identity: &PeerIdentity) -> io::Result<u16> {
+        self.peers.listen(self.poll.registry(), address, identity)
+    }
+
+    /// Whoever has come and was not let in yet must go; those who were stay.
+    pub fn stop_listening_for_peers(&mut self) {
+        self.peers.stop_listening();
+    }
+
+    /// Whoever shows this certificate, and has its key, may come in.
+    pub fn expect_peer(&mut self, certificate: Fingerprint) {
+        self.peers.expect(certificate);
+    }
+
+    /// Whoever shows this certificate is not let in any more. Those who were stay.
+    pub fn expect_peer_no_longer(&mut self, certificate: Fingerprint) {
+        self.peers.expect_no_longer(certificate);
+    }
+
+    /// Dials the peer that has this certificate. `PeerHappening::Up` or `PeerHappening::Gone` tells how it went, in a later turn.
+    pub fn dial_peer(&mut self, address: SocketAddr, certificate: Fingerprint, identity: &PeerIdentity) -> PeerId {
+        self.peers.dial(self.poll.registry(), address, certificate, identity)
+    }
+
+    /// Puts bytes behind those that wait to be written to a peer: all of them or, where it would be too much
+    /// (`peers::WAITING_BYTES_MAX`) or the peer is not up, nothing. Comes back: whether they were taken.
+    #[must_use]
+    pub fn send_to_peer(&mut self, peer: PeerId, bytes: &[u8]) -> bool {
+        self.peers.send(peer, bytes)
+    }
+
+    /// Ends a connection with a peer, of which nothing is told any more. The turns that follow write what waits, and the goodbye
+    /// behind it, for a few seconds at most.
+    pub fn close_peer(&mut self, peer: PeerId) {
+        self.peers.close(peer);
+    }
+
+    /// How many peers there are to whom something may still be on its way, although their connections were ended.
+    pub fn peers_leaving(&self) -> usize {
+        self.peers.leaving()
+    }
+}
+
+/// IPv4 in IPv6 is IPv4. The scope of a link-local address stays.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::from((ip, address.port())),
+        IpAddr::V6(_) => address,
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
         self.close();
+        self.peers.close_all();
     }
 }
 

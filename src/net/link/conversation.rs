@@ -40,6 +40,16 @@ pub(super) enum End {
     Broken(io::Error),
 }
 
+impl End {
+    /// Of a connection that can't be written to, after what was there to read. That the other end has gone is no error of its own.
+    pub(super) fn of_writing(error: io::Error) -> End {
+        match error.kind() {
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset => End::CutOff,
+            _ => End::Broken(error),
+        }
+    }
+}
+
 impl Conversation {
     /// `patience`: what the other end may say before the handshake is through, in bytes; some of it is kept meanwhile.
     pub(super) fn new(connection: impl Into<Connection>, patience: usize) -> Conversation {
@@ -148,6 +158,16 @@ impl Conversation {
     /// An earlier connection goes on.
     pub(super) fn is_resumed(&self) -> bool {
         self.connection.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// What is spoken inside, as both ends agreed (RFC 7301).
+    pub(super) fn protocol(&self) -> Option<&[u8]> {
+        self.connection.alpn_protocol()
+    }
+
+    /// Something encrypted is to be written.
+    pub(super) fn wants_write(&self) -> bool {
+        self.connection.wants_write()
     }
 
     /// Puts the goodbye behind what is to be written; nothing can be said after it.

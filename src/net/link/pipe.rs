@@ -4,12 +4,16 @@
 //! there is not.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr};
 
 use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Registry, event::Source};
 
 use super::conversation::{Conversation, End};
+
+/// How much is read at once of what nobody wants any more, in bytes.
+const UNWANTED_BYTES: usize = 4096;
 
 pub(super) struct Pipe {
     stream: TcpStream,
@@ -18,12 +22,14 @@ pub(super) struct Pipe {
     writable: bool,
     /// Not encrypted, or not written, yet.
     out: Vec<u8>,
+    /// Nothing is written any more.
+    shut: bool,
 }
 
 impl Pipe {
     pub(super) fn new(stream: TcpStream, tls: Option<Conversation>) -> Pipe {
         // Whether it is so is found out by trying.
-        Pipe { stream, tls: tls.map(Box::new), readable: true, writable: true, out: Vec::new() }
+        Pipe { stream, tls: tls.map(Box::new), readable: true, writable: true, out: Vec::new(), shut: false }
     }
 
     /// Takes note of what the poll says.
@@ -53,6 +59,15 @@ impl Pipe {
     /// Whether the handshake is through; true only once.
     pub(super) fn settled(&mut self) -> bool {
         self.tls.as_mut().is_some_and(|tls| tls.settled())
+    }
+
+    pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
+    /// Bytes that wait to be written, beside those that are encrypted already.
+    pub(super) fn waiting(&self) -> usize {
+        self.out.len()
     }
 
     /// Puts bytes behind those that wait to be written.
@@ -92,6 +107,46 @@ impl Pipe {
         if let Some(tls) = &mut self.tls {
             tls.say_goodbye();
             let _ = self.write();
+        }
+    }
+
+    /// Writes what waits and the goodbye behind it, then waits for the other end to close: whoever closes while something comes
+    /// in takes back what is still on its way out. True when all this is done, or can't be.
+    pub(super) fn part(&mut self) -> bool {
+        if self.write().is_err() {
+            return true;
+        }
+        if self.out.is_empty() && !self.shut {
+            if let Some(tls) = &mut self.tls {
+                tls.say_goodbye();
+            }
+            if self.write().is_err() {
+                return true;
+            }
+            if !self.tls.as_ref().is_some_and(|tls| tls.wants_write()) {
+                self.shut = true;
+                if self.stream.shutdown(Shutdown::Write).is_err() {
+                    return true;
+                }
+            }
+        }
+        self.has_closed()
+    }
+
+    /// Whether the other end has closed. What it says meanwhile is not wanted; a bounded part of it is read.
+    fn has_closed(&mut self) -> bool {
+        let mut unwanted = [0; UNWANTED_BYTES];
+        if !self.readable {
+            return false;
+        }
+        match self.stream.read(&mut unwanted) {
+            Ok(0) => true,
+            Ok(_) => false,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                false
+            }
+            Err(error) => error.kind() != ErrorKind::Interrupted,
         }
     }
 

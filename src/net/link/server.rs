@@ -75,6 +75,14 @@ impl Server {
         }
     }
 
+    /// Our end of the connection.
+    pub(super) fn local_address(&self) -> Option<SocketAddr> {
+        match &self.state {
+            State::Open { pipe, .. } => pipe.local_address().ok(),
+            _ => None,
+        }
+    }
+
     /// There is something to do at once.
     pub(super) fn is_busy(&self) -> bool {
         match &self.state {
