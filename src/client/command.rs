@@ -16,8 +16,7 @@ const SECONDS_MAX: f64 = 366.0 * 86_400.0;
 /// Why `passwd` and `sign-up` are not done without TLS.
 pub const NEEDS_TLS: &str = "passwords are made known over TLS only: leave out --insecure-plaintext";
 /// Why private conversations need TLS.
-pub const PRIVATE_NEEDS_TLS: &str =
-    "private conversations are made out over TLS only, or somebody could put themselves in between: leave out --insecure-plaintext";
+pub const PRIVATE_NEEDS_TLS: &str = "private conversations are made out over TLS only, or somebody could put themselves in between: leave out --insecure-plaintext";
 /// Why `sign-up` is not done in a session.
 pub const SIGN_UP_FIRST: &str = "'sign-up' stands on the command line: whoever has a session has an account";
 
@@ -247,9 +246,7 @@ fn parse(entry: &Entry, arguments: &[&str], receipts: bool) -> Result<Command, F
         (Kind::Consent, [name, "no"]) => Command::Consent { user: user(name)?, yes: false },
         (Kind::Revoke, [name]) => Command::Ask(Request::Revoke { user: user(name)? }),
         (Kind::Private, [name]) => Command::Private { user: user(name)?, text: None },
-        (Kind::Private, [name, text]) => {
-            Command::Private { user: user(name)?, text: Some(parse_text(text)?) }
-        }
+        (Kind::Private, [name, text]) => Command::Private { user: user(name)?, text: Some(parse_text(text)?) },
         (Kind::End, ["private", name]) => Command::EndPrivate { user: user(name)? },
         (Kind::Deliver, [name]) => Command::Deliver { user: user(name)? },
         (Kind::Privacy, []) => Command::Ask(Request::Privacy),

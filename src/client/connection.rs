@@ -133,7 +133,10 @@ impl Connection {
                 }
             }
         }
-        let core = [until, self.session.poll_timeout(), self.direct.peers.poll_timeout()].into_iter().flatten().map(|at| self.epoch + at);
+        let core = [until, self.session.poll_timeout(), self.direct.peers.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .map(|at| self.epoch + at);
         let deadline = core.chain(self.dial_at).min();
         let happenings = self.link.turn(deadline)?;
         let now = self.now();
@@ -156,6 +159,7 @@ impl Connection {
                     heard.push(Heard::Note(render::knocked(from, &why, untold)));
                 }
                 link::Happening::Woken => heard.push(Heard::Woken),
+                // It neither dials peers nor listens for them.
             }
             self.tell(&mut heard);
         }

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use super::core::{Done, Now, Request, Session, Tag};
 use super::exit::{Failure, Status};
 use super::peers::{Action, PeerNews, Peers};
-use crate::net::link::{Link, PeerHappening, PeerId, PeerIdentity};
+use crate::net::link::Link;
+use crate::net::link::peers::{PeerHappening, PeerId, PeerIdentity};
 use crate::wire::native::client::Problem;
 use crate::wire::{Offer, PeerPort, Text, UserName};
 
@@ -77,15 +78,20 @@ impl Direct {
         let address = address.ok_or_else(|| not_now("not connected now: answer when the server is back".to_owned()))?;
         let identity = self.identity()?;
         let certificate = identity.fingerprint();
-        let port = link.listen_for_peers(address, identity).map_err(|error| {
-            not_now(format!("can't listen at {} for private conversations: {error}", address.ip()))
-        })?;
+        let port = link
+            .listen_for_peers(address, identity)
+            .map_err(|error| not_now(format!("can't listen at {} for private conversations: {error}", address.ip())))?;
         let port = PeerPort::parse(port.into()).ok_or_else(|| not_now(format!("port {port} is too low")))?;
         Ok(Offer { port, certificate })
     }
 
     /// Sends what could not be said privately through the server. Comes back: what was sent.
-    pub fn deliver(&mut self, session: &mut Session, user: &UserName, receipt: bool) -> Result<Vec<(Tag, Text)>, Failure> {
+    pub fn deliver(
+        &mut self,
+        session: &mut Session,
+        user: &UserName,
+        receipt: bool,
+    ) -> Result<Vec<(Tag, Text)>, Failure> {
         let texts = self.peers.take_held(user);
         if texts.is_empty() {
             return Err(Failure::usage(format_args!("there is nothing for {user} that could not be said")));

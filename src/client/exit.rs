@@ -95,7 +95,15 @@ fn status_of_code(code: &str) -> Status {
         "text-too-long" | "bad-text" | "bad-name" => Status::Usage,
         "no-such-user" => Status::NoRecipient,
         "too-slow" | "shutting-down" => Status::NoServer,
-        "queue-full" | "offline" | "busy" | "already-asked" | "asked-lately" | "too-many-questions" | "not-stored" | "history-unavailable" | "too-many" => Status::TryAgain,
+        "queue-full"
+        | "offline"
+        | "busy"
+        | "already-asked"
+        | "asked-lately"
+        | "too-many-questions"
+        | "not-stored"
+        | "history-unavailable"
+        | "too-many" => Status::TryAgain,
         "not-authenticated"
         | "token-refused"
         | "somebody-in-between"

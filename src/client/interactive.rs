@@ -457,7 +457,8 @@ impl Talk<'_> {
             PeerNews::Said { user, text } => {
                 self.know(std::slice::from_ref(user));
                 self.screen.rings = true;
-                let line = format!("{} (privately): {}", self.screen.bold(user.as_str()), render::visible(text.as_str()));
+                let line =
+                    format!("{} (privately): {}", self.screen.bold(user.as_str()), render::visible(text.as_str()));
                 lines.push(self.screen.stamp(now_ms(), &line));
             }
             PeerNews::Asked { .. } | PeerNews::Up { .. } | PeerNews::Ended { .. } => {

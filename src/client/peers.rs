@@ -12,8 +12,8 @@ use std::time::Duration;
 use super::core::Now;
 use super::exit::{Failure, Status};
 use super::render;
+use crate::net::link::peers::{PeerGone, PeerId};
 use crate::net::link::tls::TlsFailure;
-use crate::net::link::{PeerGone, PeerId};
 use crate::wire::native::client::{News, Problem};
 use crate::wire::native::peer::{self, PeerHear, PeerLine};
 use crate::wire::{Fingerprint, Text, UserName};
@@ -45,7 +45,11 @@ pub enum Action {
     /// Nobody is expected any more.
     StopListening,
     /// `Peers::dialling` tells what the connection is called.
-    Dial { user: UserName, address: SocketAddr, certificate: Fingerprint },
+    Dial {
+        user: UserName,
+        address: SocketAddr,
+        certificate: Fingerprint,
+    },
     Send(PeerId, Vec<u8>),
     /// What was sent before goes out first.
     Close(PeerId),
@@ -55,16 +59,34 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerNews {
     /// `dialled`: by us.
-    Up { user: UserName, dialled: bool },
+    Up {
+        user: UserName,
+        dialled: bool,
+    },
     /// They know that we want to talk to them, and have so long to answer.
-    Asked { user: UserName, within: Duration },
-    Said { user: UserName, text: Text },
+    Asked {
+        user: UserName,
+        within: Duration,
+    },
+    Said {
+        user: UserName,
+        text: Text,
+    },
     /// They have seen everything that was said so far.
-    Heard { user: UserName },
+    Heard {
+        user: UserName,
+    },
     /// A conversation that was up is over.
-    Ended { user: UserName, why: String },
+    Ended {
+        user: UserName,
+        why: String,
+    },
     /// A conversation did not come about, or these texts were not confirmed before it ended. They are kept.
-    NotSaid { user: UserName, texts: usize, why: Failure },
+    NotSaid {
+        user: UserName,
+        texts: usize,
+        why: Failure,
+    },
 }
 
 /// How things stand, for people.
@@ -118,7 +140,10 @@ struct Talk {
 #[derive(Debug)]
 enum Stage {
     /// `answered`: the server has passed the question on.
-    Asking { answered: bool, until: Now },
+    Asking {
+        answered: bool,
+        until: Now,
+    },
     Dialling(Dialling),
     Up(Line),
 }
@@ -179,10 +204,6 @@ impl Talk {
 }
 
 impl Peers {
-    pub fn new() -> Peers {
-        Peers::default()
-    }
-
     pub fn next_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
@@ -436,7 +457,8 @@ impl Peers {
             self.over(&user, why.clone(), Failure::new(Status::NoServer, why));
         }
         self.drop_line(&user, false);
-        let talk = self.talks.entry(user.clone()).or_insert_with(|| Talk::new(Stage::Asking { answered: false, until: now }));
+        let talk =
+            self.talks.entry(user.clone()).or_insert_with(|| Talk::new(Stage::Asking { answered: false, until: now }));
         talk.stage = Stage::Up(Line { peer: id, dialled: false, certificate, input: Vec::new(), heard: 0 });
         self.users.insert(id, user.clone());
         let mut hello = Vec::new();

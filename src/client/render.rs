@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 use super::core::Done;
 use super::exit::Failure;
 use super::peers::{PeerNews, Stand, Standing};
-use crate::net::link::NotLetIn;
-use crate::wire::{Fingerprint, Pending, PrivacyList, UserName};
+use crate::net::link::peers::NotLetIn;
 use crate::wire::native::client::{Heard, News, Party, ReachTold};
+use crate::wire::{Fingerprint, Pending, PrivacyList, UserName};
 
 /// Whether a character could make the output look like something it isn't.
 fn is_trouble(c: char) -> bool {
@@ -205,7 +205,9 @@ pub fn standing_lines(standing: &Standing, certificate: Option<&Fingerprint>) ->
         lines.push(match stand {
             Stand::Asking => format!("you want to talk to {user} privately; they are being asked"),
             Stand::Dialling => format!("a private conversation with {user} is coming about"),
-            Stand::Up(certificate) => format!("in a private conversation with {user}, whose certificate is {certificate}"),
+            Stand::Up(certificate) => {
+                format!("in a private conversation with {user}, whose certificate is {certificate}")
+            }
         });
     }
     for (user, left) in &standing.expected {
