@@ -18,7 +18,7 @@ mod one_shot;
 pub mod operator;
 mod output;
 pub mod passwords;
-mod peers;
+pub mod peers;
 pub mod render;
 pub mod state;
 mod trust;
