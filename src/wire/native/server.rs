@@ -355,7 +355,7 @@ fn encode_reply<'a>(id: Option<u64>, reply: &'a Reply, out: &mut Vec<u8>) {
 
 /// Rounded up: what has not ended is never told as zero.
 fn seconds(span: Duration) -> u64 {
-    span.as_millis().div_ceil(1000) as u64
+    span.as_micros().div_ceil(1_000_000) as u64
 }
 
 fn pending_line(pending: &Pending) -> PendingLine<'_> {
