@@ -137,6 +137,14 @@ impl Consents {
         }
     }
 
+    /// Whether nothing is left of anything.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let Consents { questions, asking, given, unwilling, deadlines } = self;
+        let tables = [questions.is_empty(), asking.is_empty(), given.is_empty(), unwilling.is_empty()];
+        tables == [true; 4] && deadlines.is_empty()
+    }
+
     pub(super) fn check_invariants(&self) {
         for (&asked, question) in &self.questions {
             assert_ne!(asked, question.asker);
