@@ -23,7 +23,7 @@ pub const ANSWER_WITHIN: Duration = Duration::from_secs(120);
 pub const CONNECT_WITHIN: Duration = Duration::from_secs(600);
 /// Whoever got no yes may ask the same user again after this.
 pub const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
-/// Questions that one connection may have open.
+/// Questions that one user may have open, on all their connections together.
 pub const QUESTIONS_MAX: usize = 8;
 /// Users to whom one user may have said yes at a time.
 pub const CONSENTS_MAX: usize = 64;
@@ -33,8 +33,8 @@ pub const CONSENTS_MAX: usize = 64;
 pub struct Consents {
     /// By who is asked: one at a time.
     questions: BTreeMap<UserId, Question>,
-    /// Who asks whom on which connection.
-    asking: BTreeSet<(ConnectionId, UserId)>,
+    /// Who asks whom.
+    asking: BTreeSet<(UserId, UserId)>,
     /// Whose address who may learn, and until when.
     given: BTreeMap<(UserId, UserId), Given>,
     /// Who, asked by whom, has not said yes lately.
@@ -96,20 +96,21 @@ impl Consents {
 
     fn open(&mut self, asked: UserId, question: Question) {
         self.deadlines.insert((question.until, Timer::Question(asked)));
-        self.asking.insert((question.connection, asked));
+        self.asking.insert((question.asker, asked));
         self.questions.insert(asked, question);
     }
 
     fn close(&mut self, asked: UserId) -> Option<Question> {
         let question = self.questions.remove(&asked)?;
-        self.asking.remove(&(question.connection, asked));
+        self.asking.remove(&(question.asker, asked));
         self.deadlines.remove(&(question.until, Timer::Question(asked)));
         Some(question)
     }
 
-    /// The users whom this connection has asked.
-    fn asked_on(&self, connection: ConnectionId) -> impl Iterator<Item = UserId> + '_ {
-        self.asking.range((connection, UserId(0))..=(connection, UserId(u32::MAX))).map(|&(_, asked)| asked)
+    /// The questions of a user, by who is asked.
+    fn asked_by(&self, asker: UserId) -> impl Iterator<Item = (UserId, &Question)> {
+        let asked = self.asking.range((asker, UserId(0))..=(asker, UserId(u32::MAX))).map(|&(_, asked)| asked);
+        asked.filter_map(|asked| Some((asked, self.questions.get(&asked)?)))
     }
 
     /// Comes back: the consent that it replaces.
@@ -148,7 +149,7 @@ impl Consents {
     pub(super) fn check_invariants(&self) {
         for (&asked, question) in &self.questions {
             assert_ne!(asked, question.asker);
-            assert!(self.asking.contains(&(question.connection, asked)));
+            assert!(self.asking.contains(&(question.asker, asked)));
             assert!(self.deadlines.contains(&(question.until, Timer::Question(asked))));
         }
         for (&(of, to), given) in &self.given {
@@ -213,7 +214,7 @@ impl Hub {
         if self.consents.unwilling.contains(&(asked, asker)) {
             return Err(Refusal::AskedLately(name.clone()));
         }
-        if self.consents.asked_on(connection).count() >= QUESTIONS_MAX {
+        if self.consents.asked_by(asker).count() >= QUESTIONS_MAX {
             return Err(Refusal::TooManyQuestions);
         }
         Ok((asker, address, asked))
@@ -364,8 +365,9 @@ impl Hub {
     }
 
     /// Whoever asked on this connection is gone.
-    pub(super) fn questions_end_with_asker(&mut self, connection: ConnectionId, out: &mut Outbox) {
-        for asked in self.consents.asked_on(connection).collect::<Vec<_>>() {
+    pub(super) fn questions_end_with_asker(&mut self, user: UserId, connection: ConnectionId, out: &mut Outbox) {
+        let asked = self.consents.asked_by(user).filter(|(_, question)| question.connection == connection);
+        for asked in asked.map(|(asked, _)| asked).collect::<Vec<_>>() {
             if let Some(question) = self.consents.close(asked) {
                 self.tell_asked(asked, question.asker, AskOver::Withdrawn, None, IfLost::Send, out);
             }
@@ -422,12 +424,12 @@ impl Hub {
             user: self.accounts.name(other).clone(),
             left: until.since(now.instant),
         };
-        let own = self.consents.questions.iter().filter(|(_, question)| question.asker == user);
+        let asking = self.consents.asked_by(user).map(|(asked, question)| pending(asked, question.until));
         let list = PrivacyList {
             blocked: self.names_blocked_by(user),
             consents: self.consents.given_by(user).map(|given| pending(given.row.to, given.until)).collect(),
             asked_by: self.consents.questions.get(&user).map(|question| pending(question.asker, question.until)),
-            asking: own.map(|(&asked, question)| pending(asked, question.until)).collect(),
+            asking: asking.collect(),
         };
         // As firm as the blocks and the consents themselves.
         Answered::stored(Reply::Privacy(Box::new(list)))

@@ -290,7 +290,7 @@ pub enum Refusal {
     AlreadyAsked(UserName),
     /// The user did not say yes a moment ago.
     AskedLately(UserName),
-    /// This connection has too many questions open.
+    /// This user has too many questions open.
     TooManyQuestions,
     /// The user has not asked, or the question is over.
     NotAsked(UserName),

@@ -1116,3 +1116,23 @@ fn what_is_lost_together_is_undone_the_newest_first() {
         }
     }
 }
+
+/// Or one user could keep everybody busy, and have a list that fits into no line.
+#[test]
+fn a_user_has_so_many_questions_open_on_however_many_connections() {
+    let mut circle = Circle::new();
+    let crowd: Vec<ConnectionId> = (0..=QUESTIONS_MAX).map(|n| circle.come(&in_crowd(n), 1)).collect();
+    for n in 0..QUESTIONS_MAX {
+        let alice = circle.once("alice");
+        assert!(circle.ask(alice, &in_crowd(n)).answer().is_ok());
+    }
+    let alice = circle.come("alice", 1);
+    let surplus = in_crowd(QUESTIONS_MAX);
+    assert_eq!(circle.ask(alice, &surplus), circle.refusal(alice, Refusal::TooManyQuestions));
+    assert_eq!(circle.privacy(alice).asking.len(), QUESTIONS_MAX);
+    let bob = circle.come("bob", 1);
+    assert!(circle.ask(bob, &surplus).answer().is_ok(), "others have their own");
+    circle.no(crowd[QUESTIONS_MAX], "bob");
+    circle.no(crowd[0], "alice");
+    assert!(circle.ask(alice, &surplus).answer().is_ok());
+}
