@@ -21,7 +21,7 @@ use super::{Answered, Hub};
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(120);
 /// A yes is good for so long.
 pub const CONNECT_WITHIN: Duration = Duration::from_secs(600);
-/// Whoever got no yes may ask the same user again after this.
+/// Whoever got no yes, or did not wait for it, may ask the same user again after this.
 pub const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// Questions that one user may have open, on all their connections together.
 pub const QUESTIONS_MAX: usize = 8;
@@ -37,7 +37,8 @@ pub struct Consents {
     asking: BTreeSet<(UserId, UserId)>,
     /// Whose address who may learn, and until when.
     given: BTreeMap<(UserId, UserId), Given>,
-    /// Who, asked by whom, has not said yes lately.
+    /// Who, asked by whom, has not said yes lately, even if the question was taken back before any answer: nobody is to see
+    /// it come and go.
     unwilling: BTreeSet<(UserId, UserId)>,
     deadlines: BTreeSet<(Instant, Timer)>,
 }
@@ -340,16 +341,18 @@ impl Hub {
     }
 
     /// `user` has blocked `other`, who is to learn nothing more of them.
-    pub(super) fn consents_end_with_block(&mut self, user: UserId, other: UserId, out: &mut Outbox) {
+    pub(super) fn consents_end_with_block(&mut self, now: Now, user: UserId, other: UserId, out: &mut Outbox) {
         if self.consents.questions.get(&user).is_some_and(|question| question.asker == other)
             && let Some(question) = self.consents.close(user)
         {
+            self.consents.note_unwilling(user, other, now.instant);
             self.tell_asker(&question, user, NoAddress::Declined, out);
             self.tell_asked(user, other, AskOver::Blocked, None, IfLost::Send, out);
         }
         if self.consents.questions.get(&other).is_some_and(|question| question.asker == user)
             && let Some(question) = self.consents.close(other)
         {
+            self.consents.note_unwilling(other, user, now.instant);
             self.tell_asker(&question, other, NoAddress::Withdrawn, out);
             self.tell_asked(other, user, AskOver::Withdrawn, None, IfLost::Send, out);
         }
@@ -365,12 +368,18 @@ impl Hub {
     }
 
     /// Whoever asked on this connection is gone.
-    pub(super) fn questions_end_with_asker(&mut self, user: UserId, connection: ConnectionId, out: &mut Outbox) {
+    pub(super) fn questions_end_with_asker(
+        &mut self,
+        now: Now,
+        user: UserId,
+        connection: ConnectionId,
+        out: &mut Outbox,
+    ) {
         let asked = self.consents.asked_by(user).filter(|(_, question)| question.connection == connection);
         for asked in asked.map(|(asked, _)| asked).collect::<Vec<_>>() {
-            if let Some(question) = self.consents.close(asked) {
-                self.tell_asked(asked, question.asker, AskOver::Withdrawn, None, IfLost::Send, out);
-            }
+            self.consents.close(asked);
+            self.consents.note_unwilling(asked, user, now.instant);
+            self.tell_asked(asked, user, AskOver::Withdrawn, None, IfLost::Send, out);
         }
     }
 

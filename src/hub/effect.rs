@@ -288,7 +288,7 @@ pub enum Refusal {
     /// Somebody else's question to the user is open.
     Busy(UserName),
     AlreadyAsked(UserName),
-    /// The user did not say yes a moment ago.
+    /// The user did not say yes a moment ago, or was not given the time to.
     AskedLately(UserName),
     /// This user has too many questions open.
     TooManyQuestions,

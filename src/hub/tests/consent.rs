@@ -1136,3 +1136,33 @@ fn a_user_has_so_many_questions_open_on_however_many_connections() {
     circle.no(crowd[0], "alice");
     assert!(circle.ask(alice, &surplus).answer().is_ok());
 }
+
+/// Or a question could be put up again and again before anybody has answered it.
+#[test]
+fn who_withdraws_a_question_has_to_wait_like_who_heard_no() {
+    let waits = |circle: &mut Circle, alice: ConnectionId| {
+        assert_eq!(circle.ask(alice, "bob"), circle.refusal(alice, Refusal::AskedLately(name("bob"))));
+        circle.pass(ASK_AGAIN_AFTER - MICROSECOND);
+        assert_eq!(circle.ask(alice, "bob"), circle.refusal(alice, Refusal::AskedLately(name("bob"))));
+        circle.pass(MICROSECOND);
+        assert!(circle.ask(alice, "bob").answer().is_ok());
+    };
+    for (_, go) in ways_to_go().into_iter().filter(|(how, _)| *how != "without an account") {
+        let mut circle = Circle::new();
+        let (alice, _) = (circle.come("alice", 1), circle.come("bob", 1));
+        circle.ask(alice, "bob");
+        go(&mut circle, alice);
+        let alice = circle.come("alice", 1);
+        waits(&mut circle, alice);
+    }
+    // And for who takes it back with a block, or was blocked for it.
+    for (blocks, other) in [("alice", "bob"), ("bob", "alice")] {
+        let mut circle = Circle::new();
+        let (alice, _) = (circle.come("alice", 1), circle.come("bob", 1));
+        circle.ask(alice, "bob");
+        let by = circle.once(blocks);
+        circle.block(by, other);
+        circle.unblock(by, other);
+        waits(&mut circle, alice);
+    }
+}
