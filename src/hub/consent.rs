@@ -60,8 +60,6 @@ struct Question {
 struct Given {
     row: ConsentRow,
     until: Instant,
-    /// Who waits for it, until it is stored; not known after a restart, and not needed then.
-    waits: Option<ConnectionId>,
 }
 
 /// What ends by itself.
@@ -85,7 +83,7 @@ impl Consents {
             if left.is_zero() {
                 changes.push(Change::ConsentOver { row, revoked: false });
             } else {
-                consents.give(Given { row, until: now.instant + left, waits: None });
+                consents.give(Given { row, until: now.instant + left });
             }
         }
         consents
@@ -282,9 +280,9 @@ impl Hub {
             return Answered::reply(Reply::Declined(name));
         };
         let row = ConsentRow { of, to, until: now.wall + CONNECT_WITHIN };
-        let given = Given { row, until: now.instant + CONNECT_WITHIN, waits: Some(question.connection) };
+        let given = Given { row, until: now.instant + CONNECT_WITHIN };
         let before = self.consents.give(given).map(|older| older.row);
-        out.changes.push(Change::Consent { row, before });
+        out.changes.push(Change::Consent { row, before, waits: question.connection });
         let user = self.accounts.name(of).clone();
         let event = Event::Address { user, address, port, certificate, connect_within: CONNECT_WITHIN };
         out.event(question.connection, event, IfLost::Drop);
@@ -444,18 +442,32 @@ impl Hub {
         Answered::stored(Reply::Privacy(Box::new(list)))
     }
 
-    /// A yes could not be stored: nothing of it has left, and what was `before` holds again.
-    pub(super) fn consent_was_lost(&mut self, now: Now, row: ConsentRow, before: Option<ConsentRow>, out: &mut Outbox) {
+    /// A yes could not be stored: nothing of it has left, and what was `before` holds again. It may have been taken back, or
+    /// have ended, by now: whoever waits for it has heard nothing all the same.
+    pub(super) fn consent_was_lost(
+        &mut self,
+        now: Now,
+        row: ConsentRow,
+        before: Option<ConsentRow>,
+        waits: ConnectionId,
+        out: &mut Outbox,
+    ) {
         let ConsentRow { of, to, .. } = row;
-        let is_there = self.consents.given.get(&(of, to)).is_some_and(|given| given.row == row);
-        let Some(given) = is_there.then(|| self.consents.take_back(of, to)).flatten() else { return };
-        if let Some(connection) = given.waits {
+        // Who has asked again meanwhile waits for the answer to that.
+        let asks_on = self.consents.questions.get(&of).filter(|question| question.asker == to);
+        let asks_on = asks_on.map(|question| question.connection);
+        if asks_on != Some(waits) {
             let event = Event::NoAddress { user: self.accounts.name(of).clone(), why: NoAddress::NotStored };
-            out.event(connection, event, IfLost::Send);
+            out.event(waits, event, IfLost::Send);
+        }
+        if asks_on.is_none() {
             self.tell_asked(of, to, AskOver::NotStored, None, IfLost::Send, out);
         }
-        if let Some(before) = before {
-            self.consent_is_back(now, before);
+        if self.consents.given.get(&(of, to)).is_some_and(|given| given.row == row) {
+            self.consents.take_back(of, to);
+            if let Some(before) = before {
+                self.consent_is_back(now, before);
+            }
         }
     }
 
@@ -463,7 +475,7 @@ impl Hub {
     pub(super) fn consent_is_back(&mut self, now: Now, row: ConsentRow) {
         let left = row.until.since(now.wall).min(CONNECT_WITHIN);
         if !left.is_zero() && !self.consents.given.contains_key(&(row.of, row.to)) {
-            self.consents.give(Given { row, until: now.instant + left, waits: None });
+            self.consents.give(Given { row, until: now.instant + left });
         }
     }
 }

@@ -195,8 +195,8 @@ fn of_changes(changes: Vec<Change>) -> Outcome {
 }
 
 /// A yes to who asked on `asker`, in place of `before`.
-fn given(row: ConsentRow, before: Option<ConsentRow>, _asker: ConnectionId) -> Change {
-    Change::Consent { row, before }
+fn given(row: ConsentRow, before: Option<ConsentRow>, waits: ConnectionId) -> Change {
+    Change::Consent { row, before, waits }
 }
 
 fn nothing() -> Outcome {
@@ -1165,4 +1165,71 @@ fn who_withdraws_a_question_has_to_wait_like_who_heard_no() {
         circle.unblock(by, other);
         waits(&mut circle, alice);
     }
+}
+
+#[test]
+fn who_waits_for_a_yes_that_is_lost_is_told_whatever_has_happened_to_it_meanwhile() {
+    let mut circle = Circle::new();
+    let (alice, bob) = (circle.come("alice", 1), circle.come("bob", 1));
+    let told = |asker| vec![no_address(asker, "bob", NoAddress::NotStored), ask_over(bob, "alice", AskOver::NotStored)];
+    let (by, row) = (circle.id("bob"), |circle: &Circle| circle.row("bob", "alice"));
+    // It was taken back, by a word or by a block.
+    circle.ask(alice, "bob");
+    let mut lost = circle.yes(bob, "alice").changes;
+    lost.extend(circle.revoke(bob, "alice").changes);
+    assert_eq!(lost.len(), 2);
+    assert_eq!(circle.lose(lost), of(told(alice), vec![]));
+    circle.ask(alice, "bob");
+    let mut lost = circle.yes(bob, "alice").changes;
+    lost.extend(circle.block(bob, "alice").changes);
+    assert_eq!(lost.len(), 3);
+    assert_eq!(circle.lose(lost), of(told(alice), vec![]));
+    assert_eq!(circle.world.hub.gate.blocked_by(by).count(), 0);
+    // It has ended by itself, so long did it take.
+    circle.ask(alice, "bob");
+    let mut lost = circle.yes(bob, "alice").changes;
+    let over = Change::ConsentOver { row: row(&circle), revoked: false };
+    lost.extend(circle.pass(CONNECT_WITHIN).of_consent().changes);
+    assert_eq!(lost[1..], [over]);
+    assert_eq!(circle.lose(lost), of(told(alice), vec![]));
+    assert!(circle.is_empty());
+    // It was renewed, for another connection of the same user's.
+    let other = circle.once("alice");
+    circle.ask(alice, "bob");
+    let mut lost = circle.yes(bob, "alice").changes;
+    circle.ask(other, "bob");
+    lost.extend(circle.yes(bob, "alice").changes);
+    assert_eq!(circle.lose(lost), of([told(other), told(alice)].concat(), vec![]));
+    assert!(circle.is_empty());
+}
+
+#[test]
+fn who_has_asked_again_meanwhile_waits_for_that_answer() {
+    let mut circle = Circle::new();
+    let (alice, other, bob) = (circle.come("alice", 1), circle.come("alice", 2), circle.come("bob", 1));
+    circle.ask(alice, "bob");
+    let lost = circle.yes(bob, "alice").changes;
+    circle.ask(alice, "bob");
+    assert_eq!(circle.lose(lost), nothing(), "the question that is open is another");
+    let lost = circle.yes(bob, "alice").changes;
+    circle.ask(other, "bob");
+    let told = vec![no_address(alice, "bob", NoAddress::NotStored)];
+    assert_eq!(circle.lose(lost), of(told, vec![]), "on this connection nothing is open");
+    assert_eq!(circle.yes(bob, "alice").effects[0], address(other, "bob", bob));
+}
+
+/// As the store keeps them: what was committed, folded.
+#[test]
+fn a_yes_that_was_lost_and_taken_back_is_not_given_again() {
+    let mut circle = Circle::new();
+    let (alice, bob) = (circle.come("alice", 1), circle.come("bob", 1));
+    circle.ask(alice, "bob");
+    circle.yes(bob, "alice");
+    circle.pass(Duration::from_secs(1));
+    circle.ask(alice, "bob");
+    let mut lost = circle.yes(bob, "alice").changes;
+    lost.extend(circle.revoke(bob, "alice").changes);
+    circle.lose(lost);
+    let left = CONNECT_WITHIN - Duration::from_secs(1);
+    assert_eq!(circle.privacy(bob).consents, [pending("alice", left)], "the one that is on disk");
 }
