@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::change::{Change, ConsentRow};
 use super::effect::{AskOver, Event, IfLost, NoAddress, Outbox, Pending, PrivacyList, Refusal, Reply};
 use super::fingerprint::Fingerprint;
+use super::gate::Gate;
 use super::id::{ConnectionId, PeerAddress, UserId};
 use super::input::Offer;
 use super::name::UserName;
@@ -145,9 +146,10 @@ impl Consents {
         tables == [true; 4] && deadlines.is_empty()
     }
 
-    pub(super) fn check_invariants(&self) {
+    pub(super) fn check_invariants(&self, gate: &Gate) {
         for (&asked, question) in &self.questions {
             assert_ne!(asked, question.asker);
+            assert!(gate.may_see(asked, question.asker) && gate.may_see(question.asker, asked));
             assert!(self.asking.contains(&(question.asker, asked)));
             assert!(self.deadlines.contains(&(question.until, Timer::Question(asked))));
         }
@@ -340,6 +342,12 @@ impl Hub {
 
     /// `user` has blocked `other`, who is to learn nothing more of them.
     pub(super) fn consents_end_with_block(&mut self, now: Now, user: UserId, other: UserId, out: &mut Outbox) {
+        self.questions_end_with_block(now, user, other, out);
+        self.take_back(user, other, out);
+    }
+
+    /// `user` blocks `other`: neither asks the other any more.
+    pub(super) fn questions_end_with_block(&mut self, now: Now, user: UserId, other: UserId, out: &mut Outbox) {
         if self.consents.questions.get(&user).is_some_and(|question| question.asker == other)
             && let Some(question) = self.consents.close(user)
         {
@@ -354,7 +362,6 @@ impl Hub {
             self.tell_asker(&question, other, NoAddress::Withdrawn, out);
             self.tell_asked(other, user, AskOver::Withdrawn, None, IfLost::Send, out);
         }
-        self.take_back(user, other, out);
     }
 
     /// The account is gone, and with it what was consented by or to it.

@@ -339,6 +339,6 @@ impl Hub {
         self.devices.check_invariants();
         self.presence.check_invariants();
         self.delivery.check_invariants();
-        self.consents.check_invariants();
+        self.consents.check_invariants(&self.gate);
     }
 }

@@ -131,7 +131,10 @@ impl Hub {
                     }
                 }
                 Change::Block { user, other, .. } => _ = self.gate.unblock(user, other),
-                Change::Unblock { user, other, shown } => self.gate.block(user, other, shown),
+                Change::Unblock { user, other, shown } => {
+                    self.gate.block(user, other, shown);
+                    self.questions_end_with_block(now, user, other, out);
+                }
                 Change::Consent { row, before, waits } => self.consent_was_lost(now, row, before, waits, out),
                 Change::ConsentOver { row, revoked: true } => self.consent_is_back(now, row),
                 Change::Account { user, before, .. } => _ = self.accounts.keep(user, before),

@@ -1,6 +1,7 @@
 use super::*;
 use crate::hub::change::ConsentRow;
 use crate::hub::consent::{ANSWER_WITHIN, ASK_AGAIN_AFTER, CONNECT_WITHIN, CONSENTS_MAX, QUESTIONS_MAX};
+use crate::hub::credentials::Password;
 use crate::hub::effect::{AskOver, Close, CloseReason, NoAddress, Pending, PrivacyList};
 use crate::hub::fingerprint::Fingerprint;
 use crate::hub::id::UserId;
@@ -119,6 +120,13 @@ impl Circle {
 
     fn pass(&mut self, time: Duration) -> Outcome {
         self.world.pass(time).flat()
+    }
+
+    fn operate(&mut self, operator: ConnectionId, operation: Operation) -> Outcome {
+        let outcome = self.world.ask(operator, Request::Operate(operation));
+        let outcome = self.world.derive(outcome).flat();
+        assert!(outcome.answers().iter().all(|answer| answer.is_ok()), "{outcome:?}");
+        outcome
     }
 
     fn lose(&mut self, changes: Vec<Change>) -> Outcome {
@@ -866,13 +874,7 @@ fn at_the_end_everybody_is_told_of_the_end_and_of_nothing_else() {
 fn an_account_that_goes_takes_with_it_what_was_consented_by_it_and_to_it() {
     let mut circle = Circle::new();
     let operator = circle.world.connect_as(Peer::Operator);
-    let operate = |circle: &mut Circle, operation| {
-        let outcome = circle.world.ask(operator, Request::Operate(operation));
-        circle.world.derive(outcome).flat()
-    };
-    let password = crate::hub::credentials::Password::parse("eve's password").unwrap();
-    let outcome = operate(&mut circle, Operation::Add { name: name("eve"), password, classic: false });
-    assert_eq!(outcome.answer(), &Ok(Reply::UserAdded(name("eve"))));
+    circle.operate(operator, add_eve());
     let (eve, bob, carol) = (circle.come("eve", 1), circle.come("bob", 1), circle.come("carol", 1));
     circle.ask(eve, "bob");
     circle.yes(bob, "eve");
@@ -883,7 +885,7 @@ fn an_account_that_goes_takes_with_it_what_was_consented_by_it_and_to_it() {
     let (by_bob, by_eve) = (circle.row("bob", "eve"), circle.row("eve", "carol"));
     circle.ask(eve, "carol");
     circle.ask(bob, "eve");
-    let outcome = operate(&mut circle, Operation::Remove(name("eve"))).of_consent();
+    let outcome = circle.operate(operator, Operation::Remove(name("eve"))).of_consent();
     let told = vec![
         ask_over(carol, "eve", AskOver::Withdrawn),
         no_address(bob, "eve", NoAddress::Offline),
@@ -1232,4 +1234,41 @@ fn a_yes_that_was_lost_and_taken_back_is_not_given_again() {
     circle.lose(lost);
     let left = CONNECT_WITHIN - Duration::from_secs(1);
     assert_eq!(circle.privacy(bob).consents, [pending("alice", left)], "the one that is on disk");
+}
+
+#[test]
+fn a_question_that_a_block_forbids_again_is_over() {
+    // Bob's block is on disk, and that he took it back is not: Alice's question should not be there.
+    let mut circle = Circle::new();
+    let (alice, bob) = (circle.come("alice", 1), circle.come("bob", 1));
+    circle.block(bob, "alice");
+    let lost = circle.unblock(bob, "alice").changes;
+    circle.ask(alice, "bob");
+    let told = vec![no_address(alice, "bob", NoAddress::Declined), ask_over(bob, "alice", AskOver::Blocked)];
+    assert_eq!(circle.lose(lost), of(told, vec![]));
+    assert_eq!(circle.yes(bob, "alice"), circle.refusal(bob, Refusal::NotAsked(name("alice"))));
+    // Alice's block: Bob would learn where she is.
+    let mut circle = Circle::new();
+    let (alice, bob) = (circle.come("alice", 1), circle.come("bob", 1));
+    circle.block(alice, "bob");
+    let lost = circle.unblock(alice, "bob").changes;
+    circle.ask(alice, "bob");
+    let told = vec![no_address(alice, "bob", NoAddress::Withdrawn), ask_over(bob, "alice", AskOver::Withdrawn)];
+    assert_eq!(circle.lose(lost), of(told, vec![]));
+    assert_eq!(circle.yes(bob, "alice"), circle.refusal(bob, Refusal::NotAsked(name("alice"))));
+    // One that was answered as well.
+    let mut circle = Circle::new();
+    let (alice, bob) = (circle.come("alice", 1), circle.come("bob", 1));
+    circle.block(bob, "alice");
+    let mut lost = circle.unblock(bob, "alice").changes;
+    circle.ask(alice, "bob");
+    lost.extend(circle.yes(bob, "alice").changes);
+    let told = vec![no_address(alice, "bob", NoAddress::NotStored), ask_over(bob, "alice", AskOver::NotStored)];
+    assert_eq!(circle.lose(lost), of(told, vec![]));
+    assert!(circle.is_empty());
+}
+
+fn add_eve() -> Operation {
+    let password = Password::parse("eve's password").unwrap();
+    Operation::Add { name: name("eve"), password, classic: false }
 }
