@@ -450,7 +450,7 @@ impl Hub {
     }
 
     /// A yes could not be stored: nothing of it has left, and what was `before` holds again. It may have been taken back, or
-    /// have ended, by now: whoever waits for it has heard nothing all the same.
+    /// have ended, by now: whoever waits for it has heard nothing all the same. Comes back: what is to be stored instead.
     pub(super) fn consent_was_lost(
         &mut self,
         now: Now,
@@ -458,7 +458,7 @@ impl Hub {
         before: Option<ConsentRow>,
         waits: ConnectionId,
         out: &mut Outbox,
-    ) {
+    ) -> Option<Change> {
         let ConsentRow { of, to, .. } = row;
         // Who has asked again meanwhile waits for the answer to that.
         let asks_on = self.consents.questions.get(&of).filter(|question| question.asker == to);
@@ -470,19 +470,23 @@ impl Hub {
         if asks_on.is_none() {
             self.tell_asked(of, to, AskOver::NotStored, None, IfLost::Send, out);
         }
-        if self.consents.given.get(&(of, to)).is_some_and(|given| given.row == row) {
-            self.consents.take_back(of, to);
-            if let Some(before) = before {
-                self.consent_is_back(now, before);
-            }
+        if self.consents.given.get(&(of, to)).is_none_or(|given| given.row != row) {
+            return None;
         }
+        self.consents.take_back(of, to);
+        before.and_then(|before| self.consent_is_back(now, before))
     }
 
-    /// That a consent was revoked could not be stored: it holds again, as long as it would have.
-    pub(super) fn consent_is_back(&mut self, now: Now, row: ConsentRow) {
+    /// The end of a consent could not be stored: it holds again, as long as it would have. Comes back: what is to be stored
+    /// if that time is over.
+    pub(super) fn consent_is_back(&mut self, now: Now, row: ConsentRow) -> Option<Change> {
         let left = row.until.since(now.wall).min(CONNECT_WITHIN);
-        if !left.is_zero() && !self.consents.given.contains_key(&(row.of, row.to)) {
+        if left.is_zero() {
+            return Some(Change::ConsentOver { row, revoked: false });
+        }
+        if !self.consents.given.contains_key(&(row.of, row.to)) {
             self.consents.give(Given { row, until: now.instant + left });
         }
+        None
     }
 }

@@ -1268,7 +1268,73 @@ fn a_question_that_a_block_forbids_again_is_over() {
     assert!(circle.is_empty());
 }
 
+/// A club with a member whom the operator can remove; she has said yes to Bob, and he to her.
+fn with_eve() -> (Circle, ConnectionId, [ConsentRow; 2]) {
+    let mut circle = Circle::new();
+    let operator = circle.world.connect_as(Peer::Operator);
+    circle.operate(operator, add_eve());
+    let (eve, bob) = (circle.come("eve", 1), circle.come("bob", 1));
+    circle.ask(eve, "bob");
+    circle.yes(bob, "eve");
+    circle.ask(bob, "eve");
+    circle.yes(eve, "bob");
+    let rows = [circle.row("bob", "eve"), circle.row("eve", "bob")];
+    (circle, operator, rows)
+}
+
 fn add_eve() -> Operation {
     let password = Password::parse("eve's password").unwrap();
     Operation::Add { name: name("eve"), password, classic: false }
+}
+
+#[test]
+fn a_yes_is_in_force_again_when_the_end_of_an_account_is_lost() {
+    let (mut circle, operator, _) = with_eve();
+    let lost = circle.operate(operator, Operation::Remove(name("eve"))).changes;
+    assert!(circle.is_empty());
+    assert_eq!(circle.lose(lost).of_consent(), nothing());
+    let (eve, bob) = (circle.once("eve"), circle.once("bob"));
+    assert_eq!(circle.privacy(bob).consents, [pending("eve", CONNECT_WITHIN)]);
+    assert_eq!(circle.privacy(eve).consents, [pending("bob", CONNECT_WITHIN)]);
+}
+
+/// Somebody else has the name by then, and keeps it: what the first had is over, and is stored so later.
+#[test]
+fn of_a_user_whose_name_is_anothers_no_yes_comes_back() {
+    let (mut circle, operator, rows) = with_eve();
+    let lost = circle.operate(operator, Operation::Remove(name("eve"))).changes;
+    circle.operate(operator, add_eve());
+    assert_eq!(circle.lose(lost).of_consent(), nothing());
+    let (bob, outcome) = circle.log_in("bob", Some(1));
+    let over = rows.map(|row| Change::ConsentOver { row, revoked: true });
+    assert_eq!(outcome.of_consent(), of_changes(over.to_vec()));
+    let eve = circle.once("eve");
+    assert_eq!(circle.privacy(bob), PrivacyList::default());
+    assert_eq!(circle.privacy(eve), PrivacyList::default());
+    assert!(circle.is_empty());
+}
+
+#[test]
+fn a_yes_whose_time_is_over_when_its_end_is_lost_is_over_on_disk_too_in_the_end() {
+    let mut circle = Circle::new();
+    let (alice, bob) = (circle.come("alice", 1), circle.come("bob", 1));
+    circle.ask(alice, "bob");
+    circle.yes(bob, "alice");
+    let over = Change::ConsentOver { row: circle.row("bob", "alice"), revoked: false };
+    // It was taken back.
+    let lost = circle.revoke(bob, "alice").changes;
+    circle.pass(CONNECT_WITHIN);
+    assert_eq!(circle.lose(lost), nothing());
+    assert_eq!(circle.block(bob, "carol").of_consent().changes, [over]);
+    // It was renewed.
+    circle.ask(alice, "bob");
+    circle.yes(bob, "alice");
+    let over = Change::ConsentOver { row: circle.row("bob", "alice"), revoked: false };
+    circle.pass(CONNECT_WITHIN - Duration::from_secs(1));
+    circle.ask(alice, "bob");
+    let lost = circle.yes(bob, "alice").changes;
+    circle.pass(Duration::from_secs(1));
+    assert!(circle.lose(lost).changes.is_empty());
+    assert_eq!(circle.block(bob, "dave").of_consent().changes, [over]);
+    assert!(circle.is_empty());
 }
