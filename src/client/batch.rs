@@ -184,6 +184,10 @@ impl Batch {
             return;
         }
         match self.doing.take() {
+            Some(Doing::Answer { tag, .. }) if session.held() > 0 => {
+                session.forget(tag);
+                self.fail(Failure::too_fast());
+            }
             Some(Doing::Answer { tag, .. }) => {
                 session.forget(tag);
                 let why = "no answer from the server in time: it may be done or not";

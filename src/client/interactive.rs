@@ -120,7 +120,7 @@ pub fn run(
         if let Some((until, status)) = talk.leaving
             && until <= talk.connection.now()
         {
-            break Ok(status);
+            break Ok(talk.give_up(status));
         }
         let until = talk.leaving.map(|(until, _)| until);
         let heard = match talk.connection.turn(until) {
@@ -400,6 +400,18 @@ impl Talk<'_> {
             self.leaving = Some((self.connection.now() + LEAVE_WITHIN, status));
             self.connection.session.log_out();
         }
+    }
+
+    /// The log-out takes too long. What still waits was not sent, and that must not go unsaid.
+    fn give_up(&mut self, status: Status) -> Status {
+        let held = self.connection.session.held();
+        if held == 0 {
+            return status;
+        }
+        let what = if held == 1 { "a message was" } else { "messages were" };
+        let count = if held == 1 { String::new() } else { format!("{held} ") };
+        self.complain(&format!("{count}{what} not sent: too many in a short time, try again later"));
+        if status == Status::Done { Status::TryAgain } else { status }
     }
 
     fn learn(&self, done: &Done) {

@@ -73,6 +73,7 @@ pub fn run(
             Status::TryAgain,
             format!("the message is safe on the server, but was not delivered within {seconds} s"),
         ),
+        None if connection.session.held() > 0 => Failure::too_fast(),
         None => Failure::new(Status::NoServer, format!("no answer from the server within {seconds} s")),
     }
     .into())

@@ -15,6 +15,7 @@ use super::id::{ConnectionId, DeviceId, Number, UserId};
 use super::message::{Message, Origin, Recipient, Sender};
 use super::name::UserName;
 use super::presence::Flow;
+use super::rate::ORDER_KEPT_WITHIN;
 use super::sends::{Digest, Sends};
 use super::text::{TEXT_BYTES_MAX, Text};
 use super::time::{Instant, Now, WallTime};
@@ -271,6 +272,7 @@ fn may_leave(gate: &Gate, message: &Message, to: UserId) -> bool {
 /// A message that is not accepted yet.
 #[derive(Debug)]
 pub(super) struct Draft {
+    connection: ConnectionId,
     from: UserId,
     origin: Option<Origin>,
     /// It was first sent before this session, if it is a copy.
@@ -291,33 +293,61 @@ impl Hub {
         let session = self.presence.session(connection)?;
         let origin = session.device.zip(counter).map(|(device, counter)| Origin { device, counter });
         let again = counter.is_some_and(|counter| counter <= session.counter);
-        Some(Draft { from: session.user, origin, again, text, receipt: receipt.then_some(connection) })
+        Some(Draft { connection, from: session.user, origin, again, text, receipt: receipt.then_some(connection) })
     }
 
     /// A private message.
     pub(super) fn message(&mut self, now: Now, draft: Draft, to: UserName, out: &mut Outbox) -> Answered {
         let digest = Digest::of(Some(&to), &draft.text);
-        self.once(draft, digest, |hub, draft| hub.accept_private(now, draft, to, out))
+        self.once(now, draft, digest, |hub, draft| hub.accept_private(now, draft, to, out))
     }
 
     /// A message to everyone who is online.
     pub(super) fn broadcast(&mut self, now: Now, draft: Draft, out: &mut Outbox) -> Answered {
         let digest = Digest::of(None, &draft.text);
-        self.once(draft, digest, |hub, draft| Ok(hub.accept_broadcast(now, draft, out)))
+        self.once(now, draft, digest, |hub, draft| Ok(hub.accept_broadcast(now, draft, out)))
     }
 
     /// Answers a copy like the first, and remembers the answer to what is none.
-    fn once(&mut self, draft: Draft, digest: Digest, accept: impl FnOnce(&mut Hub, Draft) -> Answer) -> Answered {
+    fn once(
+        &mut self,
+        now: Now,
+        draft: Draft,
+        digest: Digest,
+        accept: impl FnOnce(&mut Hub, Draft) -> Answer,
+    ) -> Answered {
         let (from, origin) = (draft.from, draft.origin);
         if let Some(answer) = origin.and_then(|origin| self.delivery.sends.earlier(from, origin, digest)) {
             // The log-in in between has waited for what came of the first: whatever is lost now, that is not.
             return Answered::Now(answer, if draft.again { IfLost::Send } else { IfLost::Refuse });
+        }
+        if let Err(retry_after) = self.take_turn(now.instant, &draft) {
+            // It is as if it had never come: its counter is free.
+            return Answered::refuse(Refusal::TooFast { retry_after });
         }
         let answer = accept(self, draft);
         if let Some(origin) = origin {
             self.delivery.sends.record(from, origin, digest, answer.clone());
         }
         Answered::Now(answer, IfLost::Refuse)
+    }
+
+    /// May this be sent now? If not: after which time. Behind a send that was too fast its device may have sent more, not
+    /// knowing: those wait until it has come again, so that the order is kept.
+    fn take_turn(&mut self, now: Instant, draft: &Draft) -> Result<(), Duration> {
+        let counter = draft.origin.map(|origin| origin.counter);
+        let held = self.presence.session(draft.connection).and_then(|session| session.held);
+        if let (Some(counter), Some((lowest, until))) = (counter, held)
+            && counter > lowest
+            && now < until
+        {
+            return Err(until.since(now));
+        }
+        let taken = self.rates.take(draft.from, now);
+        if let (Some(counter), Some(session)) = (counter, self.presence.session_mut(draft.connection)) {
+            session.held = taken.is_err().then(|| (counter, now + ORDER_KEPT_WITHIN));
+        }
+        taken
     }
 
     fn accept_private(&mut self, now: Now, draft: Draft, to: UserName, out: &mut Outbox) -> Answer {

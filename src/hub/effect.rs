@@ -246,6 +246,11 @@ pub enum Refusal {
     CannotBlockYourself,
     /// Too much waits for the recipient already.
     QueueFull(UserName),
+    /// The account sends faster than it may. Nothing is remembered of this send: after the time it can be sent again
+    /// under the same counter, and until then those behind it are not taken before it.
+    TooFast {
+        retry_after: Duration,
+    },
     /// The same id was used for another message.
     Conflict,
     /// The counter is too far behind to be remembered.

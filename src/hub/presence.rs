@@ -59,6 +59,8 @@ pub struct Session {
     /// When its heartbeat is looked at next: its entry in `Presence::heartbeats`.
     look_at: Instant,
     pub flow: Flow,
+    /// The lowest counter that was too fast and has not come again, and until when higher ones have to wait for it.
+    pub held: Option<(u64, Instant)>,
 }
 
 /// How much is under way to a device. What does not fit into the window stays in its mailbox.
@@ -303,7 +305,7 @@ impl Hub {
         let look_at = now.instant + self.config.heartbeat_timeout;
         let counter = device.map_or(0, |device| self.delivery.highest_counter(user, device));
         let last_heard = now.instant;
-        let session = Session { user, device, mechanism, encrypted, counter, last_heard, look_at, flow };
+        let session = Session { user, device, mechanism, encrypted, counter, last_heard, look_at, flow, held: None };
         self.presence.logged_in(connection, session);
         self.presence.heartbeats.insert((look_at, connection));
         out.effects.push(Effect::Authenticated { connection });

@@ -12,7 +12,7 @@ use chatd::hub::id::UserId;
 use chatd::hub::input::Precondition;
 use chatd::hub::message::{HistoryPage, Message, Recipient, Sender};
 use chatd::hub::time::WallTime;
-use chatd::hub::{Config, accounts, delivery, devices, gate, name, presence, scram, sends};
+use chatd::hub::{Config, accounts, delivery, devices, gate, name, presence, rate, scram, sends};
 use chatd::wire::native::client::{self, Ask, FromServer, Heard, News, Party, ReachTold, Told};
 use chatd::wire::native::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
 use chatd::wire::scram::{
@@ -557,6 +557,9 @@ fn the_limits_are_those_of_the_code() {
         ("devices of a user", devices::DEVICES_MAX as u64),
         ("days until an unseen device is forgotten", days(devices::UNSEEN_MAX)),
         ("results of sends remembered for a device", sends::RESULTS_MAX as u64),
+        ("messages a second of an account, unless set", config.messages_per_second.expect("a rate").into()),
+        ("seconds' worth of messages at once", rate::BURST_SECONDS.into()),
+        ("seconds that later sends wait for one that was too fast", rate::ORDER_KEPT_WITHIN.as_secs()),
         ("messages in the window", presence::WINDOW_MESSAGES.into()),
         ("bytes of text in the window", presence::WINDOW_BYTES.into()),
         ("private messages that wait for a user", delivery::QUEUE_MESSAGES_MAX as u64),

@@ -351,6 +351,11 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
             "queue-full",
             "too much waits for bob already: try again when they have been online",
         ),
+        (
+            Refusal::TooFast { retry_after: Duration::from_millis(10) },
+            "too-fast",
+            "you are sending too fast: nothing was done, send it again after the time",
+        ),
         (Refusal::Conflict, "conflict", "this counter was used for another message"),
         (Refusal::CounterTooOld, "counter-too-old", "this counter is too far behind to be remembered"),
         (Refusal::NotStored, "not-stored", "the server can't write to its disk: nothing was done, try again later"),
@@ -366,6 +371,7 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
             Refusal::NoSuchUser(_) | Refusal::BlockedBy(_) | Refusal::NotBlocked(_) | Refusal::TooManyBlocked => {}
             Refusal::CannotBlockYourself | Refusal::QueueFull(_) | Refusal::Conflict | Refusal::CounterTooOld => {}
             Refusal::NotStored | Refusal::HistoryUnavailable | Refusal::ShuttingDown => {}
+            Refusal::TooFast { .. } => {}
         }
     }
     samples

@@ -260,7 +260,8 @@ pub(in crate::wire) fn encode_answer(id: Option<RequestId>, answer: &Answer, out
         Ok(reply) => encode_reply(id, reply, out),
         Err(refusal) => {
             let (code, text) = word(refusal);
-            error(id, code, text, out);
+            let line = ServerLine { id, error: Some(code.into()), text: Some(text.into()), ..ServerLine::default() };
+            write(&ServerLine { retry_after: retry_after(refusal), ..line }, out);
         }
     }
 }
@@ -440,6 +441,14 @@ pub(in crate::wire) fn encode_farewell(farewell: Farewell, out: &mut Vec<u8>) {
     error(None, code, text.to_owned(), out);
 }
 
+/// In milliseconds, rounded up: who waits for it comes in time.
+fn retry_after(refusal: &Refusal) -> Option<u64> {
+    match refusal {
+        Refusal::TooFast { retry_after } => u64::try_from(retry_after.as_micros().div_ceil(1000)).ok(),
+        _ => None,
+    }
+}
+
 /// A refusal in this protocol's words: a code for programs, a text for people.
 fn word(refusal: &Refusal) -> (&'static str, String) {
     let (code, text) = match refusal {
@@ -482,6 +491,9 @@ fn word(refusal: &Refusal) -> (&'static str, String) {
         Refusal::CannotBlockYourself => ("cannot-block-yourself", "you can't block yourself"),
         Refusal::QueueFull(name) => {
             return ("queue-full", format!("too much waits for {name} already: try again when they have been online"));
+        }
+        Refusal::TooFast { .. } => {
+            ("too-fast", "you are sending too fast: nothing was done, send it again after the time")
         }
         Refusal::Conflict => ("conflict", "this counter was used for another message"),
         Refusal::CounterTooOld => ("counter-too-old", "this counter is too far behind to be remembered"),

@@ -187,8 +187,12 @@ impl World {
     fn with(admission: Admission, out_bytes_max: usize) -> World {
         let now = Now { instant: Instant::from_micros(1), wall: WallTime::from_millis(1_700_000_000_000) };
         let mut outbox = Outbox::new();
-        let config =
-            Config { scram_iterations: 1, heartbeat_timeout: Duration::from_secs(86_400), ..Config::default() };
+        let config = Config {
+            scram_iterations: 1,
+            heartbeat_timeout: Duration::from_secs(86_400),
+            messages_per_second: None,
+            ..Config::default()
+        };
         let hub = Hub::new(config, [7; 32], Snapshot::default(), now, &mut outbox);
         let outside = Outside { keeps_at_once: true, ..Outside::default() };
         let mut world = World { turn: Turn::new(outside, hub, outbox, admission, out_bytes_max), now };
