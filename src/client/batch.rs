@@ -370,7 +370,7 @@ pub fn run(
                     }
                     match Failure::end(&end) {
                         None => return Ok(status),
-                        Some(failure) if failure.status == Status::NoServer => {
+                        Some(failure) if failure.status == Status::NoServer || logged_in && failure.may_pass() => {
                             come_back(connection, &mut lost, &failure.text);
                         }
                         Some(failure) => return Err(failure.into()),

@@ -54,6 +54,11 @@ impl Failure {
         Failure::new(status_of_code(&problem.code), render::visible_line(text))
     }
 
+    /// Whether a session that was logged in may come back by itself.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.status, Status::NoServer | Status::TryAgain)
+    }
+
     /// A message that still waits when the time is over.
     pub fn too_fast() -> Failure {
         Failure::new(Status::TryAgain, "too many messages of yours in a short time: it was not sent, try again later")
@@ -100,7 +105,9 @@ fn status_of_code(code: &str) -> Status {
         "text-too-long" | "bad-text" | "bad-name" => Status::Usage,
         "no-such-user" => Status::NoRecipient,
         "too-slow" | "shutting-down" => Status::NoServer,
-        "queue-full" | "not-stored" | "history-unavailable" | "too-many" | "too-fast" => Status::TryAgain,
+        "queue-full" | "not-stored" | "history-unavailable" | "too-many" | "too-many-sessions" | "too-fast" => {
+            Status::TryAgain
+        }
         "not-authenticated"
         | "token-refused"
         | "somebody-in-between"

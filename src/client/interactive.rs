@@ -252,7 +252,7 @@ impl Talk<'_> {
                 (Some(_), None) if !was_in => {
                     return Err(Ended::before_log_in(&end).unwrap_or(Ended::Quietly));
                 }
-                (Some(failure), None) if failure.status == Status::NoServer => {
+                (Some(failure), None) if failure.may_pass() => {
                     self.come_back(&failure.text, lines);
                 }
                 (Some(failure), None) => return Err(failure.into()),

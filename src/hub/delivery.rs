@@ -15,7 +15,6 @@ use super::id::{ConnectionId, DeviceId, Number, UserId};
 use super::message::{Message, Origin, Recipient, Sender};
 use super::name::UserName;
 use super::presence::Flow;
-use super::rate::ORDER_KEPT_WITHIN;
 use super::sends::{Digest, Sends};
 use super::text::{TEXT_BYTES_MAX, Text};
 use super::time::{Instant, Now, WallTime};
@@ -321,7 +320,9 @@ impl Hub {
             // The log-in in between has waited for what came of the first: whatever is lost now, that is not.
             return Answered::Now(answer, if draft.again { IfLost::Send } else { IfLost::Refuse });
         }
-        if let Err(retry_after) = self.take_turn(now.instant, &draft) {
+        if let Err(retry_after) =
+            self.rates.send(from, draft.connection, origin.map(|origin| origin.counter), now.instant)
+        {
             // It is as if it had never come: its counter is free.
             return Answered::refuse(Refusal::TooFast { retry_after });
         }
@@ -330,24 +331,6 @@ impl Hub {
             self.delivery.sends.record(from, origin, digest, answer.clone());
         }
         Answered::Now(answer, IfLost::Refuse)
-    }
-
-    /// May this be sent now? If not: after which time. Behind a send that was too fast its device may have sent more, not
-    /// knowing: those wait until it has come again, so that the order is kept.
-    fn take_turn(&mut self, now: Instant, draft: &Draft) -> Result<(), Duration> {
-        let counter = draft.origin.map(|origin| origin.counter);
-        let held = self.presence.session(draft.connection).and_then(|session| session.held);
-        if let (Some(counter), Some((lowest, until))) = (counter, held)
-            && counter > lowest
-            && now < until
-        {
-            return Err(until.since(now));
-        }
-        let taken = self.rates.take(draft.from, now);
-        if let (Some(counter), Some(session)) = (counter, self.presence.session_mut(draft.connection)) {
-            session.held = taken.is_err().then(|| (counter, now + ORDER_KEPT_WITHIN));
-        }
-        taken
     }
 
     fn accept_private(&mut self, now: Now, draft: Draft, to: UserName, out: &mut Outbox) -> Answer {

@@ -221,6 +221,8 @@ pub enum Refusal {
     TokenRefused,
     /// The secret is right, but was not proved on this connection: somebody is in between.
     SomebodyInBetween,
+    /// The account has as many sessions without a device as it may have.
+    TooManySessions,
     /// Binding to the channel, a sign-up and a new password need TLS.
     NeedsTls,
     /// The request is the operator's, and comes through the control socket.

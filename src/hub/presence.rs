@@ -5,9 +5,11 @@
 
 use std::collections::BTreeSet;
 use std::mem;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::change::Change;
+use super::devices::DEVICES_MAX;
 use super::effect::{Close, CloseReason, Effect, Event, IfLost, Outbox, Refusal, Reply, ResumeToken};
 use super::id::{ConnectionId, DeviceId, Number, RequestId, Source, UserId};
 use super::input::{Mechanism, Peer, Precondition};
@@ -59,8 +61,6 @@ pub struct Session {
     /// When its heartbeat is looked at next: its entry in `Presence::heartbeats`.
     look_at: Instant,
     pub flow: Flow,
-    /// The lowest counter that was too fast and has not come again, and until when higher ones have to wait for it.
-    pub held: Option<(u64, Instant)>,
 }
 
 /// How much is under way to a device. What does not fit into the window stays in its mailbox.
@@ -114,12 +114,20 @@ impl Flow {
     }
 }
 
+/// Sessions that an account can have at a time.
+pub const SESSIONS_MAX: usize = 32;
+/// So many of them can be without a device. The rest is for devices, which are no more than that: scripts that hang shut
+/// nobody out of chat.
+pub const COMMANDS_MAX: usize = SESSIONS_MAX - DEVICES_MAX;
+
 /// All connections.
 #[derive(Debug, Default)]
 pub struct Presence {
     connections: Table<Connection>,
     /// The sessions with a device, by user: who is here is online. One set, since most users have one session.
     online: BTreeSet<(UserId, ConnectionId)>,
+    /// Those without.
+    commands: BTreeSet<(UserId, ConnectionId)>,
     /// A heartbeat may have been missed then. At most one entry a session; it is looked at anew when it comes up.
     heartbeats: BTreeSet<(Instant, ConnectionId)>,
 }
@@ -142,9 +150,7 @@ impl Presence {
 
     /// The user's sessions with a device.
     pub fn devices_of(&self, user: UserId) -> impl Iterator<Item = ConnectionId> + '_ {
-        const FIRST: ConnectionId = ConnectionId { slot: 0, generation: 0 };
-        const LAST: ConnectionId = ConnectionId { slot: u32::MAX, generation: u32::MAX };
-        self.online.range((user, FIRST)..=(user, LAST)).map(|&(_, connection)| connection)
+        self.online.range(all_of(user)).map(|&(_, connection)| connection)
     }
 
     /// All of these users' sessions, those without a device too.
@@ -269,6 +275,7 @@ impl Presence {
                 online.insert((session.user, connection));
             }
         }
+        assert_eq!(self.commands.len(), sessions.len() - online.len(), "the others have none");
         assert_eq!(self.online, online, "who is online is who has a session with a device");
         let timed: Vec<ConnectionId> = self.heartbeats.iter().map(|&(_, connection)| connection).collect();
         assert_eq!(timed.len(), sessions.len(), "one heartbeat a session");
@@ -276,11 +283,24 @@ impl Presence {
     }
 }
 
+/// The places of a user in a set of sessions.
+fn all_of(user: UserId) -> RangeInclusive<(UserId, ConnectionId)> {
+    const FIRST: ConnectionId = ConnectionId { slot: 0, generation: 0 };
+    const LAST: ConnectionId = ConnectionId { slot: u32::MAX, generation: u32::MAX };
+    (user, FIRST)..=(user, LAST)
+}
+
 impl Hub {
-    /// A log-in succeeded.
+    /// A log-in succeeded. It may be one too many all the same.
     pub(super) fn begin_session(&mut self, now: Now, proved: Proved, out: &mut Outbox) -> Answered {
         let Proved { connection, id, user, mechanism, device: claim, encrypted, message, token } = proved;
         let device = claim.map(|claim| claim.id);
+        if device.is_none() {
+            if self.presence.commands.range(all_of(user)).count() >= COMMANDS_MAX {
+                return Answered::refuse(Refusal::TooManySessions);
+            }
+            self.presence.commands.insert((user, connection));
+        }
         let came_online = device.is_some() && !self.presence.is_online(user);
         if let Some(claim) = claim {
             if let Some(older) = self.devices.connection(user, claim.id) {
@@ -305,7 +325,7 @@ impl Hub {
         let look_at = now.instant + self.config.heartbeat_timeout;
         let counter = device.map_or(0, |device| self.delivery.highest_counter(user, device));
         let last_heard = now.instant;
-        let session = Session { user, device, mechanism, encrypted, counter, last_heard, look_at, flow, held: None };
+        let session = Session { user, device, mechanism, encrypted, counter, last_heard, look_at, flow };
         self.presence.logged_in(connection, session);
         self.presence.heartbeats.insert((look_at, connection));
         out.effects.push(Effect::Authenticated { connection });
@@ -383,10 +403,14 @@ impl Hub {
     /// Takes a connection out of all tables. Comes back: whose device it was.
     fn remove(&mut self, now: Now, connection: ConnectionId, out: &mut Outbox) -> Option<UserId> {
         self.log_ins.forget_connection(connection);
+        self.rates.forget_connection(connection);
         let State::LoggedIn(session) = self.presence.connections.remove(connection)?.state else { return None };
-        let Presence { heartbeats, online, .. } = &mut self.presence;
+        let Presence { heartbeats, online, commands, .. } = &mut self.presence;
         heartbeats.remove(&(session.look_at, connection));
-        let device = session.device?;
+        let Some(device) = session.device else {
+            commands.remove(&(session.user, connection));
+            return None;
+        };
         online.remove(&(session.user, connection));
         if session.flow.last_sent <= self.devices.cursor(session.user, device) {
             // Nothing is under way, so what was not for this device need not be looked at again.

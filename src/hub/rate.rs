@@ -2,12 +2,13 @@
 //!
 //! A send takes a token; tokens come back evenly, and a bucket holds a burst of them. Integer arithmetic: what is missing
 //! from a bucket is counted in millionths of a token, of which a rate of N a second brings back exactly N a microsecond.
-//! An account has a bucket from a send on until it is full again. Knows accounts, not messages.
+//! An account has a bucket from a send on until it is full again. What a device has sent behind a send that was too fast
+//! does not overtake it. Knows accounts and connections, not messages.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::id::UserId;
+use super::id::{ConnectionId, UserId};
 use super::time::Instant;
 
 /// Messages a second, unless set.
@@ -39,6 +40,8 @@ pub struct Rates {
     /// `None`: everybody sends as fast as they can.
     per_second: Option<u32>,
     buckets: BTreeMap<UserId, Bucket>,
+    /// Of a connection: the counter that was too fast and has not come again, and until when higher ones have to wait.
+    held: BTreeMap<ConnectionId, (u64, Instant)>,
     /// `None`: there are none.
     sweep_at: Option<Instant>,
 }
@@ -46,11 +49,39 @@ pub struct Rates {
 impl Rates {
     pub fn new(messages_per_second: Option<u32>) -> Rates {
         let per_second = messages_per_second.map(|rate| rate.clamp(1, MESSAGES_PER_SECOND_MAX));
-        Rates { per_second, buckets: BTreeMap::new(), sweep_at: None }
+        Rates { per_second, buckets: BTreeMap::new(), held: BTreeMap::new(), sweep_at: None }
+    }
+
+    /// May this be sent now, with this counter of its device? If not: after which time.
+    pub(super) fn send(
+        &mut self,
+        user: UserId,
+        connection: ConnectionId,
+        counter: Option<u64>,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let Some(counter) = counter else { return self.take(user, now) };
+        if let Some(&(lowest, until)) = self.held.get(&connection)
+            && counter > lowest
+            && now < until
+        {
+            return Err(until.since(now));
+        }
+        let taken = self.take(user, now);
+        match taken {
+            Ok(()) => self.held.remove(&connection),
+            Err(_) => self.held.insert(connection, (counter, now + ORDER_KEPT_WITHIN)),
+        };
+        taken
+    }
+
+    /// The session has ended.
+    pub(super) fn forget_connection(&mut self, connection: ConnectionId) {
+        self.held.remove(&connection);
     }
 
     /// Takes a token. If there is none: after which time there is one.
-    pub(super) fn take(&mut self, user: UserId, now: Instant) -> Result<(), Duration> {
+    fn take(&mut self, user: UserId, now: Instant) -> Result<(), Duration> {
         let Some(rate) = self.per_second.map(u64::from) else { return Ok(()) };
         let capacity = rate * u64::from(BURST_SECONDS) * TOKEN;
         let bucket = self.buckets.entry(user).or_insert(Bucket { missing: 0, at: now });

@@ -555,6 +555,8 @@ fn the_limits_are_those_of_the_code() {
         ("bytes of a password", PASSWORD_BYTES_MAX as u64),
         ("accounts in the database", accounts::ACCOUNTS_MAX as u64),
         ("devices of a user", devices::DEVICES_MAX as u64),
+        ("sessions of a user", presence::SESSIONS_MAX as u64),
+        ("sessions of a user without a device", presence::COMMANDS_MAX as u64),
         ("days until an unseen device is forgotten", days(devices::UNSEEN_MAX)),
         ("results of sends remembered for a device", sends::RESULTS_MAX as u64),
         ("messages a second of an account, unless set", config.messages_per_second.expect("a rate").into()),

@@ -466,6 +466,10 @@ fn word(refusal: &Refusal) -> (&'static str, String) {
             "somebody-in-between",
             "the password is right, but was not meant for this connection: somebody is in between",
         ),
+        Refusal::TooManySessions => (
+            "too-many-sessions",
+            "too many commands of yours are logged in at a time: end some of them, or wait until they have ended",
+        ),
         Refusal::NeedsTls => ("needs-tls", "this needs an encrypted connection"),
         Refusal::OperatorOnly => ("operator-only", "only the operator may do this, with 'chatd user'"),
         Refusal::NoSignUp => ("no-sign-up", "nobody can sign up from your address: ask the operator for an account"),
