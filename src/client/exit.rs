@@ -105,9 +105,13 @@ fn status_of_code(code: &str) -> Status {
         "text-too-long" | "bad-text" | "bad-name" => Status::Usage,
         "no-such-user" => Status::NoRecipient,
         "too-slow" | "shutting-down" => Status::NoServer,
-        "queue-full" | "not-stored" | "history-unavailable" | "too-many" | "too-many-sessions" | "too-fast" => {
-            Status::TryAgain
-        }
+        "queue-full"
+        | "not-stored"
+        | "history-unavailable"
+        | "too-many"
+        | "full"
+        | "too-many-sessions"
+        | "too-fast" => Status::TryAgain,
         "not-authenticated"
         | "token-refused"
         | "somebody-in-between"

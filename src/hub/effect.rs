@@ -297,6 +297,8 @@ pub enum CloseReason {
     AccountChanged,
     /// By the operator.
     Kicked,
+    /// Too many log-ins have failed on the connection.
+    LogInsFailed,
 }
 
 /// 256 bits that both sides of a log-in derive from it. Whoever has them is that device.

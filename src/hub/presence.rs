@@ -13,7 +13,7 @@ use super::devices::DEVICES_MAX;
 use super::effect::{Close, CloseReason, Effect, Event, IfLost, Outbox, Refusal, Reply, ResumeToken};
 use super::id::{ConnectionId, DeviceId, Number, RequestId, Source, UserId};
 use super::input::{Mechanism, Peer, Precondition};
-use super::log_in::{Challenged, Proved};
+use super::log_in::{Challenged, LOG_IN_FAILURES_MAX, Proved};
 use super::name::UserName;
 use super::scram::{ChannelBinding, StoredKeys};
 use super::table::Table;
@@ -35,6 +35,8 @@ pub struct Stranger {
     /// `None`: the connection is not encrypted.
     pub binding: Option<ChannelBinding>,
     pub may_sign_up: bool,
+    /// Log-ins that have failed on this connection.
+    pub failures: u32,
 }
 
 /// How far a client has come.
@@ -193,7 +195,8 @@ impl Presence {
     pub(super) fn connected(&mut self, connection: ConnectionId, peer: Peer) {
         let found = match peer {
             Peer::Stranger { source, binding, may_sign_up } => {
-                Connection { stranger: Some(Box::new(Stranger { source, binding, may_sign_up })), state: State::New }
+                let stranger = Stranger { source, binding, may_sign_up, failures: 0 };
+                Connection { stranger: Some(Box::new(stranger)), state: State::New }
             }
             Peer::Operator => Connection { stranger: None, state: State::Operator },
         };
@@ -213,6 +216,18 @@ impl Presence {
         if let Some(found) = self.connections.get_mut(connection) {
             found.state = state;
         }
+    }
+
+    /// A log-in has failed on the connection.
+    pub(super) fn failed(&mut self, connection: ConnectionId) {
+        if let Some(stranger) = self.connections.get_mut(connection).and_then(|found| found.stranger.as_mut()) {
+            stranger.failures += 1;
+        }
+    }
+
+    pub(super) fn has_failed_too_often(&self, connection: ConnectionId) -> bool {
+        let stranger = self.connections.get(connection).and_then(|found| found.stranger.as_ref());
+        stranger.is_some_and(|stranger| stranger.failures >= LOG_IN_FAILURES_MAX)
     }
 
     fn logged_in(&mut self, connection: ConnectionId, session: Session) {

@@ -8,6 +8,7 @@ pub mod fingerprint;
 pub mod link;
 mod listener;
 pub mod queue;
+pub mod room;
 pub mod scope;
 pub mod server;
 pub mod slots;

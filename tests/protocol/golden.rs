@@ -201,6 +201,9 @@ pub fn news(event: &Event) -> News {
                 CloseReason::HeartbeatMissed => ("heartbeat", "the server has heard nothing for too long"),
                 CloseReason::AccountChanged => ("account", "the account or its password was changed; log in again"),
                 CloseReason::Kicked => ("kicked", "the operator has ended this session"),
+                CloseReason::LogInsFailed => {
+                    ("failures", "too many log-ins have failed on this connection: connect again for another try")
+                }
             };
             News::Closing { reason: reason.to_owned(), text: text.to_owned() }
         }

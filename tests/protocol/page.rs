@@ -12,7 +12,7 @@ use chatd::hub::id::UserId;
 use chatd::hub::input::Precondition;
 use chatd::hub::message::{HistoryPage, Message, Recipient, Sender};
 use chatd::hub::time::WallTime;
-use chatd::hub::{Config, accounts, delivery, devices, gate, name, presence, rate, scram, sends};
+use chatd::hub::{Config, accounts, delivery, devices, gate, log_in, name, presence, rate, scram, sends};
 use chatd::wire::native::client::{self, Ask, FromServer, Heard, News, Party, ReachTold, Told};
 use chatd::wire::native::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
 use chatd::wire::scram::{
@@ -572,6 +572,7 @@ fn the_limits_are_those_of_the_code() {
         ("messages in an answer to `history`", HISTORY_LIMIT_MAX as u64),
         ("messages in an answer to `history` without `limit`", HISTORY_LIMIT_DEFAULT as u64),
         ("seconds of the heartbeat time, unless set", config.heartbeat_timeout.as_secs()),
+        ("failed log-ins of a connection", log_in::LOG_IN_FAILURES_MAX.into()),
         ("wrong passwords until a lock-out, unless set", config.password_tries.into()),
         ("seconds of a lock-out, unless set", config.lockout.as_secs()),
         ("days that a private message waits, unless set", days(config.queue_expiry)),

@@ -409,6 +409,11 @@ pub fn events() -> Vec<(Event, String)> {
         closing(CloseReason::Shutdown, "shutdown", "the server stops"),
         closing(CloseReason::HeartbeatMissed, "heartbeat", "the server has heard nothing for too long"),
         closing(CloseReason::AccountChanged, "account", "the account or its password was changed; log in again"),
+        closing(
+            CloseReason::LogInsFailed,
+            "failures",
+            "too many log-ins have failed on this connection: connect again for another try",
+        ),
         closing(CloseReason::Kicked, "kicked", "the operator has ended this session"),
     ];
     for (event, _) in &samples {
@@ -420,7 +425,8 @@ pub fn events() -> Vec<(Event, String)> {
                 | CloseReason::Shutdown
                 | CloseReason::HeartbeatMissed
                 | CloseReason::AccountChanged
-                | CloseReason::Kicked,
+                | CloseReason::Kicked
+                | CloseReason::LogInsFailed,
             ) => {}
         }
     }
@@ -433,11 +439,12 @@ pub fn farewells() -> Vec<(Farewell, &'static str, &'static str)> {
         (Farewell::TooSlow, "too-slow", "nobody logged in in time"),
         (Farewell::TooMuch, "too-much", "too much was sent before the log-in"),
         (Farewell::OutOfScope, "out-of-scope", "unencrypted connections are not served to your address: use TLS"),
+        (Farewell::Full, "full", "the server has no room for more sessions: try again later"),
         (Farewell::TooMany, "too-many", "too many connections wait for a log-in here: try again in a moment"),
     ];
     for (farewell, ..) in &samples {
         match farewell {
-            Farewell::TooSlow | Farewell::TooMuch | Farewell::OutOfScope | Farewell::TooMany => {}
+            Farewell::TooSlow | Farewell::TooMuch | Farewell::OutOfScope | Farewell::TooMany | Farewell::Full => {}
         }
     }
     samples

@@ -422,6 +422,9 @@ pub(in crate::wire) fn encode_event(event: &Event, out: &mut Vec<u8>) {
                 CloseReason::Shutdown => ("shutdown", "the server stops"),
                 CloseReason::HeartbeatMissed => ("heartbeat", "the server has heard nothing for too long"),
                 CloseReason::AccountChanged => ("account", "the account or its password was changed; log in again"),
+                CloseReason::LogInsFailed => {
+                    ("failures", "too many log-ins have failed on this connection: connect again for another try")
+                }
                 CloseReason::Kicked => ("kicked", "the operator has ended this session"),
             };
             ServerLine { reason: Some(reason.into()), text: Some(text.into()), ..line("closing") }
@@ -436,6 +439,7 @@ pub(in crate::wire) fn encode_farewell(farewell: Farewell, out: &mut Vec<u8>) {
         Farewell::TooSlow => ("too-slow", "nobody logged in in time"),
         Farewell::TooMuch => ("too-much", "too much was sent before the log-in"),
         Farewell::TooMany => ("too-many", "too many connections wait for a log-in here: try again in a moment"),
+        Farewell::Full => ("full", "the server has no room for more sessions: try again later"),
         Farewell::OutOfScope => ("out-of-scope", "unencrypted connections are not served to your address: use TLS"),
     };
     error(None, code, text.to_owned(), out);

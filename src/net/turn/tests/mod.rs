@@ -175,7 +175,8 @@ const NOT_UNDERSTOOD: &str = "chatd: this is a chat server, and that is no proto
 const PLENTY: usize = usize::MAX;
 
 fn admission(plaintext: Scope, tls: Option<Arc<ServerConfig>>) -> Admission {
-    Admission { plaintext, registration: Scope::Off, tls, strangers_max: 64, seed: [1; 32] }
+    let room = Room { sessions: 1000, strangers: 64, parting: 500 };
+    Admission { plaintext, registration: Scope::Off, tls, room, seed: [1; 32] }
 }
 
 impl World {
