@@ -26,6 +26,8 @@ pub const QUEUE_MESSAGES_MAX: usize = 1000;
 pub const MAILBOX_MESSAGES_MAX: usize = 2 * QUEUE_MESSAGES_MAX;
 /// As for `QUEUE_MESSAGES_MAX`, in bytes of text.
 pub const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// As for `MAILBOX_MESSAGES_MAX`, in bytes of text.
+pub const MAILBOX_BYTES_MAX: usize = 2 * QUEUE_BYTES_MAX;
 /// Broadcasts kept for devices that have not shown them. With more the oldest are dropped, and who was owed them is told.
 pub const BROADCASTS_MAX: usize = 1000;
 /// The same in bytes of text.
@@ -84,7 +86,7 @@ impl Mailbox {
 
     /// What only slow devices still wait for must not cost without bound: the oldest of it goes.
     fn drop_surplus(&mut self) {
-        while self.waiting.len() > MAILBOX_MESSAGES_MAX || self.bytes > 2 * QUEUE_BYTES_MAX {
+        while self.waiting.len() > MAILBOX_MESSAGES_MAX || self.bytes > MAILBOX_BYTES_MAX {
             match self.waiting.front() {
                 Some(front) if front.message.number <= self.shown => self.dropped = front.message.number,
                 _ => return,
