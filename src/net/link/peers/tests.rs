@@ -262,6 +262,11 @@ fn both_ends_know_each_other_and_words_go_both_ways() {
         host.say(came, word);
         until(&mut host, &mut caller, |_, caller| caller.has_heard(called, word));
     }
+    for client in [&mut host, &mut caller] {
+        client.turn();
+        assert!(!client.link.peers.is_busy(), "where nothing happens there is nothing to do");
+        assert_eq!(client.link.peers.deadline(), None);
+    }
 }
 
 #[test]
@@ -322,13 +327,17 @@ fn big_words_go_both_ways_at_once_and_split_anyhow() {
 #[test]
 fn who_has_dialled_is_up_when_the_other_end_has_spoken() {
     let (mut host, mut caller) = (Client::new(), Client::new());
-    caller.link.peers.handshake_max = Duration::from_millis(300);
     let address = host.listen();
     host.link.expect_peer(caller.certificate());
     let called = caller.dial(address, host.certificate());
     until(&mut host, &mut caller, |host, _| host.up().is_some());
     let came = host.up().unwrap().0;
     assert!(!caller.link.send_to_peer(called, b"x"), "nobody is there yet, as far as it knows");
+    let Some(Peer { stage: Stage::Open { up_by, .. }, .. }) = caller.link.peers.peers.get_mut(&called) else {
+        panic!()
+    };
+    assert!(up_by.is_some_and(|until| until <= Instant::now() + HANDSHAKE_MAX));
+    *up_by = Some(Instant::now());
     until(&mut host, &mut caller, |host, caller| caller.gone(called).is_some() && host.gone(came).is_some());
     assert!(matches!(caller.gone(called), Some(PeerGone::Tls(TlsFailure::TooSlow))), "{:?}", caller.all);
     assert!(caller.up().is_none());
@@ -536,9 +545,6 @@ fn whoever_does_not_read_is_not_written_to_without_end() {
 #[test]
 fn an_orderly_end_comes_after_what_was_said_and_is_not_told_to_who_ends() {
     let (mut host, came, mut caller, called) = pair();
-    // Something comes in that nobody reads any more: it must not take back what is on its way out.
-    host.say(came, &[b'y'; 100_000]);
-    host.turn();
     caller.link.peers.leave_max = LIMIT;
     let mut said = 0;
     while caller.link.send_to_peer(called, &[b'x'; 100_000]) {
@@ -554,6 +560,19 @@ fn an_orderly_end_comes_after_what_was_said_and_is_not_told_to_who_ends() {
     assert!(matches!(host.gone(came), Some(PeerGone::Ended)), "{:?}", host.gone(came));
     assert!(caller.all.is_empty(), "{:?}", caller.all);
     assert!(caller.link.peers.peers.is_empty() && host.link.peers.peers.is_empty());
+}
+
+#[test]
+fn what_nobody_reads_any_more_does_not_take_back_what_was_said() {
+    let (mut host, came, mut caller, called) = pair();
+    host.say(came, &[b'y'; 100_000]);
+    host.turn();
+    let said = vec![b'x'; 250_000];
+    caller.say(called, &said);
+    caller.link.close_peer(called);
+    until(&mut host, &mut caller, |host, caller| host.gone(came).is_some() && caller.link.peers_leaving() == 0);
+    assert!(host.heard(came) == said);
+    assert!(matches!(host.gone(came), Some(PeerGone::Ended)), "{:?}", host.gone(came));
 }
 
 #[test]
