@@ -25,7 +25,11 @@ const OF_OUR_OWN: &[(&str, &str)] = &[
     ("client/state.rs", "FILE_BYTES_MAX"),       // one's own file
     ("hub/devices.rs", "UNWRITTEN_MAX"),         // when a cursor is written
     ("net/connection.rs", "PIECES_MAX"),         // of a write
-    ("net/link.rs", "READ_BYTES_MAX"),           // of a read
+    ("net/link.rs", "EVENTS_MAX"),               // of a poll
+    ("net/link/server.rs", "READ_BYTES_MAX"),    // of a read
+    ("net/link/peers.rs", "READ_BYTES_MAX"),     // of a read
+    ("net/link/peers.rs", "READ_BYTES_MIN"),     // of a read
+    ("net/link/peers.rs", "ACCEPTED_MAX"),       // of a turn
     ("net/server.rs", "EVENTS_MAX"),             // of a poll
     ("net/server.rs", "FIELDS_BYTES_MAX"),       // a measure
     ("net/slots.rs", "SLOTS_ADDED_MIN"),         // how a table grows
