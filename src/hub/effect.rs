@@ -11,6 +11,7 @@ use super::input::Ticket;
 use super::message::{HistoryPage, HistoryQuery, Message};
 use super::name::UserName;
 use super::scram::{SALT_BYTES, Verifier};
+use super::status::{Chat, Status};
 
 /// One thing to do. Every id that it needs is in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +57,12 @@ pub enum Effect {
         connection: ConnectionId,
         id: Option<RequestId>,
         query: HistoryQuery,
+    },
+    /// Answer with `Reply::Status`: this, and what net has beside it.
+    Status {
+        connection: ConnectionId,
+        id: Option<RequestId>,
+        chat: Chat,
     },
     /// A line for the log that tools like fail2ban read: somebody failed to log in.
     LogInFailed {
@@ -168,6 +175,7 @@ pub enum Reply {
         user: UserName,
         sessions: usize,
     },
+    Status(Status),
     /// Safe on the server's disk.
     Accepted {
         number: Number,

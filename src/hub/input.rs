@@ -101,7 +101,7 @@ pub enum Request {
     },
 }
 
-/// What the operator does with accounts.
+/// What the operator does with accounts, and asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// A new account. `classic`: its password is kept, sealed.
@@ -116,6 +116,8 @@ pub enum Operation {
     Unlock(UserName),
     /// Ends all sessions of a user.
     Kick(UserName),
+    /// How much is there of everything?
+    Status,
 }
 
 /// By what a client proves who it is.

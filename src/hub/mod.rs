@@ -23,6 +23,7 @@ pub mod presence;
 pub mod scram;
 pub mod seal;
 pub mod sends;
+pub mod status;
 pub mod table;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 mod accounts_file;
 mod failure;
 mod files;
+mod status;
 mod user;
 
 use std::fs;
@@ -99,6 +100,12 @@ enum Sub {
         #[command(subcommand)]
         action: user::Action,
     },
+    /// Show how much there is of everything in the server that runs
+    Status {
+        /// As one JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -121,8 +128,12 @@ fn main() -> ExitCode {
     start_logging(&arguments);
     let result = match &arguments.command {
         Some(Sub::User { action }) => {
-            refuse_flags_of_the_server(&matches);
+            refuse_other_flags(&matches, "user", &["data_dir", "credentials", "verbose", "quiet"]);
             user::run(&arguments, action)
+        }
+        Some(Sub::Status { json }) => {
+            refuse_other_flags(&matches, "status", &["data_dir", "verbose", "quiet"]);
+            data_directory(&arguments).and_then(|directory| status::run(&directory, *json))
         }
         None => serve(&arguments),
     };
@@ -137,11 +148,10 @@ fn main() -> ExitCode {
 }
 
 /// `chatd --port 7 user list` can't mean anything.
-fn refuse_flags_of_the_server(matches: &ArgMatches) {
-    const SHARED: [&str; 4] = ["data_dir", "credentials", "verbose", "quiet"];
-    for id in matches.ids().map(|id| id.as_str()).filter(|id| !SHARED.contains(id)) {
+fn refuse_other_flags(matches: &ArgMatches, command: &str, shared: &[&str]) {
+    for id in matches.ids().map(|id| id.as_str()).filter(|id| !shared.contains(id)) {
         if matches.value_source(id) == Some(ValueSource::CommandLine) {
-            let text = format!("--{} is for the server itself, not for 'chatd user'", id.replace('_', "-"));
+            let text = format!("--{} is for the server itself, not for 'chatd {command}'", id.replace('_', "-"));
             Arguments::command().error(clap::error::ErrorKind::ArgumentConflict, text).exit();
         }
     }
@@ -236,6 +246,16 @@ fn start(
     let mut server = Server::start(options, store, |now, out| Hub::new(config, seed, snapshot, now, out))?;
     server.input(Input::Accounts { credentials: accounts.credentials, public: accounts.public });
     Ok(server)
+}
+
+/// Writes to standard output.
+fn print(text: &[u8]) -> Result<(), Failure> {
+    match io::stdout().write_all(text) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::new(FAULT, format!("can't write: {error}"))),
+        Ok(()) => Ok(()),
+    }
 }
 
 fn days(days: u32) -> Duration {

@@ -5,6 +5,7 @@ mod log_in;
 mod membership;
 mod membership_laws;
 mod presence;
+mod status;
 mod storage;
 
 use std::sync::Arc;

@@ -227,3 +227,35 @@ fn the_operator_comes_by_another_door_and_may_stay() {
     let told = world.ask(&stranger, "{\"id\":1,\"request\":\"user-kick\",\"user\":\"alice\"}\n");
     assert!(told.contains("operator-only"), "{told}");
 }
+
+#[test]
+fn the_operator_is_told_how_much_there_is_of_everything() {
+    let mut world = World::new();
+    let operator = world.connect_by(Door::Control);
+    let status = |world: &mut World| world.ask(&operator, "{\"id\":1,\"request\":\"status\"}\n");
+    let counts = |connections, strangers, sessions, deadlines, in_bytes, out_bytes| {
+        format!(
+            "{{\"id\":1,\"reply\":\"status\",\"counts\":{{\"connections\":{connections},\"strangers\":{strangers},\
+             \"sessions\":{sessions},\"online\":0,\"accounts\":4,\"devices\":0,\"waiting\":0,\"broadcasts\":0,\
+             \"counters\":0,\"unsaved\":0,\"deadlines\":{deadlines},\"in-bytes\":{in_bytes},\"out-bytes\":{out_bytes},\
+             \"batches\":0,\"batch-bytes\":0,\"questions\":0,\"descriptors\":{connections}}}}}\n"
+        )
+    };
+    // The operator's own connection has a deadline that is no stranger's, until it says something.
+    assert_eq!(status(&mut world), counts(1, 0, 0, 0, 0, 0));
+    let alice = world.log_in("alice", 0);
+    let stranger = world.connect();
+    assert_eq!(world.ask(&stranger, "{\"id\""), "");
+    world.give_room(&alice, 0);
+    assert_eq!(world.ask(&alice, "{\"id\":2,\"request\":\"alive\"}\n"), "");
+    let answer = "{\"id\":2,\"reply\":\"alive\"}\n";
+    assert_eq!(status(&mut world), counts(3, 1, 1, 1, 5, answer.len()));
+    world.give_room(&alice, PLENTY);
+    assert_eq!(alice.told().lines().last(), Some(answer.trim_end()));
+    for client in [&alice, &stranger] {
+        world.close(client);
+    }
+    world.pass(LINGER);
+    world.turn.environment.watched.retain(|&id, _| id == operator.id);
+    assert_eq!(status(&mut world), counts(1, 0, 0, 0, 0, 0));
+}
