@@ -186,6 +186,8 @@ impl<E: Environment> Turn<E> {
                 Stage::Strange => self.environment.strange_bytes_max().saturating_sub(connection.said),
                 _ => usize::MAX,
             };
+            // What is beyond that is not looked at, so how it was split on its way changes nothing.
+            let rest = &rest[..rest.len().min(room.saturating_add(1))];
             let step = protocol.decode(rest);
             let taken = match &step {
                 Step::Wait => rest.len(),

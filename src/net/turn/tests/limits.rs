@@ -69,6 +69,31 @@ fn a_stranger_says_four_kibibytes_and_a_user_what_they_like() {
 }
 
 #[test]
+fn what_a_stranger_is_told_of_too_much_does_not_depend_on_how_it_was_split() {
+    let too_much = "{\"error\":\"too-much\",\"text\":\"too much was sent before the log-in\"}\n";
+    let endless = format!("{{\"x\":\"{}", "x".repeat(20_000));
+    let long = format!("{{\"x\":\"{}\n", "x".repeat(STRANGE_BYTES_MAX));
+    for bytes in [endless, long] {
+        for piece in [1, 100, STRANGE_BYTES_MAX, STRANGE_BYTES_MAX + 1, bytes.len()] {
+            let mut world = World::new();
+            let client = world.connect();
+            let mut told = String::new();
+            for bytes in bytes.as_bytes().chunks(piece) {
+                world.say(&client, bytes);
+                world.settle();
+                told += &client.told();
+            }
+            assert_eq!(told, too_much, "in pieces of {piece}");
+        }
+    }
+    // What is wrong before that is told all the same.
+    let mut world = World::new();
+    let client = world.connect();
+    let told = world.ask(&client, &format!("{{]\n{}", "x".repeat(20_000)));
+    assert!(told.contains("not-json") && told.lines().count() == 1, "{told}");
+}
+
+#[test]
 fn who_reads_nothing_is_closed_and_what_was_for_them_waits() {
     let mut world = World::new();
     let alice = world.log_in("alice", 0);
