@@ -1,0 +1,78 @@
+//! A machine that has run out of descriptors: who comes is turned away at once, who is there notices nothing, and it recovers
+//! by itself.
+
+use std::collections::BTreeSet;
+
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
+
+use crate::scene::{LOG_IN_FIRST, Plain, Scene};
+use crate::support::{Chatd, Client};
+
+const REQUEST: &[u8] = b"{\"id\":1,\"request\":\"online\"}\n";
+
+fn limit(chatd: &Chatd, what: Resource, limit: Rlimit) {
+    let pid = Pid::from_raw(chatd.pid().try_into().expect("a pid"));
+    prlimit(pid, what, limit).expect("a limit");
+}
+
+/// Lowers a running server's limit so that it can have `room` more descriptors than it has.
+fn leave_room(chatd: &Chatd, room: usize) {
+    let used = descriptors(chatd);
+    let free = (0..).filter(|number| !used.contains(number)).nth(room - 1).expect("a number");
+    limit(chatd, Resource::Nofile, Rlimit { current: Some(free + 1), maximum: Some(20_000) });
+}
+
+fn descriptors(chatd: &Chatd) -> BTreeSet<u64> {
+    let entries = std::fs::read_dir(format!("/proc/{}/fd", chatd.pid())).expect("proc");
+    entries
+        .map(|entry| entry.expect("an entry").file_name().to_str().expect("ASCII").parse().expect("a number"))
+        .collect()
+}
+
+/// Whether somebody who comes is let in; or else they are turned away at once, without a word.
+fn is_let_in(client: &mut Plain) -> bool {
+    client.say_if_it_is_open(REQUEST);
+    let told = client.line_or_end();
+    assert!(told.is_empty() || told == LOG_IN_FIRST, "{told}");
+    !told.is_empty()
+}
+
+#[test]
+fn without_descriptors_who_comes_is_turned_away_and_who_is_there_notices_nothing() {
+    const ROOM: usize = 5;
+    let mut scene = Scene::new();
+    leave_room(&scene.chatd, ROOM);
+    let mut admitted: Vec<Plain> = (0..ROOM).map(|_| scene.connect()).collect();
+    assert!(admitted.iter_mut().all(is_let_in), "there is room for these");
+    for _ in 0..20 {
+        assert!(!is_let_in(&mut scene.connect()), "turned away, not left waiting");
+    }
+    scene.chatd.expect_log("descriptors have run out");
+    scene.bystander_is_served(20);
+    let counts = scene.counts();
+    assert!(counts["descriptors"].is_null(), "to count them needs one: {counts}");
+    assert_eq!(counts["strangers"], ROOM, "{counts}");
+    assert!(admitted.iter_mut().all(is_let_in));
+    drop(admitted.pop());
+    scene.wait_for("one has gone", |counts| counts["strangers"] == ROOM - 1);
+    let mut late = scene.connect();
+    assert!(is_let_in(&mut late), "there is room again");
+    limit(&scene.chatd, Resource::Nofile, Rlimit { current: Some(20_000), maximum: Some(20_000) });
+    drop((admitted, late));
+    scene.end(&[]);
+}
+
+fn is_served(client: &mut Client) -> bool {
+    client.send(&serde_json::json!({"id": 1, "request": "alive"}));
+    client.try_line().is_some()
+}
+
+#[test]
+fn a_server_with_a_small_limit_takes_only_as_many_as_it_can_serve() {
+    let chatd = Chatd::start_with_descriptors(68);
+    let mut bystander = chatd.log_in("dave", 9);
+    let mut admitted: Vec<Client> = ["alice", "bob", "carol"].map(|user| chatd.log_in_once(user)).into();
+    assert!(admitted.iter_mut().all(is_served));
+    assert!(!is_served(&mut chatd.connect()), "four are the most");
+    bystander.nothing_but_alive();
+}
