@@ -1,13 +1,16 @@
-//! A machine that has run out of descriptors: who comes is turned away at once, who is there notices nothing, and it recovers
-//! by itself.
+//! A machine that has run out: of descriptors, of room on the disk. Who is there notices nothing, who asks is told, and it
+//! recovers by itself.
 
 use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::scene::{LOG_IN_FIRST, Plain, Scene};
-use crate::support::{Chatd, Client};
+use crate::support::chat::run;
+use crate::support::{CREDENTIALS, Chatd, Client};
 
+const DATA_DIRECTORY: i32 = 73;
 const REQUEST: &[u8] = b"{\"id\":1,\"request\":\"online\"}\n";
 
 fn limit(chatd: &Chatd, what: Resource, limit: Rlimit) {
@@ -75,4 +78,22 @@ fn a_server_with_a_small_limit_takes_only_as_many_as_it_can_serve() {
     assert!(admitted.iter_mut().all(is_served));
     assert!(!is_served(&mut chatd.connect()), "four are the most");
     bystander.nothing_but_alive();
+}
+
+#[test]
+fn a_disk_that_is_full_at_the_start_is_told_in_one_line() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("credentials.txt"), CREDENTIALS).expect("credentials");
+    // So many blocks of 512 bytes: for nothing, for the lock, for a part of the database.
+    for blocks in [0, 1, 20, 70] {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -f {blocks}; exec \"$0\" \"$@\"")]).arg(env!("CARGO_BIN_EXE_chatd"));
+        shell.args(["-q", "--port", "0", "--bind", "127.0.0.1", "--data-dir", "data"]).current_dir(dir.path());
+        shell.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let outcome = run(shell, b"");
+        assert_eq!((outcome.out.as_str(), outcome.status), ("", DATA_DIRECTORY), "{blocks}: {}", outcome.error);
+        assert_eq!(outcome.error.lines().count(), 1, "{blocks}: {}", outcome.error);
+    }
+    // Nothing that is left of it is a hindrance.
+    assert!(Chatd::start_in(dir, &[]).stop().success());
 }

@@ -12,6 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
@@ -19,6 +21,7 @@ use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcom
 use log::LevelFilter;
 use rand::TryRng;
 use rand::rngs::SysRng;
+use signal_hook::consts::signal::SIGXFSZ;
 
 use chatd::hub::change::Snapshot;
 use chatd::hub::input::Input;
@@ -126,6 +129,7 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     start_logging(&arguments);
+    outlive_file_size_limits();
     let result = match &arguments.command {
         Some(Sub::User { action }) => {
             refuse_other_flags(&matches, "user", &["data_dir", "credentials", "verbose", "quiet"]);
@@ -166,6 +170,14 @@ fn start_logging(arguments: &Arguments) {
         _ => LevelFilter::Trace,
     };
     env_logger::Builder::new().filter_level(LevelFilter::Warn).filter_module("chatd", level).parse_default_env().init();
+}
+
+/// A limit on the size of files (RLIMIT_FSIZE) is told by a signal that would end the server. Once it is caught, the write
+/// fails as on a disk that is full.
+fn outlive_file_size_limits() {
+    if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))) {
+        log::warn!("a file that may not grow any more will end the server: {error}");
+    }
 }
 
 fn serve(arguments: &Arguments) -> Result<(), Failure> {
