@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-use crate::scene::{LOG_IN_FIRST, Plain, Scene};
+use crate::scene::{LOG_IN_FIRST, NOT_AUTHENTICATED, Plain, Scene, refused};
 use crate::support::chat::run;
 use crate::support::{CREDENTIALS, Chatd, Client};
 
@@ -78,6 +78,55 @@ fn a_server_with_a_small_limit_takes_only_as_many_as_it_can_serve() {
     assert!(admitted.iter_mut().all(is_served));
     assert!(!is_served(&mut chatd.connect()), "four are the most");
     bystander.nothing_but_alive();
+}
+
+/// No file grows, and nothing in it is written over: as on a disk that is full.
+const FULL: Rlimit = Rlimit { current: Some(0), maximum: None };
+const ROOMY: Rlimit = Rlimit { current: None, maximum: None };
+
+#[test]
+fn with_a_full_disk_nothing_is_promised_and_everything_else_goes_on() {
+    let mut scene = Scene::around(Chatd::start(&[]), u64::MAX);
+    let mut alice = scene.log_in("alice");
+    let not_stored =
+        |id: u64| refused(id, "not-stored", "the server can't write to its disk: nothing was done, try again later");
+    limit(&scene.chatd, Resource::Fsize, FULL);
+    for id in [3, 4, 5] {
+        alice.say(format!("{{\"id\":{id},\"request\":\"message\",\"to\":\"bob\",\"text\":\"hi\"}}\n").as_bytes());
+        alice.hears(&not_stored(id));
+    }
+    alice.say(b"{\"id\":6,\"request\":\"broadcast\",\"text\":\"hi\"}\n");
+    alice.hears(&not_stored(6));
+    alice.say(b"{\"id\":7,\"request\":\"block\",\"user\":\"bob\"}\n");
+    alice.hears(&not_stored(7));
+    alice.say(b"{\"id\":8,\"request\":\"history\"}\n");
+    alice.hears("{\"id\":8,\"reply\":\"history\",\"messages\":[],\"more\":false}\n");
+    scene.chatd.expect_log("the store can't write");
+    assert_eq!(scene.connect().guess("carol").1, NOT_AUTHENTICATED);
+    let mut bob = scene.log_in("bob");
+    scene.bystander_is_served(20);
+    let counts = scene.counts();
+    assert_eq!((&counts["sessions"], &counts["waiting"]), (&3.into(), &0.into()), "{counts}");
+    assert!(counts["unsaved"].as_u64() > Some(0), "wrong passwords are not forgotten: {counts}");
+
+    limit(&scene.chatd, Resource::Fsize, ROOMY);
+    alice.say(b"{\"id\":9,\"request\":\"message\",\"to\":\"bob\",\"text\":\"hi\"}\n");
+    // Numbers that were lost are not given again.
+    alice.hears("{\"id\":9,\"reply\":\"accepted\",\"number\":5,\"reach\":\"queued\"}\n");
+    let again = |line: &String| line.contains("the store can't write");
+    let said = scene.chatd.log_until("the store can write again");
+    assert!(!said.iter().any(again), "it is said once: {said:?}");
+    bob.say(b"{\"id\":3,\"request\":\"alive\"}\n");
+    bob.hears("{\"id\":3,\"reply\":\"alive\"}\n");
+    drop((alice, bob));
+    let mut chatd = scene.end(&[("waiting", 1), ("counters", 2)]);
+    // What was promised is there, and only that.
+    chatd.start_again();
+    let mut bob = chatd.connect();
+    bob.log_in("bob", Some(1));
+    assert_eq!(bob.event("message")["text"], "hi");
+    bob.nothing_but_alive();
+    assert_eq!(chatd.status()["counters"], 2);
 }
 
 #[test]
