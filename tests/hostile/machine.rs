@@ -55,6 +55,10 @@ fn without_descriptors_who_comes_is_turned_away_and_who_is_there_notices_nothing
     let counts = scene.counts();
     assert!(counts["descriptors"].is_null(), "to count them needs one: {counts}");
     assert_eq!(counts["strangers"], ROOM, "{counts}");
+    // The operator comes in all the same, one at a time, and as often as they like.
+    for _ in 0..3 {
+        assert_eq!(scene.chatd.status()["strangers"], ROOM);
+    }
     assert!(admitted.iter_mut().all(is_let_in));
     drop(admitted.pop());
     scene.wait_for("one has gone", |counts| counts["strangers"] == ROOM - 1);
