@@ -44,6 +44,53 @@ fn each_step_has_a_minute_and_all_of_them_ten() {
     assert_eq!(client.told(), slow);
 }
 
+/// Says a byte a second until the server says something. Comes back: what, and how long that took.
+fn a_byte_a_second(world: &mut World, client: &Client, text: &str) -> (String, Duration) {
+    let began = world.now.instant;
+    for byte in text.bytes().chain(std::iter::repeat(b' ')) {
+        world.say(client, &[byte]);
+        world.settle();
+        world.pass(Duration::from_secs(1));
+        let told = client.told();
+        if !told.is_empty() {
+            return (told, world.now.instant.since(began));
+        }
+        assert!(world.now.instant.since(began) <= LOG_IN_WITHIN, "it goes on for ever");
+    }
+    unreachable!("there are spaces without end")
+}
+
+#[test]
+fn a_byte_a_second_buys_no_time() {
+    let slow = "{\"error\":\"too-slow\",\"text\":\"nobody logged in in time\"}\n";
+    let half = "{\"id\":1,\"request\":\"log-in\",\"mechanism\":\"SCRAM-SHA-256\",\"message\":\"n,,n=alice,r=";
+    let mut world = World::new();
+    for (text, told) in [(half, slow), ("", NOT_UNDERSTOOD), ("\n\r\n\t", NOT_UNDERSTOOD)] {
+        let client = world.connect();
+        assert_eq!(a_byte_a_second(&mut world, &client, text), (told.to_owned(), FIRST_MESSAGE_WITHIN), "{text:?}");
+    }
+    // After each request it is a minute.
+    let client = world.connect();
+    let request = "{\"id\":1,\"request\":\"online\"}\n";
+    assert!(world.ask(&client, request).contains("log-in-first"));
+    assert_eq!(a_byte_a_second(&mut world, &client, half), (slow.to_owned(), NEXT_MESSAGE_WITHIN));
+    // And ten minutes in all, a request a minute, a byte a second.
+    let client = world.connect();
+    let mut spent = Duration::ZERO;
+    let padded = format!("{{\"x\":\"{}\",{}", "x".repeat(20), &request[1..]);
+    assert!(padded.len() < 60);
+    assert!(world.ask(&client, request).contains("log-in-first"));
+    let (told, spent) = loop {
+        let (told, time) = a_byte_a_second(&mut world, &client, &padded);
+        spent += time;
+        if !told.contains("log-in-first") {
+            break (told, spent);
+        }
+        assert_eq!(time.as_secs(), padded.len() as u64);
+    };
+    assert_eq!((told.as_str(), spent), (slow, LOG_IN_WITHIN));
+}
+
 #[test]
 fn nonsense_buys_no_time() {
     let mut world = World::new();
