@@ -167,6 +167,16 @@ impl Delivery {
         self.last
     }
 
+    /// How many private messages some device of their recipients has not shown.
+    pub fn messages_waiting(&self) -> usize {
+        self.mailboxes.values().map(|mailbox| mailbox.waiting.len()).sum()
+    }
+
+    /// How many broadcasts are kept for devices that have not shown them.
+    pub fn broadcasts_kept(&self) -> usize {
+        self.broadcasts.len()
+    }
+
     pub(super) fn highest_counter(&self, user: UserId, device: DeviceId) -> u64 {
         self.sends.highest(user, device)
     }

@@ -12,6 +12,7 @@ use super::input::{PeerPort, Ticket};
 use super::message::{HistoryPage, HistoryQuery, Message};
 use super::name::UserName;
 use super::scram::{SALT_BYTES, Verifier};
+use super::status::{Chat, Status};
 
 /// One thing to do. Every id that it needs is in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +58,12 @@ pub enum Effect {
         connection: ConnectionId,
         id: Option<RequestId>,
         query: HistoryQuery,
+    },
+    /// Answer with `Reply::Status`: this, and what net has beside it.
+    Status {
+        connection: ConnectionId,
+        id: Option<RequestId>,
+        chat: Chat,
     },
     /// A line for the log that tools like fail2ban read: somebody failed to log in.
     LogInFailed {
@@ -169,6 +176,7 @@ pub enum Reply {
         user: UserName,
         sessions: usize,
     },
+    Status(Status),
     /// Safe on the server's disk.
     Accepted {
         number: Number,

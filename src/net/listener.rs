@@ -70,9 +70,22 @@ impl Reserve {
         self.0 = File::open("/dev/null").ok();
         outcome
     }
+
+    /// Gives the descriptor to whatever is opened next. False: it is given already.
+    pub fn give(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+
+    /// Takes one again, if it was given and there is one to be had.
+    pub fn refill(&mut self) {
+        if self.0.is_none() {
+            self.0 = File::open("/dev/null").ok();
+        }
+    }
 }
 
-fn is_exhaustion(error: &io::Error) -> bool {
+/// Whether descriptors, or the room for them, have run out.
+pub(super) fn is_exhaustion(error: &io::Error) -> bool {
     use rustix::io::Errno;
     let code = error.raw_os_error();
     [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].iter().any(|errno| code == Some(errno.raw_os_error()))

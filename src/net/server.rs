@@ -22,7 +22,7 @@ use signal_hook_mio::v1_0::Signals;
 use super::clock::Clock;
 use super::connection::Door;
 use super::control::Control;
-use super::listener::{Accepted, Reserve, listen};
+use super::listener::{Accepted, Reserve, is_exhaustion, listen};
 use super::room::Room;
 use super::scope::Scope;
 use super::socket::Socket;
@@ -118,6 +118,8 @@ pub struct Server {
     control_ready: bool,
     reload: Option<Reload>,
     reserve: Reserve,
+    /// With this the operator comes in when descriptors have run out, which is something to be seen.
+    operators_reserve: Reserve,
     accept_again_at: Option<Instant>,
     turn: Turn<Outside>,
 }
@@ -199,6 +201,7 @@ impl Server {
             control_ready: true,
             reload,
             reserve: Reserve::new()?,
+            operators_reserve: Reserve::new()?,
             accept_again_at: None,
             turn,
         })
@@ -283,6 +286,8 @@ impl Server {
         // With as many events as that more may have been ready.
         let complete = events.iter().count() < EVENTS_MAX;
         progress |= self.turn.go_round(now, complete.then_some(began));
+        // Before somebody else takes what was freed.
+        self.operators_reserve.refill();
         self.turn.watch_progress(!events.is_empty(), progress);
         Ok(self.turn.has_stopped(now))
     }
@@ -340,6 +345,12 @@ impl Server {
                         log::warn!("the operator's connection could not be watched: {error}");
                     }
                 }
+                Err(error) if is_exhaustion(&error) => {
+                    if !self.operators_reserve.give() {
+                        self.control_ready = false;
+                        self.accept_again_at = Some(now.instant + ACCEPT_AGAIN_AFTER);
+                    }
+                }
                 // Whoever could not be accepted is announced again with whoever comes next.
                 Err(_) => self.control_ready = false,
             }
@@ -351,6 +362,7 @@ impl Server {
         if self.accept_again_at.is_some_and(|at| at <= now.instant) {
             self.accept_again_at = None;
             self.listeners.iter_mut().for_each(|listener| listener.ready = true);
+            self.control_ready = true;
         }
         let mut progress = false;
         for listener in &mut self.listeners {
@@ -426,6 +438,11 @@ impl Environment for Outside {
 
     fn done(&mut self) -> Option<Done> {
         self.worker.result()
+    }
+
+    fn descriptors(&self) -> Option<usize> {
+        // Without the one that this takes itself.
+        std::fs::read_dir("/proc/self/fd").ok().map(|open| open.count().saturating_sub(1))
     }
 }
 

@@ -120,10 +120,10 @@ impl Strangers {
 
     fn choose(&mut self, source: Source) -> Option<ConnectionId> {
         let network = Network::of(source);
-        if self.from_source(source) >= self.a_source_max {
+        if self.of_source(source) >= self.a_source_max {
             return self.draw(|other| other.source == source);
         }
-        if self.from_network(network) >= self.a_network_max {
+        if self.of_network(network) >= self.a_network_max {
             return self.draw(|other| Network::of(other.source) == network);
         }
         let early = self.max / 2;
@@ -133,10 +133,10 @@ impl Strangers {
         }
         let drawn = self.draw(|_| true)?;
         let drawn = self.all[self.places[&drawn]];
-        if !drawn.failed && self.from_source(source) > self.from_source(drawn.source) {
+        if !drawn.failed && self.of_source(source) > self.of_source(drawn.source) {
             return self.draw(|other| other.source == source);
         }
-        if !drawn.failed && self.from_network(network) > self.from_network(Network::of(drawn.source)) {
+        if !drawn.failed && self.of_network(network) > self.of_network(Network::of(drawn.source)) {
             return self.draw(|other| Network::of(other.source) == network);
         }
         Some(drawn.id)
@@ -155,11 +155,11 @@ impl Strangers {
         meant().filter(|stranger| stranger.failed || failed == 0).nth(index).map(|stranger| stranger.id)
     }
 
-    fn from_source(&self, source: Source) -> usize {
+    fn of_source(&self, source: Source) -> usize {
         self.by_source.get(&source).copied().unwrap_or(0)
     }
 
-    fn from_network(&self, network: Network) -> usize {
+    fn of_network(&self, network: Network) -> usize {
         self.by_network.get(&network).copied().unwrap_or(0)
     }
 }
@@ -257,7 +257,7 @@ mod tests {
             (0..30).for_each(|n| assert_eq!(strangers.add(id(n), source(n)), None));
             let gone = press(&mut strangers, at, 1000..3000);
             assert!(gone.iter().all(|&slot| slot >= 1000), "somebody else was driven out: {gone:?}");
-            assert!(strangers.from_network(Network::of(at(1))) <= 50);
+            assert!(strangers.of_network(Network::of(at(1))) <= 50);
             assert!((0..30).all(|n| strangers.has(id(n))));
         }
     }

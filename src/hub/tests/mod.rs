@@ -7,6 +7,7 @@ mod membership;
 mod membership_laws;
 mod presence;
 mod rate;
+mod status;
 mod storage;
 
 use std::sync::Arc;
