@@ -28,6 +28,8 @@ const KINDS: [Kind; 4] = [Kind::Phone, Kind::Desk, Kind::InTheClear, Kind::Comma
 enum Step {
     /// These two both come, if they are not there, and the first asks the second, who answers if there is an answer.
     Meet(usize, usize, Option<bool>),
+    /// The first blocks the second, which reaches the disk, and takes that back, which does not yet.
+    Quarrel(usize, usize),
     LogIn(usize, Kind),
     Close(usize, Kind),
     Ask(usize, Kind, usize),
@@ -46,13 +48,15 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let who = || 0..NAMES.len();
+    // Few, so that they meet.
+    let who = || 0..3_usize;
     let kind = || select(KINDS.to_vec());
     let micros = |time: Duration| time.as_micros() as u64;
     let times: Vec<u64> = [ANSWER_WITHIN, ASK_AGAIN_AFTER, CONNECT_WITHIN].into_iter().map(micros).collect();
     let times = prop_oneof![select(times), 0..micros(CONNECT_WITHIN)].prop_map(Duration::from_micros);
     let step = prop_oneof![
         6 => (who(), who(), any::<Option<bool>>()).prop_map(|(a, b, answer)| Step::Meet(a, b, answer)),
+        1 => (who(), who()).prop_map(|(a, b)| Step::Quarrel(a, b)),
         3 => (who(), kind()).prop_map(|(a, kind)| Step::LogIn(a, kind)),
         1 => (who(), kind()).prop_map(|(a, kind)| Step::Close(a, kind)),
         3 => (who(), kind(), who()).prop_map(|(a, kind, b)| Step::Ask(a, kind, b)),
@@ -478,6 +482,14 @@ impl Scene {
                 if let Some(yes) = answer {
                     self.step(Step::Answer(b, Kind::Phone, a, yes));
                 }
+            }
+            Step::Quarrel(a, b) => {
+                if !self.sessions.contains_key(&(a, Kind::Phone)) {
+                    self.step(Step::LogIn(a, Kind::Phone));
+                }
+                self.step(Step::Block(a, Kind::Phone, b));
+                self.step(Step::Keep(usize::MAX));
+                self.step(Step::Unblock(a, Kind::Phone, b));
             }
             Step::LogIn(who, kind) => {
                 let (device, over) = match kind {
