@@ -510,8 +510,11 @@ fn a_user_is_asked_by_one_at_a_time() {
     assert_eq!(circle.yes(bob, "alice"), circle.refusal(bob, Refusal::NotAsked(name("alice"))));
 }
 
-/// Everything by which a client of Alice's can go; comes back: what came of it.
-fn ways_to_go() -> Vec<(&'static str, fn(&mut Circle, ConnectionId) -> Outcome)> {
+/// How a client of Alice's goes; comes back: what came of it.
+type WayToGo = fn(&mut Circle, ConnectionId) -> Outcome;
+
+/// All of them.
+fn ways_to_go() -> Vec<(&'static str, WayToGo)> {
     vec![
         ("closed", |circle, alice| circle.close(alice)),
         ("logged out", |circle, alice| circle.request(alice, Request::LogOut)),

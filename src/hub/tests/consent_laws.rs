@@ -675,7 +675,7 @@ impl Scene {
     /// What the hub says to each who is there is what the model says.
     fn check_lists(&mut self) {
         let now = self.now().instant;
-        for who in 0..NAMES.len() {
+        for (who, user) in NAMES.into_iter().enumerate() {
             let Some(&connection) = self.of_user(who).first() else { continue };
             let pending = |user: usize, until: Instant| Pending { user: name(NAMES[user]), left: until.since(now) };
             let names = |ids: Vec<usize>| ids.into_iter().map(|user| name(NAMES[user])).collect();
@@ -695,7 +695,7 @@ impl Scene {
                     .map(|(&asked, question)| pending(asked, question.until))
                     .collect(),
             };
-            assert_eq!(self.circle.privacy(connection), list, "{}", NAMES[who]);
+            assert_eq!(self.circle.privacy(connection), list, "{user}");
         }
     }
 }
