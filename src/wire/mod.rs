@@ -8,7 +8,7 @@ pub mod native;
 pub mod recognise;
 
 pub use crate::hub::credentials::{PASSWORD_BYTES_MAX, Password, PasswordError};
-pub use crate::hub::effect::{Listed, ResumeToken};
+pub use crate::hub::effect::{Listed, Pending, PrivacyList, ResumeToken};
 pub use crate::hub::fingerprint::Fingerprint;
 pub use crate::hub::id::{DeviceId, LogId, Number, RequestId};
 pub use crate::hub::input::{DeviceClaim, Mechanism, Offer, Operation, PeerPort, Request};
@@ -95,4 +95,6 @@ pub enum Farewell {
     OutOfScope,
     /// Too many connections wait for a log-in, and this one was drawn.
     TooMany,
+    /// As many have logged in as there is room for.
+    Full,
 }
