@@ -1,6 +1,7 @@
 //! The rules by their values: exact outputs, and nothing more. No socket, no clock.
 
 mod consent;
+mod consent_laws;
 mod delivery;
 mod log_in;
 mod membership;
