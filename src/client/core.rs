@@ -190,6 +190,8 @@ pub struct Session {
     acknowledge_at: Option<Now>,
     /// Sends were too fast: they and all later ones wait until then, so that the order is kept.
     resume_at: Option<Now>,
+    /// The lowest counter that was too fast: from there on all are free, and it has to come first.
+    free_from: u64,
     /// The log-out waits for them.
     leaves: bool,
 }
@@ -264,6 +266,7 @@ impl Session {
             unacknowledged: 0,
             acknowledge_at: None,
             resume_at: None,
+            free_from: u64::MAX,
             leaves: false,
         }
     }
@@ -293,6 +296,7 @@ impl Session {
         self.unacknowledged = 0;
         self.acknowledge_at = None;
         self.resume_at = None;
+        self.free_from = u64::MAX;
         self.leaves = false;
         if self.login.device.is_none() {
             self.pending.retain(|_, pending| !pending.sent);
@@ -381,11 +385,7 @@ impl Session {
 
     /// Nobody waits for this answer any more. What was sent may be done all the same.
     pub fn forget(&mut self, tag: Tag) {
-        let Some(forgotten) = self.pending.remove(&tag) else { return };
-        if self.resume_at.is_some() && forgotten.waits() && forgotten.counter == Some(self.counter) {
-            // It was refused, so its counter is free; the next send has to take it, or it would wait for it.
-            self.counter -= 1;
-        }
+        self.pending.remove(&tag);
     }
 
     /// How many sends wait because the server takes no more of them for now.
@@ -410,7 +410,8 @@ impl Session {
             self.memory_changed = true;
         }
         match self.phase {
-            Phase::In if self.resume_at.is_some() => self.leaves = true,
+            // An answer may say that a send has to be sent again.
+            Phase::In if self.resume_at.is_some() || self.has_sends_under_way() => self.leaves = true,
             Phase::In => self.begin_leaving(),
             Phase::Leaving { .. } => {}
             Phase::Apart | Phase::LoggingIn { .. } => self.end(End::LoggedOut),
@@ -617,8 +618,13 @@ impl Session {
         if self.resume_at.is_some_and(|at| at <= now) && matches!(self.phase, Phase::In) && !self.has_sends_under_way()
         {
             self.resume_at = None;
+            // None of them is anywhere. What was given up has left its counter to the next.
+            self.counter = self.counter.min(mem::replace(&mut self.free_from, u64::MAX).saturating_sub(1));
             let waiting = self.pending.iter().filter(|(_, pending)| pending.waits()).map(|(&tag, _)| tag);
             for tag in waiting.collect::<Vec<_>>() {
+                if let Some(pending) = self.pending.get_mut(&tag) {
+                    pending.counter = None;
+                }
                 self.transmit(tag);
             }
         }
@@ -632,9 +638,14 @@ impl Session {
     fn request_answer(&mut self, now: Now, tag: Tag, answer: Result<Told, Problem>) {
         let Some(pending) = self.pending.get_mut(&tag).filter(|pending| pending.sent) else { return };
         let answer = match answer {
-            Err(problem) if problem.code == "too-fast" && pending.is_send() && matches!(self.phase, Phase::In) => {
+            Err(problem)
+                if matches!(&*problem.code, "too-fast" | "out-of-turn")
+                    && pending.is_send()
+                    && matches!(self.phase, Phase::In) =>
+            {
                 // It is as if it had never been sent. The first one says when to go on: the others had to wait for it.
                 (pending.sent, pending.again) = (false, false);
+                self.free_from = self.free_from.min(pending.counter.unwrap_or(u64::MAX));
                 let after = problem.retry_after.unwrap_or(AGAIN_AFTER_MAX);
                 self.resume_at.get_or_insert(now + after.clamp(AGAIN_AFTER_MIN, AGAIN_AFTER_MAX));
                 return;

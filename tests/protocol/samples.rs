@@ -361,6 +361,11 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
             "too-fast",
             "you are sending too fast: nothing was done, send it again after the time",
         ),
+        (
+            Refusal::OutOfTurn { first: 8 },
+            "out-of-turn",
+            "the send with the counter 8 was too fast: send it again before this one",
+        ),
         (Refusal::Conflict, "conflict", "this counter was used for another message"),
         (Refusal::CounterTooOld, "counter-too-old", "this counter is too far behind to be remembered"),
         (Refusal::NotStored, "not-stored", "the server can't write to its disk: nothing was done, try again later"),
@@ -376,7 +381,7 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
             Refusal::NoSuchUser(_) | Refusal::BlockedBy(_) | Refusal::NotBlocked(_) | Refusal::TooManyBlocked => {}
             Refusal::CannotBlockYourself | Refusal::QueueFull(_) | Refusal::Conflict | Refusal::CounterTooOld => {}
             Refusal::NotStored | Refusal::HistoryUnavailable | Refusal::ShuttingDown => {}
-            Refusal::TooFast { .. } | Refusal::TooManySessions => {}
+            Refusal::TooFast { .. } | Refusal::OutOfTurn { .. } | Refusal::TooManySessions => {}
         }
     }
     samples
