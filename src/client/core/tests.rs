@@ -566,8 +566,10 @@ fn what_was_too_fast_is_sent_again_in_order_when_nothing_else_is_under_way() {
     assert_eq!(sent(&mut session), [""; 0], "c is under way, and must not be overtaken");
     assert_ne!(session.poll_timeout(), Some(millis(1500)), "and until its answer nothing is due");
     hear(&mut session, seconds(3), &out_of_turn(c));
-    assert_eq!(sends(&mut session), [(b, 2), (c, 3), (d, 4)], "under the same counters, by the first one's time");
-    [b, c, d].into_iter().for_each(|id| hear(&mut session, seconds(4), &accepted(id, id)));
+    assert_eq!(sends(&mut session), [(b, 2)], "under the same counter, by the first one's time");
+    hear(&mut session, seconds(3), &accepted(b, b));
+    assert_eq!(sends(&mut session), [(c, 3), (d, 4)], "and more when that was accepted");
+    [c, d].into_iter().for_each(|id| hear(&mut session, seconds(4), &accepted(id, id)));
     let answered: Vec<Tag> = happened(&mut session)
         .into_iter()
         .map(|happening| match happening {
@@ -654,4 +656,30 @@ fn a_log_out_waits_until_it_is_known_that_nothing_was_too_fast() {
     assert_eq!(sends(&mut session), [(a, 1)]);
     hear(&mut session, seconds(2), &accepted(a, 1));
     assert!(matches!(&sent(&mut session)[..], [line] if line.contains("log-out")), "other requests are not waited for");
+}
+
+#[test]
+fn after_a_send_that_was_too_fast_the_window_opens_again_slowly() {
+    let mut session = logged_in();
+    let tags: Vec<u64> = (0..100).map(|_| session.ask(message("bob", "x")).unwrap().0).collect();
+    hear(&mut session, seconds(1), &too_fast(tags[0], 500));
+    tags[1..].iter().for_each(|&id| hear(&mut session, seconds(1), &out_of_turn(id)));
+    session.take_output();
+    session.tick(seconds(2));
+    let mut left = &tags[..];
+    for expected in [1, 2, 4, 8] {
+        let under_way: Vec<u64> = sends(&mut session).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(under_way, left[..expected], "each accepted send brings two more");
+        left = &left[expected..];
+        under_way.into_iter().for_each(|id| hear(&mut session, seconds(2), &accepted(id, id)));
+    }
+    assert_eq!(session.held(), 100 - 1 - 2 - 4 - 8 - 16);
+    let under_way: Vec<u64> = sends(&mut session).into_iter().map(|(id, _)| id).collect();
+    hear(&mut session, seconds(2), &too_fast(under_way[0], 500));
+    under_way[1..].iter().for_each(|&id| hear(&mut session, seconds(2), &out_of_turn(id)));
+    session.tick(seconds(3));
+    assert_eq!(sends(&mut session), [(under_way[0], 16)]);
+    left.iter().for_each(|&id| hear(&mut session, seconds(3), &accepted(id, id)));
+    let more = session.ask(message("bob", "y")).unwrap().0;
+    assert_eq!(sends(&mut session).last().map(|&(id, _)| id), Some(more), "nothing waits any more");
 }
