@@ -93,6 +93,11 @@ impl Rates {
         Ok(())
     }
 
+    /// On how many connections a send was too fast and has not come again.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// When `sweep` has something to do.
     pub fn next_sweep(&self) -> Option<Instant> {
         self.sweep_at

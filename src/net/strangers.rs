@@ -264,16 +264,24 @@ mod tests {
 
     #[test]
     fn who_holds_more_drives_out_nobody_who_holds_less() {
-        let mut strangers = Strangers::new(100, [1; 32]);
-        // Two places that hold much, and forty where one connection is.
-        press(&mut strangers, |_| source(7777), 1000..1020);
-        press(&mut strangers, |_| source(8888), 2000..2020);
-        let few: Vec<usize> = (0..40).filter(|&n| strangers.add(id(n), source(n)).is_none()).collect();
-        let there: Vec<usize> = few.into_iter().filter(|&n| strangers.has(id(n))).collect();
-        for round in 0..50 {
-            let slots = 3000 + 20 * round..3010 + 20 * round;
-            let gone = press(&mut strangers, |_| source(7777), slots);
-            assert!(gone.iter().all(|slot| !there.contains(slot)));
+        // Far below what one source, or one network, may have.
+        let sources: [fn(usize) -> Source; 2] =
+            [|_| Source::of([192, 0, 2, 1].into()), |n| Source::of([192, 0, 2, (n % 200) as u8].into())];
+        for greedy in sources {
+            let mut strangers = Strangers::new(100, [1; 32]);
+            press(&mut strangers, source, 0..65);
+            press(&mut strangers, greedy, 1000..1010);
+            let there: Vec<usize> = (0..65).filter(|&n| strangers.has(id(n))).collect();
+            let mut gone = Vec::new();
+            for n in 2000..2500 {
+                let went = press(&mut strangers, greedy, n..n + 1);
+                if went.is_empty() {
+                    strangers.remove(id(n));
+                }
+                gone.extend(went);
+            }
+            assert!(gone.len() > 5, "somebody had to go: {gone:?}");
+            assert!(there.iter().all(|&n| strangers.has(id(n))), "{gone:?}");
         }
     }
 

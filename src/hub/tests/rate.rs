@@ -137,3 +137,15 @@ fn a_bucket_that_is_full_again_is_forgotten_at_its_time() {
     world.pass(Duration::from_secs(10));
     assert_eq!(world.hub.rates.next_sweep(), None);
 }
+
+#[test]
+fn nothing_is_left_of_a_session_that_was_held() {
+    let mut world = slow();
+    let alice = world.log_in("alice", 1);
+    for counter in 1..=21 {
+        send(&mut world, alice, "bob", counter);
+    }
+    assert_eq!(world.hub.rates.held(), 1);
+    world.close(alice);
+    assert_eq!(world.hub.rates.held(), 0);
+}
