@@ -332,11 +332,10 @@ impl Hub {
             // The log-in in between has waited for what came of the first: whatever is lost now, that is not.
             return Answered::Now(answer, if draft.again { IfLost::Send } else { IfLost::Refuse });
         }
-        if let Err(retry_after) =
-            self.rates.send(from, draft.connection, origin.map(|origin| origin.counter), now.instant)
-        {
+        let counter = origin.map(|origin| origin.counter);
+        if let Err(refusal) = self.rates.send(from, draft.connection, counter, now.instant) {
             // It is as if it had never come: its counter is free.
-            return Answered::refuse(Refusal::TooFast { retry_after });
+            return Answered::refuse(refusal);
         }
         let answer = accept(self, draft);
         if let Some(origin) = origin {

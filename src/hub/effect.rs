@@ -311,9 +311,13 @@ pub enum Refusal {
     /// Too much waits for the recipient already.
     QueueFull(UserName),
     /// The account sends faster than it may. Nothing is remembered of this send: after the time it can be sent again
-    /// under the same counter, and until then those behind it are not taken before it.
+    /// under the same counter.
     TooFast {
         retry_after: Duration,
+    },
+    /// A send before this one was too fast, and has not come again: nothing overtakes it.
+    OutOfTurn {
+        first: u64,
     },
     /// The same id was used for another message.
     Conflict,

@@ -622,7 +622,6 @@ fn the_limits_are_those_of_the_code() {
         ("results of sends remembered for a device", sends::RESULTS_MAX as u64),
         ("messages a second of an account, unless set", config.messages_per_second.expect("a rate").into()),
         ("seconds' worth of messages at once", rate::BURST_SECONDS.into()),
-        ("seconds that later sends wait for one that was too fast", rate::ORDER_KEPT_WITHIN.as_secs()),
         ("messages in the window", presence::WINDOW_MESSAGES.into()),
         ("bytes of text in the window", presence::WINDOW_BYTES.into()),
         ("private messages that wait for a user", delivery::QUEUE_MESSAGES_MAX as u64),

@@ -508,6 +508,11 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
             "too-fast",
             "you are sending too fast: nothing was done, send it again after the time",
         ),
+        (
+            Refusal::OutOfTurn { first: 8 },
+            "out-of-turn",
+            "the send with the counter 8 was too fast: send it again before this one",
+        ),
         (Refusal::Conflict, "conflict", "this counter was used for another message"),
         (Refusal::CounterTooOld, "counter-too-old", "this counter is too far behind to be remembered"),
         (Refusal::NotStored, "not-stored", "the server can't write to its disk: nothing was done, try again later"),
@@ -527,7 +532,7 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
             }
             Refusal::Busy(_) | Refusal::AlreadyAsked(_) | Refusal::AskedLately(_) | Refusal::TooManyQuestions => {}
             Refusal::NotAsked(_) | Refusal::TooManyConsents | Refusal::NotConsented(_) => {}
-            Refusal::TooFast { .. } | Refusal::TooManySessions => {}
+            Refusal::TooFast { .. } | Refusal::OutOfTurn { .. } | Refusal::TooManySessions => {}
         }
     }
     samples

@@ -620,6 +620,12 @@ fn word(refusal: &Refusal) -> (&'static str, String) {
         Refusal::TooFast { .. } => {
             ("too-fast", "you are sending too fast: nothing was done, send it again after the time")
         }
+        Refusal::OutOfTurn { first } => {
+            return (
+                "out-of-turn",
+                format!("the send with the counter {first} was too fast: send it again before this one"),
+            );
+        }
         Refusal::Conflict => ("conflict", "this counter was used for another message"),
         Refusal::CounterTooOld => ("counter-too-old", "this counter is too far behind to be remembered"),
         Refusal::NotStored => ("not-stored", "the server can't write to its disk: nothing was done, try again later"),
