@@ -230,7 +230,7 @@ fn a_class_logs_in_among_half_open_connections_and_others_that_never_read() {
     let mut scene = Scene::with(&(CREDENTIALS.to_owned() + &accounts), &[]);
     let mut deaf: Vec<Deaf> = users.iter().map(|user| Deaf::log_in(&scene, user, "of a class")).collect();
     deaf[0].asks_until_nobody_listens(&mut scene);
-    deaf.iter_mut().for_each(|client| client.asks(1000));
+    deaf.iter_mut().for_each(|client| client.asks(300));
     let mut flood = HalfOpen::new(&scene, 150);
     let (mut plain, mut encrypted) = log_in_in_a_crowd(&scene);
     scene.bystander_is_served(20);

@@ -165,8 +165,11 @@ impl Scene {
         self.settles(more);
         self.bystander.stop();
         self.settles(more);
-        assert!(self.chatd.stop().success());
-        self.chatd
+        let Scene { mut chatd, bystander, operator, .. } = self;
+        // The server would wait a moment for them to close.
+        drop((bystander, operator));
+        assert!(chatd.stop().success());
+        chatd
     }
 }
 
