@@ -3,6 +3,7 @@
 //! A round of the loop: poll until the nearest deadline; read the clocks; tell the turn what was announced; accept; let
 //! the turn go round. What the store and the worker have done wakes the poll.
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
@@ -19,10 +20,11 @@ use rustls::ServerConfig;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
+use super::arrivals::{Arrivals, Listening};
 use super::clock::Clock;
 use super::connection::Door;
 use super::control::Control;
-use super::listener::{Accepted, Reserve, listen};
+use super::listener::{Listeners, listen};
 use super::scope::Scope;
 use super::socket::Socket;
 pub use super::turn::Ended;
@@ -39,13 +41,9 @@ use crate::store::{Batch, Completion, Opened, Store, Submitted, Ticket};
 
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 1024;
-/// Connections accepted in a turn, from each listener.
-const ACCEPTS_A_TURN: usize = 64;
 /// All connections together may have this much to be written, unless told otherwise; with more, who lets most wait is
 /// closed.
 pub const ALL_OUT_BYTES_MAX: usize = 512 * 1024 * 1024;
-/// When descriptors have run out, accepting is tried again after this time.
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How often it is looked whether the store is closed: the thread wakes the loop a moment before it ends.
 const CLOSE_LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Of all connections that there may be, one in so many may be a stranger's,
@@ -107,20 +105,14 @@ pub struct Server {
     waker: Arc<Waker>,
     stop: Arc<AtomicBool>,
     signals: Option<Signals>,
-    listeners: Vec<Listener>,
+    listeners: Listeners,
+    arrivals: Arrivals<File>,
     control: Option<Control>,
     /// Somebody may wait at the control socket.
     control_ready: bool,
     reload: Option<Reload>,
-    reserve: Reserve,
-    accept_again_at: Option<Instant>,
     connections_max: usize,
     turn: Turn<Outside>,
-}
-
-struct Listener {
-    socket: TcpListener,
-    ready: bool,
 }
 
 /// What the turn reaches of the machine.
@@ -155,11 +147,11 @@ impl Server {
             Some(directory) => Some(open_control(&poll, directory)?),
             None => None,
         };
-        let mut listeners = Vec::new();
+        let mut listeners = Listeners::default();
         if !options.addresses.is_empty() {
             let mut socket = listen_on_first(&options.addresses)?;
             poll.registry().register(&mut socket, Token(LISTENERS), Interest::READABLE)?;
-            listeners.push(Listener { socket, ready: true });
+            listeners.0.push(socket);
         }
         let signals = match options.signals {
             true => {
@@ -192,12 +184,11 @@ impl Server {
             waker,
             stop: Arc::new(AtomicBool::new(false)),
             signals,
+            arrivals: Arrivals::new(listeners.0.len(), listeners.reserve()?),
             listeners,
             control,
             control_ready: true,
             reload,
-            reserve: Reserve::new()?,
-            accept_again_at: None,
             connections_max,
             turn,
         })
@@ -205,7 +196,7 @@ impl Server {
 
     /// The addresses that are listened on.
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.iter().map(|listener| listener.socket.local_addr()).collect()
+        self.listeners.0.iter().map(TcpListener::local_addr).collect()
     }
 
     pub fn stopper(&self) -> Stopper {
@@ -270,9 +261,9 @@ impl Server {
             if self.turn.stopping().is_some() {
                 return Ok(Some(Ended::Hurried));
             }
-            self.listeners.clear();
+            self.listeners.0.clear();
+            self.arrivals.close();
             self.control = None;
-            self.accept_again_at = None;
             self.turn.begin_stop(now);
             progress = true;
         }
@@ -287,7 +278,7 @@ impl Server {
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        let accept = self.accept_again_at.map(|at| at.since(now));
+        let accept = self.arrivals.again_at().map(|at| at.since(now));
         self.turn.timeout(now).into_iter().chain(accept).min()
     }
 
@@ -297,11 +288,7 @@ impl Server {
             match event.token() {
                 WAKER | SIGNALS => progress = true,
                 CONTROL => self.control_ready = true,
-                Token(token) if token < CONNECTIONS => {
-                    if let Some(listener) = self.listeners.get_mut(token - LISTENERS) {
-                        listener.ready = true;
-                    }
-                }
+                Token(token) if token < CONNECTIONS => self.arrivals.note_ready(token - LISTENERS),
                 token => {
                     let id = connection_of(token);
                     if event.is_readable() || event.is_read_closed() || event.is_error() {
@@ -347,47 +334,17 @@ impl Server {
     }
 
     fn accept(&mut self, now: Now) -> bool {
-        if self.accept_again_at.is_some_and(|at| at <= now.instant) {
-            self.accept_again_at = None;
-            self.listeners.iter_mut().for_each(|listener| listener.ready = true);
-        }
-        let mut progress = false;
-        for listener in &mut self.listeners {
-            for _ in 0..ACCEPTS_A_TURN {
-                if !listener.ready {
-                    break;
-                }
-                match self.reserve.accept(&listener.socket) {
-                    Accepted::Connection(stream, address) => {
-                        progress = true;
-                        if self.turn.connections() >= self.connections_max {
-                            log::warn!("{} connections are open, one more was turned away", self.connections_max);
-                            continue;
-                        }
-                        let added = stream.set_nodelay(true);
-                        let (socket, door) = (Socket::Tcp(stream), Door::Port(address.ip()));
-                        if let Err(error) = added.and_then(|()| self.turn.add(now, socket, door)) {
-                            log::warn!("a connection could not be watched: {error}");
-                        }
-                    }
-                    Accepted::Nobody => listener.ready = false,
-                    Accepted::Failed => {}
-                    Accepted::TurnedAway => {
-                        progress = true;
-                        log::warn!("descriptors have run out: a connection was turned away");
-                    }
-                    Accepted::Exhausted => {
-                        listener.ready = false;
-                        self.accept_again_at = Some(now.instant + ACCEPT_AGAIN_AFTER);
-                    }
-                }
+        let Server { arrivals, listeners, turn, connections_max, .. } = self;
+        arrivals.accept(now.instant, listeners, |stream, address| {
+            if turn.connections() >= *connections_max {
+                log::warn!("{connections_max} connections are open, one more was turned away");
+                return;
             }
-            if listener.ready && self.accept_again_at.is_none() {
-                // More may wait than a turn accepts.
-                self.accept_again_at = Some(now.instant);
+            let added = stream.set_nodelay(true);
+            if let Err(error) = added.and_then(|()| turn.add(now, Socket::Tcp(stream), Door::Port(address))) {
+                log::warn!("a connection could not be watched: {error}");
             }
-        }
-        progress
+        })
     }
 }
 
