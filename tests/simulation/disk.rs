@@ -15,6 +15,7 @@ use chatd::hub::time::WallTime;
 use chatd::store::Batch;
 
 use crate::dice::Dice;
+use crate::fired::{Fault, Fired};
 use crate::link::{MS, Time};
 
 /// The state that the committed changes come to.
@@ -135,6 +136,13 @@ impl Fold {
     }
 
     /// For planted bugs.
+    pub fn begin_locks_anew(&mut self) {
+        for row in self.tries.values_mut().filter(|row| row.locked_until.is_some()) {
+            row.locked_until = Some(WallTime::from_millis(u64::MAX));
+        }
+    }
+
+    /// For planted bugs.
     pub fn forget_tries(&mut self) {
         self.tries.clear();
     }
@@ -227,6 +235,8 @@ pub enum Told {
 /// The writer and what it has written.
 pub struct Disk {
     pub fold: Fold,
+    /// For planted bugs: what there was before the last commit.
+    pub before: Option<Fold>,
     /// Every batch that was committed, in order.
     pub committed: Vec<Arc<[Change]>>,
     orders: VecDeque<Order>,
@@ -238,13 +248,14 @@ pub struct Disk {
     pub stalled_until: Time,
     /// Every commit fails until then.
     pub failing_until: Time,
-    pub failures: u32,
+    pub fired: Fired,
 }
 
 impl Disk {
     pub fn new(fold: Fold, latency: Time) -> Disk {
         Disk {
             fold,
+            before: None,
             committed: Vec::new(),
             orders: VecDeque::new(),
             failed: false,
@@ -253,7 +264,7 @@ impl Disk {
             latency,
             stalled_until: 0,
             failing_until: 0,
-            failures: 0,
+            fired: Fired::default(),
         }
     }
 
@@ -298,7 +309,7 @@ impl Disk {
             if commit_failed {
                 self.commit(&group);
             }
-            self.failures += 1;
+            self.fired.note(Fault::FailedCommit);
             self.failed = true;
             self.told.push_back(Told::Failed { first });
         } else {
@@ -312,6 +323,9 @@ impl Disk {
         if !self.fold.accepts(&changes) {
             return false;
         }
+        if let Some(before) = &mut self.before {
+            before.clone_from(&self.fold);
+        }
         changes.iter().for_each(|change| self.fold.apply(change));
         self.committed.extend(group.iter().map(|batch| Arc::clone(&batch.changes)));
         true
@@ -321,12 +335,22 @@ impl Disk {
     /// Comes back: up to which batch everything is there, beside those that failed.
     pub fn killed(&mut self, dice: &mut Dice, now: Time) -> Option<u64> {
         let mut through = self.last_persisted();
+        let (mut lost, is_writing) = (!self.orders.is_empty(), self.group.is_some());
+        if through.is_some() {
+            self.fired.note(Fault::UnheardCommit);
+        }
         if let Some((_, group)) = self.group.take()
             && now >= self.failing_until
             && dice.one_in(2)
             && self.commit(&group)
         {
             through = group.last().map(|batch| batch.number);
+            self.fired.note(Fault::UnheardCommit);
+        } else {
+            lost |= is_writing;
+        }
+        if lost {
+            self.fired.note(Fault::LostCommit);
         }
         self.orders.clear();
         self.told.clear();

@@ -33,13 +33,23 @@ pub struct Mix {
     pub zombies: bool,
     pub silence: bool,
     pub non_readers: bool,
+    /// Some connections begin with bytes that pass one by one.
     pub bytewise: bool,
     pub resets: bool,
+    pub half_closes: bool,
     pub kills: u64,
+    pub kills_after_commit: u64,
+    /// A server that has just started is killed again, now and then.
+    pub kills_at_start: bool,
     pub stops: u64,
     pub clock_stalls: u64,
+    pub wall_jumps: u64,
     pub disk_stalls: u64,
     pub disk_failures: u64,
+    /// Descriptors run out.
+    pub exhaustions: u64,
+    /// The kernel watches nothing more.
+    pub watch_failures: u64,
 }
 
 impl Mix {
@@ -49,13 +59,17 @@ impl Mix {
         let mut some = |percent: u64| !calm && dice.percent(percent);
         let (blocks, one_shots, wrong_passwords) = (some(50), some(60), some(40));
         let (strangers, zombies, silence, non_readers) = (some(30), some(50), some(30), some(25));
-        let (bytewise, resets) = (some(20), some(50));
+        let (bytewise, resets, half_closes) = (some(20), some(50), some(40));
         let (flood, kills, stops) = (some(8), some(55), some(20));
+        let (kills_after_commit, kills_at_start, wall_jumps) = (some(25), some(30), some(40));
         let (clock_stalls, disk_stalls, disk_failures) = (some(30), some(40), some(45));
+        let (exhaustions, watch_failures) = (some(25), some(25));
         let mut count = |there: bool| if there { dice.range(1, 4) } else { 0 };
         let (kills, stops) = (count(kills), count(stops));
         let (clock_stalls, disk_stalls, disk_failures) =
             (count(clock_stalls), count(disk_stalls), count(disk_failures));
+        let (kills_after_commit, wall_jumps) = (count(kills_after_commit), count(wall_jumps));
+        let (exhaustions, watch_failures) = (count(exhaustions), count(watch_failures));
         Mix {
             users: dice.range(3, 7),
             devices_max: dice.range(1, 4),
@@ -82,26 +96,29 @@ impl Mix {
             non_readers,
             bytewise,
             resets,
+            half_closes,
             kills,
+            kills_after_commit,
+            kills_at_start,
             stops,
             clock_stalls,
+            wall_jumps,
             disk_stalls,
             disk_failures,
+            exhaustions,
+            watch_failures,
         }
     }
 
     pub fn weather(&self, dice: &mut Dice) -> Weather {
-        let piece_max = match (self.bytewise && dice.one_in(6), dice.range(0, 3)) {
-            (true, _) => 1,
-            (false, 0) => 40,
-            (false, 1) => 1000,
-            (false, _) => 100_000,
-        };
+        let piece_max = *dice.pick(&[40, 1000, 100_000]);
         Weather {
             delay_max: self.delay_max,
             piece_max,
             buffer: *dice.pick(&[4 * 1024, 64 * 1024, 256 * 1024]),
             reset_after: (self.resets && dice.one_in(3)).then(|| dice.range(1, 6000)),
+            reset_leaves: dice.one_in(2),
+            singles: if self.bytewise && dice.one_in(8) { dice.range(1, 400) as usize } else { 0 },
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A client: the real core of `chat`, and somebody who uses it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chatd::client::core::{self, Session, Tag};
@@ -52,6 +52,10 @@ pub struct Person {
     pub woken_at: Option<Time>,
     pub over: bool,
     pub flooding: u32,
+    /// Closes its side as soon as everything is said.
+    pub half_closes: bool,
+    /// When it has closed its side, and what it had asked before that.
+    pub half_closed: Option<(Time, BTreeSet<Tag>)>,
 }
 
 impl Person {
@@ -75,6 +79,8 @@ impl Person {
             woken_at: None,
             over: false,
             flooding: 0,
+            half_closes: false,
+            half_closed: None,
         }
     }
 }

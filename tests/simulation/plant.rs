@@ -1,6 +1,6 @@
 //! Bugs planted on purpose, to see that the laws' checkers find them.
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Plant {
     None,
     AcknowledgedBeforeCommit,
@@ -28,10 +28,26 @@ pub enum Plant {
     CursorsRunAhead,
     /// The store commits a group that it reports as failed.
     FailedIsCommitted,
+    DeadlinesByTheWallClock,
+    /// The store gives every lock back as one that has just begun.
+    LocksBeginAnew,
+    HalfCloseIsAClose,
+    /// What came before the end of a connection is not read.
+    TheEndEatsWhatCame,
+    ShortWritesCountAsWhole,
+    ExhaustionLosesTheListener,
+    AbortedArrivalEndsAccepting,
+    UnwatchedLosesTheListener,
+    /// A connection that the kernel does not watch is never closed.
+    UnwatchedIsLeaked,
+    /// The store loses, when it is opened, what devices have sent.
+    SendsAreForgotten,
+    /// A kill loses the last commit, as if it had not been synced.
+    TheLastCommitIsLost,
 }
 
 impl Plant {
-    pub const ALL: [Plant; 18] = [
+    pub const ALL: [Plant; 29] = [
         Plant::AcknowledgedBeforeCommit,
         Plant::NothingWaitsForTheDisk,
         Plant::OnlyTheTurnCounts,
@@ -50,5 +66,16 @@ impl Plant {
         Plant::TriesAreForgotten,
         Plant::CursorsRunAhead,
         Plant::FailedIsCommitted,
+        Plant::DeadlinesByTheWallClock,
+        Plant::LocksBeginAnew,
+        Plant::HalfCloseIsAClose,
+        Plant::TheEndEatsWhatCame,
+        Plant::ShortWritesCountAsWhole,
+        Plant::ExhaustionLosesTheListener,
+        Plant::AbortedArrivalEndsAccepting,
+        Plant::UnwatchedLosesTheListener,
+        Plant::UnwatchedIsLeaked,
+        Plant::SendsAreForgotten,
+        Plant::TheLastCommitIsLost,
     ];
 }

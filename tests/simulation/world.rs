@@ -10,9 +10,12 @@ use std::time::Duration;
 use chatd::hub::Config;
 use chatd::hub::credentials::Credential;
 use chatd::hub::name::UserName;
+use chatd::hub::time::WallTime;
 
 use crate::dice::Dice;
 use crate::disk::{Disk, Fold};
+use crate::fired::{Fault, Fired};
+use crate::kernel::Kernel;
 use crate::ledger::{Ledger, Uid};
 use crate::link::{LinkId, Links, MS, SECOND, Segment, Time, Transit};
 use crate::mix::Mix;
@@ -20,11 +23,13 @@ use crate::person::{Kind, Person, password};
 use crate::plant::Plant;
 use crate::secrets;
 use crate::server::{Around, Server, Turned};
-use faults::Fault;
+use faults::Strike;
 
 const NAMES: [&str; 6] = ["alice", "Bob", "carol-3", "dave.d", "eve_", "Frank"];
 /// With the same secret salts are the same, and verifiers are derived once.
 const SECRET: [u8; 32] = [7; 32];
+/// 2026-01-01.
+const WALL_AT_START: Time = 1_767_225_600 * SECOND;
 /// More turns than any honest run takes.
 const TURNS_MAX: u64 = 400_000;
 
@@ -42,13 +47,13 @@ enum Happens {
     Visitor,
     DiskDone,
     Boot,
-    Fault(Fault),
+    Strike(Strike),
 }
 
 /// How a run came out.
 pub struct Outcome {
     pub verdict: Result<(), String>,
-    pub faults: BTreeMap<&'static str, u32>,
+    pub fired: Fired,
     /// Of everything that travelled, with its time.
     pub hash: u64,
     pub lasted: Time,
@@ -71,12 +76,16 @@ pub struct World {
     events: BTreeMap<(Time, u64), Happens>,
     order: u64,
     links: Links,
+    kernel: Kernel,
+    /// What the wall clock is ahead of the world's time, beside its start.
+    wall_offset: i64,
     disk: Disk,
     disk_wakes: Option<Time>,
     ledger: Ledger,
     server: Option<Server>,
     busy_until: Time,
     stall: Option<Time>,
+    stall_after_poll: bool,
     stop_asked: bool,
     boot_asked: bool,
     people: BTreeMap<Uid, Person>,
@@ -84,7 +93,7 @@ pub struct World {
     next_link: u64,
     users: Vec<UserName>,
     calm: bool,
-    faults: BTreeMap<&'static str, u32>,
+    fired: Fired,
     hash: u64,
     turns: u64,
 }
@@ -113,10 +122,13 @@ pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
         events: BTreeMap::new(),
         order: 0,
         links: Links::default(),
+        kernel: Kernel::default(),
+        wall_offset: 0,
         disk_wakes: None,
         server: None,
         busy_until: 0,
         stall: None,
+        stall_after_poll: false,
         stop_asked: false,
         boot_asked: false,
         people: BTreeMap::new(),
@@ -124,11 +136,14 @@ pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
         next_link: 0,
         users,
         calm: false,
-        faults: BTreeMap::new(),
+        fired: Fired::default(),
         hash: 0xcbf2_9ce4_8422_2325,
         turns: 0,
         mix,
     };
+    if plant == Plant::TheLastCommitIsLost {
+        world.disk.before = Some(Fold::default());
+    }
     world.play();
     let verdict = match world.ledger.verdict() {
         None => Ok(()),
@@ -139,16 +154,12 @@ pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
             println!("committed {batch:?}");
         }
     }
-    let resets = world.links.resets;
-    if resets > 0 {
-        world.faults.insert("reset", resets);
-    }
-    if world.disk.failures > 0 {
-        world.faults.insert("failed commit", world.disk.failures);
+    for others in [&world.links.fired, &world.kernel.fired, &world.disk.fired] {
+        world.fired.add(others);
     }
     Outcome {
         verdict,
-        faults: world.faults,
+        fired: world.fired,
         hash: world.hash,
         lasted: world.now,
         turns: world.turns,
@@ -176,19 +187,7 @@ impl World {
             }
         }
         let end = self.mix.duration;
-        let faults = [
-            (Fault::Kill, self.mix.kills),
-            (Fault::Stop, self.mix.stops),
-            (Fault::ClockStall, self.mix.clock_stalls),
-            (Fault::DiskStall, self.mix.disk_stalls),
-            (Fault::DiskFailure, self.mix.disk_failures),
-        ];
-        for (fault, count) in faults {
-            for _ in 0..count {
-                let at = self.dice.range(SECOND, end);
-                self.at(at, Happens::Fault(fault));
-            }
-        }
+        self.plan_strikes();
         if self.mix.one_shots || self.mix.wrong_passwords || self.mix.strangers {
             self.at(SECOND, Happens::Visitor);
         }
@@ -217,9 +216,14 @@ impl World {
         self.events.insert((at.max(self.now), self.order), happens);
     }
 
-    fn fault(&mut self, kind: &'static str) {
-        *self.faults.entry(kind).or_default() += 1;
-        self.say(|_| format!("fault: {kind}"));
+    fn fires(&mut self, fault: Fault) {
+        self.fired.note(fault);
+        self.say(|_| format!("fault: {fault:?}"));
+    }
+
+    /// What the wall clock of the server's machine says.
+    fn wall(&self) -> WallTime {
+        WallTime::from_millis((WALL_AT_START + self.now).saturating_add_signed(self.wall_offset) / MS)
     }
 
     fn say(&self, what: impl FnOnce(&World) -> String) {
@@ -247,7 +251,7 @@ impl World {
             let turn = self.server.as_ref().and_then(|server| match server.is_mid_turn() {
                 true => Some(self.busy_until),
                 false => {
-                    let at = server.next_turn(self.now, &self.disk, &self.links)?;
+                    let at = server.next_turn(self.now, &self.disk, &self.links, &self.kernel)?;
                     Some(at.max(self.busy_until))
                 }
             });
@@ -278,10 +282,25 @@ impl World {
             self.ledger.broken("the loop spins");
             return;
         }
+        let wall = self.wall();
         let Some(mut server) = self.server.take() else { return };
         let stop = self.stop_asked && !server.is_mid_turn();
+        if !server.is_mid_turn()
+            && let Some(stall) = self.stall.take()
+        {
+            // Before the clock is read, or when it was read and the kernel has told who is ready.
+            self.fired.note(Fault::ClockStall);
+            self.busy_until = self.now + stall;
+            self.stall_after_poll = self.dice.one_in(2);
+            if !self.stall_after_poll {
+                self.server = Some(server);
+                return;
+            }
+        }
         let mut around = Around {
             now: self.now,
+            wall,
+            kernel: &mut self.kernel,
             dice: &mut self.dice,
             links: &mut self.links,
             disk: &mut self.disk,
@@ -289,8 +308,7 @@ impl World {
         };
         if !server.is_mid_turn() {
             server.poll(&mut around);
-            if let Some(stall) = self.stall.take() {
-                self.busy_until = self.now + stall;
+            if std::mem::take(&mut self.stall_after_poll) {
                 self.server = Some(server);
                 return;
             }
@@ -310,7 +328,19 @@ impl World {
             }
             Turned::Killed | Turned::Hurried => {
                 self.say(|_| format!("the server is gone: {turned:?}"));
+                if turned == Turned::Killed {
+                    self.fired.note(Fault::Kill);
+                    if server.died_of_commit() {
+                        self.fired.note(Fault::KillAfterCommit);
+                    }
+                    if !server.has_accounts() {
+                        self.fired.note(Fault::KillAtStart);
+                    }
+                }
                 let through = self.disk.killed(&mut self.dice, self.now);
+                if let Some(before) = &self.disk.before {
+                    self.disk.fold.clone_from(before);
+                }
                 self.gone(through);
             }
         }
@@ -325,12 +355,17 @@ impl World {
         match self.plant {
             Plant::BlocksAreForgotten => self.disk.fold.blocks.clear(),
             Plant::TriesAreForgotten => self.disk.fold.forget_tries(),
+            Plant::LocksBeginAnew => self.disk.fold.begin_locks_anew(),
             Plant::CursorsRunAhead => self.disk.fold.advance_cursors(),
             _ => {}
         }
+        self.kernel.begin_anew();
         let links: Vec<LinkId> = self.links.map.keys().copied().collect();
         for link in links {
             self.links.server_dies(&mut self.dice, self.now, link);
+        }
+        if self.mix.wall_jumps > 0 && !self.calm && self.dice.one_in(3) {
+            self.jump();
         }
         let after = self.dice.range(20 * MS, 3 * SECOND);
         self.boot_in(after);
@@ -355,15 +390,22 @@ impl World {
             ..Config::default()
         };
         let accounts = self.users.iter().map(|user| Credential::new(user.clone(), password(user))).collect();
+        let wall = self.wall();
+        self.ledger.booted(self.now, wall);
         let mut around = Around {
             now: self.now,
+            wall,
+            kernel: &mut self.kernel,
             dice: &mut self.dice,
             links: &mut self.links,
             disk: &mut self.disk,
             ledger: &mut self.ledger,
         };
-        let server =
+        let mut server =
             Server::boot(config, accounts, self.plant, self.mix.check_always, self.mix.worker_delay, &mut around);
+        if self.mix.kills_at_start && self.now > 0 && !self.calm && self.dice.one_in(2) {
+            server.die_in(Some(self.dice.range(0, 8)));
+        }
         self.server = Some(server);
         self.say(|_| "the server is up".to_owned());
     }
@@ -387,7 +429,7 @@ impl World {
                     self.boot();
                 }
             }
-            Happens::Fault(fault) => self.fall(fault),
+            Happens::Strike(strike) => self.strike(strike),
         }
     }
 

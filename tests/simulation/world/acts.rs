@@ -5,6 +5,7 @@ use chatd::hub::name::UserName;
 use chatd::hub::text::Text;
 
 use super::{Happens, World};
+use crate::fired::Fault;
 use crate::ledger::Uid;
 use crate::link::{LinkId, MS, SECOND};
 use crate::person::{Asked, Kind, Person, login, password};
@@ -50,20 +51,20 @@ impl World {
                 self.hang_up(uid);
             }
             83..86 if self.mix.zombies => {
-                self.fault("lost link");
+                self.fires(Fault::LostLink);
                 self.lose_link(uid);
             }
             86..88 if self.mix.silence => {
                 let until = self.now + self.mix.heartbeat_timeout + self.dice.range(0, 10 * SECOND);
                 if let Some(person) = self.people.get_mut(&uid).filter(|person| person.session.is_logged_in()) {
                     person.silent_until = until;
-                    self.fault("silence");
+                    self.fires(Fault::Silence);
                 }
             }
             88..90 if self.mix.non_readers => {
                 if let Some(person) = self.people.get_mut(&uid) {
                     person.reads = false;
-                    self.fault("non-reader");
+                    self.fires(Fault::NonReader);
                 }
             }
             90..94 => self.restart_client(uid),
@@ -74,14 +75,11 @@ impl World {
                 }
             }
             97..98 if self.mix.wrong_passwords => self.mistype(uid),
-            _ => {
-                if let Some(link) = self.people.get(&uid).and_then(|person| person.link)
-                    && self.mix.resets
-                {
-                    self.fault("half-close");
-                    self.links.fin(&mut self.dice, self.now, link, true);
-                }
+            _ if self.mix.half_closes => {
+                self.message(uid, Some(other));
+                self.half_close(uid);
             }
+            _ => {}
         }
     }
 
@@ -112,7 +110,7 @@ impl World {
         person.session = core::Session::new(login(&person.user, memory, word));
         person.asks.clear();
         person.woken_at = None;
-        self.fault("client restart");
+        self.fires(Fault::ClientRestart);
     }
 
     fn mistype(&mut self, uid: Uid) {
@@ -240,6 +238,7 @@ impl World {
         let kind = if stranger { Kind::Stranger } else { Kind::Once };
         let mut person = Person::new(uid, kind, user.clone(), login(&user, None, Some(word)));
         person.password_right = !wrong;
+        person.half_closes = self.mix.half_closes && self.dice.one_in(2);
         self.people.insert(uid, person);
         if kind == Kind::Once {
             match self.dice.range(0, 10) {
@@ -255,7 +254,7 @@ impl World {
 
     /// A stranger speaks.
     pub(super) fn babble(&mut self, uid: Uid, link: LinkId) {
-        self.fault("stranger");
+        self.fires(Fault::Stranger);
         let Some(person) = self.people.get(&uid) else { return };
         let user = &person.user;
         let lines: [Vec<u8>; 10] = [

@@ -6,9 +6,11 @@ use std::time::Duration;
 use chatd::client::core::{self, Closing, Done, End, Happening};
 use chatd::hub::id::DeviceId;
 use chatd::hub::name::UserName;
+use chatd::net::turn::DRAIN_WITHIN;
 use chatd::wire::native::client::News;
 
 use super::{Happens, World};
+use crate::fired::Fault;
 use crate::ledger::Uid;
 use crate::link::{LinkId, MS, SECOND, Time};
 use crate::person::{Asked, Kind, Person, login, password, without_acknowledgements};
@@ -31,9 +33,37 @@ impl World {
             }
             self.drive(uid);
         }
+        if ended && !broken {
+            self.check_half_close(uid, link);
+        }
         if broken || ended {
             self.hang_up(uid);
         }
+    }
+
+    /// What was asked before a client closed its side is answered before the server closes the other.
+    fn check_half_close(&mut self, uid: Uid, link: LinkId) {
+        let Some(person) = self.people.get_mut(&uid).filter(|person| person.link == Some(link)) else { return };
+        let Some((closed, tags)) = person.half_closed.take() else { return };
+        let unanswered = tags.iter().any(|tag| person.asks.contains_key(tag));
+        let died = self.links.map.get(&link).is_none_or(|link| link.died);
+        // What waits for a slow disk waits so long, and whom the kernel does not watch is let go.
+        let in_time = self.now < closed + DRAIN_WITHIN.as_micros() as Time;
+        let watched = self.kernel.unwatchable_until < closed;
+        if unanswered && in_time && watched && !died {
+            self.ledger.broken("1: what was asked before a half-close was not answered");
+        }
+    }
+
+    /// The client has nothing more to say, and waits for the answers.
+    pub(super) fn half_close(&mut self, uid: Uid) {
+        let Some(person) = self.people.get_mut(&uid) else { return };
+        let has_said_all = person.session.is_logged_in() && person.unsent.is_empty() && person.half_closed.is_none();
+        let Some(link) = person.link.filter(|_| has_said_all) else { return };
+        person.half_closes = false;
+        person.half_closed = Some((self.now, person.asks.keys().copied().collect()));
+        self.links.fin(&mut self.dice, self.now, link, true);
+        self.fires(Fault::HalfClose);
     }
 
     /// The client takes what the core says, in the order that the core asks for.
@@ -64,6 +94,9 @@ impl World {
             let dropped = !self.calm && self.dice.percent(self.mix.acks_dropped);
             let output = if dropped { without_acknowledgements(&output) } else { output };
             self.links.send(&mut self.dice, self.now, link, true, &output);
+            if person.half_closes && !person.asks.is_empty() {
+                self.half_close(uid);
+            }
         }
         if close {
             if !come_back && let Some(person) = self.people.get_mut(&uid) {
@@ -222,7 +255,7 @@ impl World {
         };
         let up = match &mut self.server {
             Some(server) if !server.is_stopping() => {
-                server.backlog.push_back(link);
+                self.kernel.comes(link);
                 true
             }
             _ => false,
@@ -252,6 +285,7 @@ impl World {
     pub(super) fn hang_up(&mut self, uid: Uid) {
         let Some(person) = self.people.get_mut(&uid) else { return };
         person.session.disconnected();
+        person.half_closed = None;
         person.unsent.clear();
         person.reads = true;
         person.connected = false;
@@ -264,7 +298,7 @@ impl World {
             } else {
                 self.links.fin(&mut self.dice, self.now, link, true);
             }
-            self.links.tidy(link);
+            self.links.client_leaves(link);
         }
         let pause = self.dice.range(50 * MS, 3 * SECOND);
         self.at(self.now + pause, Happens::Dial(uid));
@@ -274,10 +308,13 @@ impl World {
     pub(super) fn lose_link(&mut self, uid: Uid) {
         let Some(person) = self.people.get_mut(&uid) else { return };
         person.session.disconnected();
+        person.half_closed = None;
         person.unsent.clear();
         person.reads = true;
         person.connected = false;
-        person.link = None;
+        if let Some(link) = person.link.take() {
+            self.links.client_leaves(link);
+        }
         let pause = self.dice.range(MS, SECOND);
         self.at(self.now + pause, Happens::Dial(uid));
     }
