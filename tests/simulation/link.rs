@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
+use chatd::hub::scram::ChannelBinding;
+
 use crate::dice::Dice;
 use crate::fired::{Fault, Fired};
 
@@ -67,6 +69,8 @@ pub struct Half {
 pub struct Link {
     pub source: IpAddr,
     pub weather: Weather,
+    /// What the log-in is bound to; `None`: it is not encrypted. Nobody reads along here, so the bytes stay plain.
+    pub binding: Option<ChannelBinding>,
     pub up: Half,
     pub down: Half,
     pub reset: bool,
@@ -101,10 +105,11 @@ pub enum Read {
 }
 
 impl Links {
-    pub fn open(&mut self, id: LinkId, source: IpAddr, weather: Weather) {
+    pub fn open(&mut self, id: LinkId, source: IpAddr, weather: Weather, binding: Option<ChannelBinding>) {
         let link = Link {
             source,
             weather,
+            binding,
             up: Half::default(),
             down: Half::default(),
             reset: false,

@@ -20,6 +20,8 @@ pub struct Mix {
     /// Messages expire after this.
     pub expiry: Option<Time>,
     pub check_always: bool,
+    /// So many connections of a hundred are encrypted.
+    pub encrypted: u64,
     /// Somebody sends very much to somebody.
     pub flood: bool,
     /// And who gets it is not there.
@@ -83,6 +85,7 @@ impl Mix {
             tries: *dice.pick(&[1, 3, 3, 3]),
             fresh_secret: dice.one_in(16),
             expiry: dice.one_in(12).then_some(20 * SECOND),
+            encrypted: *dice.pick(&[0, 50, 80, 100]),
             check_always: !flood && dice.one_in(3),
             flood,
             stays_away: dice.one_in(2),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use chatd::hub::change::Change;
 use chatd::hub::effect::{self, CloseReason, Effect, Event, Recipients};
 use chatd::hub::id::{ConnectionId, DeviceId, Source};
-use chatd::hub::input::{Input, Mechanism, Request};
+use chatd::hub::input::{Input, Mechanism, Peer, Request};
 use chatd::hub::message::{HistoryPage, HistoryQuery};
 use chatd::hub::name::UserName;
 use chatd::hub::time::WallTime;
@@ -491,6 +491,10 @@ impl Environment for Outside {
                     }
                     _ => {}
                 }
+            }
+            Input::Connected { connection, peer: Peer::Stranger { binding, .. } } => {
+                let link = self.known.get(connection).and_then(|known| lent.links.map.get(&known.link));
+                *binding = link.and_then(|link| link.binding.clone());
             }
             Input::Closed { .. } if self.plant == Plant::ClosedIsForgotten && lent.dice.one_in(2) => return None,
             Input::Closed { connection } => {

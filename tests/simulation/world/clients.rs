@@ -6,6 +6,7 @@ use std::time::Duration;
 use chatd::client::core::{self, Closing, Done, End, Happening};
 use chatd::hub::id::DeviceId;
 use chatd::hub::name::UserName;
+use chatd::hub::scram::ChannelBinding;
 use chatd::net::turn::DRAIN_WITHIN;
 use chatd::wire::native::client::News;
 
@@ -239,7 +240,8 @@ impl World {
             weather.buffer = 256 * 1024;
             weather.piece_max = weather.piece_max.max(1000);
         }
-        self.links.open(link, source, weather);
+        let binding = self.dice.percent(self.mix.encrypted).then(|| ChannelBinding(self.dice.bytes()));
+        self.links.open(link, source, weather, binding);
         if let Some(person) = self.people.get_mut(&uid) {
             person.link = Some(link);
             person.silent_until = 0;
@@ -277,7 +279,8 @@ impl World {
         if person.kind == Kind::Stranger {
             return self.babble(uid, link);
         }
-        person.session.connected(Duration::from_micros(self.now), nonces, None);
+        let binding = self.links.map.get(&link).and_then(|link| link.binding.clone());
+        person.session.connected(Duration::from_micros(self.now), nonces, binding);
         self.drive(uid);
     }
 
