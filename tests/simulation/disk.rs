@@ -46,6 +46,10 @@ impl Fold {
         self.devices.keys().any(|(id, known)| *known == device && self.name(*id) == Some(user))
     }
 
+    pub fn has_account(&self, user: &UserName) -> bool {
+        self.accounts.keys().any(|&id| self.name(id) == Some(user))
+    }
+
     pub fn name(&self, user: UserId) -> Option<&UserName> {
         self.users.get(&user)
     }
@@ -140,6 +144,11 @@ impl Fold {
         for row in self.tries.values_mut().filter(|row| row.locked_until.is_some()) {
             row.locked_until = Some(WallTime::from_millis(u64::MAX));
         }
+    }
+
+    /// For planted bugs.
+    pub fn forget_accounts(&mut self) {
+        self.accounts.clear();
     }
 
     /// For planted bugs.

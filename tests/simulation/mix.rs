@@ -7,6 +7,8 @@ use crate::link::{MS, SECOND, Time, Weather};
 pub struct Mix {
     pub users: u64,
     pub devices_max: u64,
+    /// So many people make an account.
+    pub newcomers: u64,
     pub duration: Time,
     /// Between two things that a device does, about.
     pub pause: Time,
@@ -75,6 +77,7 @@ impl Mix {
         Mix {
             users: dice.range(3, 7),
             devices_max: dice.range(1, 4),
+            newcomers: *dice.pick(&[0, 0, 1, 2]),
             duration: dice.range(10, 40) * SECOND,
             pause: dice.range(100, 2000) * MS,
             delay_max,

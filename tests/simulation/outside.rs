@@ -507,6 +507,7 @@ impl Environment for Outside {
             }
             Input::CommitFailed(changes) => match self.plant {
                 Plant::MessagesAreNotUndone => changes.retain(|change| !matches!(change, Change::Message(_))),
+                Plant::AccountsAreNotUndone => changes.retain(|change| !matches!(change, Change::Account { .. })),
                 Plant::BlocksAreNotUndone => changes.retain(|change| !matches!(change, Change::Block { .. })),
                 _ => {}
             },
@@ -575,6 +576,7 @@ impl Environment for Outside {
     fn waits_for(&self, effect: &Effect, own: BatchNumber, rests_on: BatchNumber) -> BatchNumber {
         match (self.plant, effect) {
             (Plant::AcknowledgedBeforeCommit, Effect::Reply { answer: Ok(effect::Reply::Accepted { .. }), .. }) => 0,
+            (Plant::SignedUpBeforeCommit, Effect::Reply { answer: Ok(effect::Reply::SignedUp(_)), .. }) => 0,
             (Plant::OnlyTheTurnCounts, _) => own,
             _ => rests_on,
         }

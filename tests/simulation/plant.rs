@@ -44,10 +44,14 @@ pub enum Plant {
     SendsAreForgotten,
     /// A kill loses the last commit, as if it had not been synced.
     TheLastCommitIsLost,
+    SignedUpBeforeCommit,
+    AccountsAreNotUndone,
+    /// The store loses accounts when it is opened.
+    AccountsAreForgotten,
 }
 
 impl Plant {
-    pub const ALL: [Plant; 29] = [
+    pub const ALL: [Plant; 32] = [
         Plant::AcknowledgedBeforeCommit,
         Plant::NothingWaitsForTheDisk,
         Plant::OnlyTheTurnCounts,
@@ -77,5 +81,8 @@ impl Plant {
         Plant::UnwatchedIsLeaked,
         Plant::SendsAreForgotten,
         Plant::TheLastCommitIsLost,
+        Plant::SignedUpBeforeCommit,
+        Plant::AccountsAreNotUndone,
+        Plant::AccountsAreForgotten,
     ];
 }

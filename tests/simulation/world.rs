@@ -3,6 +3,7 @@
 mod acts;
 mod clients;
 mod faults;
+mod newcomers;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,8 +25,11 @@ use crate::plant::Plant;
 use crate::secrets;
 use crate::server::{Around, Server, Turned};
 use faults::Strike;
+use newcomers::Newcomer;
 
 const NAMES: [&str; 6] = ["alice", "Bob", "carol-3", "dave.d", "eve_", "Frank"];
+/// They make their accounts themselves.
+const NEWCOMERS: [&str; 2] = ["grace", "Heidi"];
 /// With the same secret salts are the same, and verifiers are derived once.
 const SECRET: [u8; 32] = [7; 32];
 /// 2026-01-01.
@@ -43,6 +47,8 @@ enum Happens {
     /// Somebody does something.
     Act(Uid),
     Dial(Uid),
+    /// Somebody who has no account makes one.
+    SignUp(usize),
     /// Somebody new comes for a moment.
     Visitor,
     DiskDone,
@@ -89,6 +95,7 @@ pub struct World {
     stop_asked: bool,
     boot_asked: bool,
     people: BTreeMap<Uid, Person>,
+    newcomers: Vec<Newcomer>,
     next_uid: Uid,
     next_link: u64,
     users: Vec<UserName>,
@@ -132,6 +139,7 @@ pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
         stop_asked: false,
         boot_asked: false,
         people: BTreeMap::new(),
+        newcomers: Vec::new(),
         next_uid: 0,
         next_link: 0,
         users,
@@ -185,6 +193,9 @@ impl World {
             if let Some(person) = self.people.get_mut(&first) {
                 person.flooding = 1100;
             }
+        }
+        for name in &NEWCOMERS[..self.mix.newcomers as usize] {
+            self.add_newcomer(UserName::parse(name).expect("a name"));
         }
         let end = self.mix.duration;
         self.plan_strikes();
@@ -355,6 +366,7 @@ impl World {
         match self.plant {
             Plant::BlocksAreForgotten => self.disk.fold.blocks.clear(),
             Plant::TriesAreForgotten => self.disk.fold.forget_tries(),
+            Plant::AccountsAreForgotten => self.disk.fold.forget_accounts(),
             Plant::LocksBeginAnew => self.disk.fold.begin_locks_anew(),
             Plant::CursorsRunAhead => self.disk.fold.advance_cursors(),
             _ => {}
@@ -389,7 +401,8 @@ impl World {
             scram_iterations: secrets::ITERATIONS,
             ..Config::default()
         };
-        let accounts = self.users.iter().map(|user| Credential::new(user.clone(), password(user))).collect();
+        let in_file = &self.users[..self.mix.users as usize];
+        let accounts = in_file.iter().map(|user| Credential::new(user.clone(), password(user))).collect();
         let wall = self.wall();
         self.ledger.booted(self.now, wall);
         let mut around = Around {
@@ -417,6 +430,7 @@ impl World {
             Happens::Wake(uid) => self.wake(uid),
             Happens::Act(uid) => self.act(uid),
             Happens::Dial(uid) => self.dial(uid),
+            Happens::SignUp(newcomer) => self.sign_up(newcomer),
             Happens::Visitor => self.visit(),
             Happens::DiskDone => {
                 if self.disk.busy_until().is_some_and(|at| at <= self.now) {
@@ -456,6 +470,10 @@ impl World {
     fn check_settled(&mut self) {
         if self.ledger.verdict().is_some() {
             return;
+        }
+        if let Some(newcomer) = self.newcomers.iter().find(|newcomer| !newcomer.is_member) {
+            let law = format!("1: nothing is wrong any more, and {:?} has no account", newcomer.user);
+            return self.ledger.broken(&law);
         }
         for person in self.people.values().filter(|person| person.kind == Kind::Device) {
             if !person.session.is_logged_in() {

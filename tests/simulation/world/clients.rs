@@ -20,6 +20,15 @@ use crate::plant::Plant;
 impl World {
     /// The client of a link reads what has come.
     pub(super) fn hear(&mut self, link: LinkId) {
+        if let Some(newcomer) = self.newcomer_at(link) {
+            let Some(found) = self.links.map.get_mut(&link) else { return };
+            let (bytes, over) = (found.down.take(usize::MAX), found.reset || found.down.fin);
+            self.go_on_signing_up(newcomer, &bytes);
+            if over {
+                self.give_up_signing_up(newcomer);
+            }
+            return;
+        }
         let Some(uid) = self.people.values().find(|person| person.link == Some(link)).map(|person| person.uid) else {
             return self.links.tidy(link);
         };
@@ -205,7 +214,7 @@ impl World {
         let login = login(user, Some(device), Some(password(user)));
         let mut person = Person::new(uid, Kind::Device, user.clone(), login);
         let away = self.mix.flood && self.mix.stays_away && *user == self.users[1];
-        person.wants_in = self.dice.percent(80) && !away;
+        person.wants_in = self.calm || (self.dice.percent(80) && !away);
         self.people.insert(uid, person);
         self.ledger.add_device(uid, user.clone(), id);
         let at = self.now + self.dice.range(0, 3 * SECOND);
@@ -230,9 +239,20 @@ impl World {
             return;
         }
         let (user, wrong) = (person.user.clone(), !person.password_right);
+        let encrypted = self.dice.percent(self.mix.encrypted);
+        let link = self.ask_for_link(&user, wrong, encrypted);
+        if let Some(person) = self.people.get_mut(&uid) {
+            person.link = Some(link);
+            person.silent_until = 0;
+            person.connected = false;
+        }
+    }
+
+    /// Somebody asks for a connection; it is there, or refused, a moment later.
+    pub(super) fn ask_for_link(&mut self, user: &UserName, wrong: bool, encrypted: bool) -> LinkId {
         let link = LinkId(self.next_link);
         self.next_link += 1;
-        let source = self.source(&user, wrong);
+        let source = self.source(user, wrong);
         let mut weather = self.mix.weather(&mut self.dice);
         if self.calm {
             weather.reset_after = None;
@@ -240,21 +260,19 @@ impl World {
             weather.buffer = 256 * 1024;
             weather.piece_max = weather.piece_max.max(1000);
         }
-        let binding = self.dice.percent(self.mix.encrypted).then(|| ChannelBinding(self.dice.bytes()));
+        let binding = encrypted.then(|| ChannelBinding(self.dice.bytes()));
         self.links.open(link, source, weather, binding);
-        if let Some(person) = self.people.get_mut(&uid) {
-            person.link = Some(link);
-            person.silent_until = 0;
-            person.connected = false;
-        }
         let at = self.now + self.dice.range(100, self.mix.delay_max + 200);
         self.at(at, Happens::Connect(link));
+        link
     }
 
     pub(super) fn connect(&mut self, link: LinkId) {
-        let Some(uid) = self.people.values().find(|person| person.link == Some(link)).map(|person| person.uid) else {
+        let newcomer = self.newcomer_at(link);
+        let uid = self.people.values().find(|person| person.link == Some(link)).map(|person| person.uid);
+        if newcomer.is_none() && uid.is_none() {
             return self.links.tidy(link);
-        };
+        }
         let up = match &mut self.server {
             Some(server) if !server.is_stopping() => {
                 self.kernel.comes(link);
@@ -264,8 +282,14 @@ impl World {
         };
         if !up {
             self.links.server_dies(&mut self.dice, self.now, link);
-            return self.hang_up(uid);
         }
+        let uid = match (newcomer, uid) {
+            (Some(newcomer), _) if up => return self.begin_sign_up(newcomer, link),
+            (Some(newcomer), _) => return self.give_up_signing_up(newcomer),
+            (None, Some(uid)) if !up => return self.hang_up(uid),
+            (None, Some(uid)) => uid,
+            (None, None) => return,
+        };
         let nonces = [self.dice.bytes(), self.dice.bytes()];
         let Some(person) = self.people.get_mut(&uid) else { return };
         person.connected = true;

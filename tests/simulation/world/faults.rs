@@ -109,6 +109,7 @@ impl World {
             Some(server) => server.die_in(None),
             None => self.boot_in(MS),
         }
+        (0..self.newcomers.len()).for_each(|newcomer| self.give_up_signing_up(newcomer));
         let everybody: Vec<Uid> = self.people.keys().copied().collect();
         for uid in everybody {
             let Some(person) = self.people.get_mut(&uid) else { continue };
