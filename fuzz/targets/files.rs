@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use chatd::client::Target;
-use chatd::client::batch::{Batch, Line, Manner, next_line};
+use chatd::client::batch::{Batch, Line, Manner, Want, next_line};
 use chatd::client::command::{Command, parse_line};
 use chatd::client::core::{Login, Request, Session};
+use chatd::client::exit::Failure;
 use chatd::client::known_servers::{KnownServers, Unusable, find};
 use chatd::client::state;
 use chatd::hub::credentials::parse_credentials;
-use chatd::net::fingerprint::Fingerprint;
-use chatd::wire::UserName;
+use chatd::wire::{Fingerprint, UserName};
 
 use super::script::Sizes;
 
@@ -99,7 +99,8 @@ fn script(file: &[u8]) {
     let user = || UserName::parse("alice").expect("a name");
     let login = Login { user: user(), password: None, device: None, heartbeat: Duration::from_secs(30) };
     let mut session = Session::new(login);
-    let manner = Manner { json: false, receipts: false, within: Duration::from_secs(1) };
+    let manner =
+        Manner { json: false, receipts: false, within: Duration::from_secs(1), answer_within: Duration::from_secs(2) };
     let (mut batch, mut now) = (Batch::new(manner, user()), Duration::ZERO);
     for line in &whole {
         if let Ok(line) = line {
@@ -111,8 +112,10 @@ fn script(file: &[u8]) {
             now = now.max(at);
             batch.tick(&mut session, now);
         }
-        if batch.take_change() {
-            batch.changed(Ok(()));
+        match batch.take_want() {
+            Some(Want::Change) => batch.changed(Ok(())),
+            Some(Want::Revoke { .. }) | None => {}
+            Some(want) => batch.not_begun(Failure::usage(format_args!("{want:?}"))),
         }
         for line in batch.take_lines() {
             let (Line::Data(line) | Line::Complaint(line)) = line;
@@ -143,6 +146,15 @@ fn command(line: &str) {
         Command::Ask(Request::History { with: Some(user), count }) => format!("history {user} {count}"),
         Command::Ask(Request::History { with: None, count }) => format!("history {count}"),
         Command::Wait { text, within } => format!("wait {text} {}", within.as_secs_f64()),
+        Command::Ask(Request::Revoke { user }) => format!("revoke {user}"),
+        Command::Ask(Request::Privacy) => "privacy".to_owned(),
+        Command::Ask(Request::AskAddress { .. } | Request::Consent { .. }) => panic!("a line has no certificate"),
+        Command::GetAddress { user } => format!("getaddress {user}"),
+        Command::Consent { user, yes } => format!("consent {user} {}", if *yes { "yes" } else { "no" }),
+        Command::Private { user, text: Some(text) } => format!("private {user} {}", text.as_str()),
+        Command::Private { user, text: None } => format!("private {user}"),
+        Command::EndPrivate { user } => format!("end private {user}"),
+        Command::Deliver { user } => format!("deliver {user}"),
         Command::ChangePassword => "passwd".to_owned(),
         Command::SignUp => "sign-up".to_owned(),
         Command::LogOut => "logout".to_owned(),

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chatd::client::core::{Device, Happening, Login, Nonces, Request, Session};
-use chatd::hub::effect::{Answer, Event, Reach, Reply};
-use chatd::hub::id::UserId;
+use chatd::hub::effect::{Answer, AskOver, Event, NoAddress, Reach, Reply};
+use chatd::hub::id::{PeerAddress, UserId};
+use chatd::hub::input::PeerPort;
 use chatd::hub::message::{HistoryPage, Message, Recipient, Sender};
 use chatd::hub::time::WallTime;
 use chatd::wire::native::client::{FromServer, Hear, Heard, News, Party, ReachTold, Told, decode};
@@ -138,6 +139,15 @@ fn reply(told: &Told) -> Option<Reply> {
         Told::Blocked { user } => Reply::Blocked(user),
         Told::Unblocked { user } => Reply::Unblocked(user),
         Told::BlockList { users, continues: false } => Reply::BlockList(users),
+        Told::Asked { user, answer_within } => Reply::Asked { user, answer_within },
+        Told::Consented { user, address, certificate, connect_within } => {
+            // What the server sees of an IPv4 address is never mapped.
+            let address = (address.to_canonical() == address).then(|| PeerAddress::of(address))?;
+            Reply::Consented { user, address, certificate, connect_within }
+        }
+        Told::Declined { user } => Reply::Declined(user),
+        Told::Revoked { user } => Reply::Revoked(user),
+        Told::Privacy(list) => Reply::Privacy(Box::new(list)),
         Told::History { messages, more, continues: false } => {
             Reply::History(HistoryPage { messages: messages.iter().map(message).collect::<Option<_>>()?, more })
         }
@@ -158,6 +168,31 @@ fn event(news: &News) -> Option<Event> {
         News::Delivered { number, to } => Event::Delivered { number, to },
         News::Token => Event::Token,
         News::Missed { count } => Event::Missed { count },
+        News::Asks { user, certificate, answer_within } => Event::Asks { user, certificate, answer_within },
+        News::AskOver { user, reason } => {
+            let all = [AskOver::Answered, AskOver::Expired, AskOver::Withdrawn, AskOver::Blocked, AskOver::NotStored];
+            let words = ["answered", "expired", "withdrawn", "blocked", "not-stored"];
+            let at = words.iter().position(|word| *word == reason)?;
+            Event::AskOver { user, why: all[at] }
+        }
+        News::Address { user, address, certificate, connect_within } => {
+            let port = PeerPort::parse(address.port().into())?;
+            let address = (address.ip().to_canonical() == address.ip()).then(|| PeerAddress::of(address.ip()))?;
+            Event::Address { user, address, port, certificate, connect_within }
+        }
+        News::NoAddress { user, reason } => {
+            let all = [
+                NoAddress::Declined,
+                NoAddress::Expired,
+                NoAddress::Offline,
+                NoAddress::Withdrawn,
+                NoAddress::NotStored,
+            ];
+            let words = ["no", "expired", "offline", "withdrawn", "not-stored"];
+            let at = words.iter().position(|word| *word == reason)?;
+            Event::NoAddress { user, why: all[at] }
+        }
+        News::Revoked { user } => Event::Revoked(user),
         News::Closing { .. } | News::Unknown => return None,
     })
 }

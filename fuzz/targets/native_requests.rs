@@ -107,6 +107,10 @@ fn ask(line: &[u8], request: &Request) -> Ask {
         Request::Block(user) => Ask::Block { user },
         Request::Unblock(user) => Ask::Unblock { user },
         Request::Blocked => Ask::Blocked,
+        Request::AskAddress { user, certificate } => Ask::AskAddress { user, certificate },
+        Request::Consent { user, offer } => Ask::Consent { user, offer },
+        Request::Revoke(user) => Ask::Revoke { user },
+        Request::Privacy => Ask::Privacy,
         Request::History { with, before, limit } => Ask::History { with, before, limit },
     }
 }

@@ -13,6 +13,10 @@ use clap::builder::ArgAction;
 use clap::{CommandFactory, Parser, ValueEnum};
 
 const PORT_DEFAULT: u16 = 6001;
+/// How long a command waits for the server,
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// and for another person: a little longer than the server lets a question wait.
+const ANSWER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(130);
 
 /// Talk to the people on a chatd server.
 ///
@@ -45,9 +49,9 @@ struct Line {
     /// When a message is done: safe on the server's disk, or shown to its recipient
     #[arg(long, value_name = "WHEN", default_value = "queued")]
     wait: WaitFor,
-    /// How long a command waits for the server
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = parse_seconds)]
-    timeout: Duration,
+    /// How long a command waits: 10 for the server, and 130 for what another person must say
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    timeout: Option<Duration>,
     /// How often to send a sign of life; more often if the server wants it
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_heartbeat)]
     heartbeat: Duration,
@@ -147,7 +151,8 @@ fn parse(arguments: &[OsString], environment: impl Fn(&str) -> Option<OsString>)
         new_password: line.new_password_file,
         json: line.json,
         receipts,
-        within: line.timeout,
+        within: line.timeout.unwrap_or(TIMEOUT_DEFAULT),
+        answer_within: line.timeout.unwrap_or(ANSWER_TIMEOUT_DEFAULT),
         heartbeat,
         command,
     })

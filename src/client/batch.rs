@@ -16,10 +16,11 @@ use super::errand::{Change, Passwords, Progress};
 use super::exit::{Failure, Status};
 use super::interrupt::Interrupt;
 use super::output::{Ended, print};
+use super::peers::{self, PeerNews};
 use super::{passwords, render};
 use crate::net::link::Bell;
 use crate::wire::native::client::News;
-use crate::wire::{Number, UserName};
+use crate::wire::{Number, Text, UserName};
 
 /// How many printed lines `wait` can still find.
 const PRINTED_MAX: usize = 1000;
@@ -38,6 +39,8 @@ pub struct Manner {
     pub receipts: bool,
     /// How long a command waits for its answer.
     pub within: Duration,
+    /// How long a command waits for what another person must say.
+    pub answer_within: Duration,
 }
 
 /// Where `passwd` has its passwords from: a script's input has the commands.
@@ -55,8 +58,8 @@ pub struct Batch {
     user: UserName,
     line_number: usize,
     doing: Option<Doing>,
-    /// A change of the password is to be begun.
-    wants_change: bool,
+    /// What is to be done that the session can't.
+    wants: Option<Want>,
     /// What `wait` has not found yet, the oldest first.
     printed: VecDeque<Printed>,
     first_failure: Option<Status>,
@@ -75,10 +78,64 @@ pub enum Line {
     Complaint(String),
 }
 
+/// What a line asks for that needs more than the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// The password is to be changed; `changed` tells how it went.
+    Change,
+    /// `asked` and `not_begun` tell about these two.
+    GetAddress {
+        user: UserName,
+    },
+    Consent {
+        user: UserName,
+        yes: bool,
+    },
+    /// `private` tells how it goes on, or `not_begun`.
+    Private {
+        user: UserName,
+        text: Option<Text>,
+    },
+    /// It has taken too long.
+    GiveUpPrivate {
+        user: UserName,
+        why: Failure,
+    },
+    /// `finished` tells how it went.
+    EndPrivate {
+        user: UserName,
+    },
+    /// Nobody waits for how it went.
+    Revoke {
+        user: UserName,
+    },
+    /// `asked_all` and `not_begun` tell about it.
+    Deliver {
+        user: UserName,
+    },
+}
+
 enum Doing {
     Answer {
         tag: Tag,
         receipt: bool,
+        until: Now,
+        /// What another person must say may take until then.
+        answer_until: Now,
+    },
+    /// Another person's word about their address.
+    Address {
+        user: UserName,
+        until: Now,
+    },
+    /// `until`: `None`: it was given up.
+    Private {
+        user: UserName,
+        has_text: bool,
+        until: Option<Now>,
+    },
+    Deliver {
+        tags: Vec<Tag>,
         until: Now,
     },
     Delivery {
@@ -89,8 +146,8 @@ enum Doing {
         text: String,
         until: Now,
     },
-    /// It has a time limit of its own.
-    Change,
+    /// It is just being begun, or has a time limit of its own.
+    Elsewhere,
 }
 
 struct Printed {
@@ -106,7 +163,7 @@ impl Batch {
             user,
             line_number: 0,
             doing: None,
-            wants_change: false,
+            wants: None,
             printed: VecDeque::new(),
             first_failure: None,
             leaving: false,
@@ -143,8 +200,11 @@ impl Batch {
             Ok(None) => {}
             Ok(Some(Command::Ask(request))) => {
                 let receipt = matches!(request, Request::Message { receipt: true, .. });
+                if let Request::Revoke { user } = &request {
+                    self.wants = Some(Want::Revoke { user: user.clone() });
+                }
                 match session.ask(request) {
-                    Ok(tag) => self.doing = Some(Doing::Answer { tag, receipt, until: now + self.manner.within }),
+                    Ok(tag) => self.awaits(now, tag, receipt),
                     Err(_) => self.fail(Failure::new(Status::TryAgain, "too much is without an answer")),
                 }
             }
@@ -152,7 +212,16 @@ impl Batch {
                 self.doing = Some(Doing::Wait { text, until: now + within });
                 self.look();
             }
-            Ok(Some(Command::ChangePassword)) => (self.doing, self.wants_change) = (Some(Doing::Change), true),
+            Ok(Some(Command::GetAddress { user })) => self.want(Want::GetAddress { user }),
+            Ok(Some(Command::Consent { user, yes })) => self.want(Want::Consent { user, yes }),
+            Ok(Some(Command::Private { user, text })) => {
+                self.want(Want::Private { user: user.clone(), text: text.clone() });
+                let until = Some(now.saturating_add(self.manner.answer_within));
+                self.doing = Some(Doing::Private { user, has_text: text.is_some(), until });
+            }
+            Ok(Some(Command::EndPrivate { user })) => self.want(Want::EndPrivate { user }),
+            Ok(Some(Command::Deliver { user })) => self.want(Want::Deliver { user }),
+            Ok(Some(Command::ChangePassword)) => self.want(Want::Change),
             Ok(Some(Command::SignUp)) => self.fail(Failure::usage(command::SIGN_UP_FIRST)),
             Ok(Some(Command::LogOut)) => self.leave(session),
             Ok(Some(Command::Help)) => self.out.extend(command::help().lines().map(|line| Line::Data(line.to_owned()))),
@@ -197,22 +266,91 @@ impl Batch {
                 let why = format!("'{}' did not come in time", render::visible_line(&text));
                 self.fail(Failure::new(Status::TryAgain, why));
             }
-            Some(Doing::Change) | None => {}
+            Some(Doing::Deliver { tags, .. }) => {
+                tags.into_iter().for_each(|tag| session.forget(tag));
+                let why = "no answer from the server in time: it may be done or not";
+                self.fail(Failure::new(Status::NoServer, why));
+            }
+            Some(Doing::Address { user, .. }) => {
+                self.fail(Failure::new(Status::TryAgain, format!("{user} has not answered in time")));
+            }
+            Some(Doing::Private { user, has_text, .. }) => {
+                let why = Failure::new(Status::TryAgain, format!("{user} has not answered in time"));
+                self.wants = Some(Want::GiveUpPrivate { user: user.clone(), why });
+                self.doing = Some(Doing::Private { user, has_text, until: None });
+            }
+            Some(Doing::Elsewhere) | None => {}
         }
     }
 
-    /// Whether a change of the password is to be begun; `changed` tells how it went.
-    pub fn take_change(&mut self) -> bool {
-        std::mem::take(&mut self.wants_change)
+    fn want(&mut self, want: Want) {
+        self.wants = Some(want);
+        self.doing = Some(Doing::Elsewhere);
+    }
+
+    /// What is to be done that the session can't.
+    pub fn take_want(&mut self) -> Option<Want> {
+        self.wants.take()
+    }
+
+    /// What was wanted goes on with a question to the server.
+    pub fn awaits(&mut self, now: Now, tag: Tag, receipt: bool) {
+        let Manner { within, answer_within, .. } = self.manner;
+        let (until, answer_until) = (now.saturating_add(within), now.saturating_add(answer_within));
+        self.doing = Some(Doing::Answer { tag, receipt, until, answer_until });
+    }
+
+    /// It goes on with several.
+    pub fn awaits_all(&mut self, now: Now, tags: Vec<Tag>) {
+        self.doing = Some(Doing::Deliver { tags, until: now.saturating_add(self.manner.within) });
     }
 
     /// A change of the password is over.
     pub fn changed(&mut self, result: Result<(), Failure>) {
+        let reply = render::password_changed_json(&self.user);
+        self.finished(result, reply);
+    }
+
+    /// What was wanted is over. `reply`: what is told in JSON if it was done.
+    pub fn finished(&mut self, result: Result<(), Failure>, reply: String) {
         self.doing = None;
         match result {
-            Ok(()) if self.manner.json => self.out.push(Line::Data(render::password_changed_json(&self.user))),
+            Ok(()) if self.manner.json => self.out.push(Line::Data(reply)),
             Ok(()) => self.out.push(Line::Data("ok".to_owned())),
             Err(failure) => self.fail(failure),
+        }
+    }
+
+    /// What was wanted could not even be begun.
+    pub fn not_begun(&mut self, why: Failure) {
+        self.doing = None;
+        self.fail(why);
+    }
+
+    /// Something happened in a conversation without the server.
+    pub fn private(&mut self, news: &PeerNews) {
+        let (about, has_text) = match &self.doing {
+            Some(Doing::Private { user, has_text, .. }) => (Some(user), *has_text),
+            _ => (None, false),
+        };
+        match news {
+            PeerNews::NotSaid { user, texts, why } if about == Some(user) => {
+                let text = render::not_said(user, *texts, why);
+                let text = text.strip_prefix("* ").unwrap_or(&text).to_owned();
+                return self.not_begun(Failure { status: why.status, text });
+            }
+            PeerNews::Heard { user } if about == Some(user) && has_text => {
+                let reply = render::said_json(user);
+                return self.finished(Ok(()), reply);
+            }
+            PeerNews::Up { user, .. } if about == Some(user) && !has_text => {
+                let reply = render::private_json(news);
+                return self.finished(Ok(()), reply);
+            }
+            _ => {}
+        }
+        if let Some(plain) = render::private_line(news) {
+            self.print_event(render::private_kind(news), plain, render::private_json(news));
         }
     }
 
@@ -223,22 +361,37 @@ impl Batch {
     }
 
     fn answered(&mut self, tag: Tag, answer: Result<Done, Failure>) {
-        let Some(Doing::Answer { tag: awaited, receipt, until }) = self.doing else { return };
-        if tag != awaited {
-            return;
-        }
-        self.doing = None;
+        let (receipt, until, answer_until) = match &mut self.doing {
+            Some(Doing::Answer { tag: awaited, receipt, until, answer_until }) if *awaited == tag => {
+                let found = (*receipt, *until, *answer_until);
+                self.doing = None;
+                found
+            }
+            Some(Doing::Deliver { tags, until }) if tags.contains(&tag) => {
+                tags.retain(|&other| other != tag);
+                let until = *until;
+                if tags.is_empty() {
+                    self.doing = None;
+                }
+                (false, until, until)
+            }
+            _ => return,
+        };
         let done = match answer {
             Ok(done) => done,
             Err(failure) => return self.fail(failure),
         };
+        if let Done::Asked { user, .. } = done {
+            self.doing = Some(Doing::Address { user, until: answer_until });
+            return;
+        }
         if self.manner.json {
             self.out.push(Line::Data(render::answer_json(&done, &self.user)));
         } else {
             let line = match &done {
                 Done::Accepted { number, .. } => Some(format!("ok {}", number.0)),
-                Done::Blocked(_) | Done::Unblocked(_) => Some("ok".to_owned()),
-                Done::Online(_) | Done::BlockList(_) | Done::History(_) => None,
+                Done::Online(_) | Done::BlockList(_) | Done::History(_) | Done::Privacy(_) => None,
+                _ => Some("ok".to_owned()),
             };
             self.out.extend(line.into_iter().chain(render::answer_lines(&done, &self.user)).map(Line::Data));
         }
@@ -264,12 +417,30 @@ impl Batch {
         let (Some(plain), Some(json)) = (render::event_line(news), render::event_json(news, &self.user)) else {
             return;
         };
+        self.print_event(render::event_kind(news), plain, json);
+        let about = match &self.doing {
+            Some(Doing::Address { user, .. }) => user,
+            _ => return,
+        };
+        match news {
+            News::Address { user, .. } if user == about => {
+                self.doing = None;
+                if !self.manner.json {
+                    self.out.push(Line::Data("ok".to_owned()));
+                }
+            }
+            News::NoAddress { user, reason } if user == about => self.not_begun(peers::no_address(user, reason)),
+            _ => {}
+        }
+    }
+
+    fn print_event(&mut self, kind: &'static str, plain: String, json: String) {
         let json = self.manner.json.then_some(json);
         self.out.push(Line::Data(json.as_ref().unwrap_or(&plain).clone()));
         if self.printed.len() == PRINTED_MAX {
             self.printed.pop_front();
         }
-        self.printed.push_back(Printed { kind: render::event_kind(news), plain, json });
+        self.printed.push_back(Printed { kind, plain, json });
         self.look();
     }
 
@@ -291,8 +462,13 @@ impl Batch {
 impl Doing {
     fn until(&self) -> Option<Now> {
         match self {
-            Doing::Answer { until, .. } | Doing::Delivery { until, .. } | Doing::Wait { until, .. } => Some(*until),
-            Doing::Change => None,
+            Doing::Answer { until, .. }
+            | Doing::Delivery { until, .. }
+            | Doing::Wait { until, .. }
+            | Doing::Address { until, .. }
+            | Doing::Deliver { until, .. } => Some(*until),
+            Doing::Private { until, .. } => *until,
+            Doing::Elsewhere => None,
         }
     }
 }
@@ -327,19 +503,29 @@ pub fn run(
                 Err(TryRecvError::Empty) => break,
             }
         }
-        if batch.take_change() {
-            match begin_change(connection, &batch.user, &manner, given) {
-                Ok(change) => changing = Some(change),
-                Err(why) => batch.changed(Err(why)),
+        match batch.take_want() {
+            None => {}
+            Some(Want::Change) => {
+                match begin_change(connection, &batch.user, &manner, given) {
+                    Ok(change) => changing = Some(change),
+                    Err(why) => batch.not_begun(why),
+                }
+                // The next line can come.
+                continue;
             }
-            // The next line can come.
-            continue;
+            Some(want) => {
+                begin(connection, &mut batch, now, want);
+                continue;
+            }
         }
         let asked = interrupt.asked();
         if !batch.leaving && (asked.is_some() || at_end && batch.is_ready()) {
             batch.leave(&mut connection.session);
         }
         if batch.leaving {
+            if leave_until.is_none() {
+                connection.end_all_private();
+            }
             leave_until.get_or_insert(now + LEAVE_WITHIN);
         }
         show(&mut batch)?;
@@ -403,6 +589,7 @@ pub fn run(
                     }
                     batch.happened(happening);
                 }
+                Heard::Private(news) => batch.private(&news),
                 Heard::Note(note) => super::warn(&note),
                 Heard::Woken => {}
             }
@@ -428,6 +615,43 @@ pub fn run(
         }
         show(&mut batch)?;
     }
+}
+
+/// Begins what a line wants of conversations without the server.
+fn begin(connection: &mut Connection, batch: &mut Batch, now: Now, want: Want) {
+    let asked = match want {
+        Want::Change => return,
+        Want::GetAddress { user } => connection.ask_address(user),
+        Want::Consent { user, yes } => connection.consent(user, yes),
+        Want::Private { user, text } => {
+            if let Err(why) = connection.say_privately(&user, text) {
+                batch.not_begun(why);
+            }
+            return;
+        }
+        Want::GiveUpPrivate { user, why } => return connection.give_up_private(&user, why),
+        Want::Revoke { user } => return connection.revoke(&user),
+        Want::EndPrivate { user } => {
+            let result = match connection.end_private(&user) {
+                true => Ok(()),
+                false => Err(no_talk(&user)),
+            };
+            return batch.finished(result, render::ended_json(&user));
+        }
+        Want::Deliver { user } => match connection.deliver(&user, false) {
+            Ok(sent) => return batch.awaits_all(now, sent.into_iter().map(|(tag, _)| tag).collect()),
+            Err(why) => Err(why),
+        },
+    };
+    match asked {
+        Ok(tag) => batch.awaits(now, tag, false),
+        Err(why) => batch.not_begun(why),
+    }
+}
+
+/// There is no conversation that could end.
+pub fn no_talk(user: &UserName) -> Failure {
+    Failure::usage(format_args!("there is no private conversation with {user}"))
 }
 
 fn begin_change(

@@ -15,6 +15,8 @@ const SECONDS_MAX: f64 = 366.0 * 86_400.0;
 
 /// Why `passwd` and `sign-up` are not done without TLS.
 pub const NEEDS_TLS: &str = "passwords are made known over TLS only: leave out --insecure-plaintext";
+/// Why private conversations need TLS.
+pub const PRIVATE_NEEDS_TLS: &str = "private conversations are made out over TLS only, or somebody could put themselves in between: leave out --insecure-plaintext";
 /// Why `sign-up` is not done in a session.
 pub const SIGN_UP_FIRST: &str = "'sign-up' stands on the command line: whoever has a session has an account";
 
@@ -30,6 +32,27 @@ pub enum Command {
     Wait {
         text: String,
         within: Duration,
+    },
+    /// Wants to know where a user is.
+    GetAddress {
+        user: UserName,
+    },
+    /// The answer to whoever wants to know where we are.
+    Consent {
+        user: UserName,
+        yes: bool,
+    },
+    /// Says something without the server; without a text only the conversation comes about.
+    Private {
+        user: UserName,
+        text: Option<Text>,
+    },
+    EndPrivate {
+        user: UserName,
+    },
+    /// Through the server after all.
+    Deliver {
+        user: UserName,
     },
     /// The passwords are asked for, or come from elsewhere: never from the line.
     ChangePassword,
@@ -57,6 +80,13 @@ pub enum Kind {
     Unblock,
     Blocked,
     History,
+    GetAddress,
+    Consent,
+    Revoke,
+    Private,
+    End,
+    Deliver,
+    Privacy,
     Wait,
     ChangePassword,
     SignUp,
@@ -65,7 +95,7 @@ pub enum Kind {
 }
 
 /// All commands, in the order in which help shows them.
-pub const TABLE: [Entry; 12] = [
+pub const TABLE: [Entry; 19] = [
     entry("message", "USER TEXT", "send a private message; it waits if USER is offline", Kind::Message),
     entry("broadcast", "TEXT", "send a message to everyone who is online", Kind::Broadcast),
     entry("online", "", "show who is online", Kind::Online),
@@ -73,6 +103,13 @@ pub const TABLE: [Entry; 12] = [
     entry("unblock", "USER", "undo that", Kind::Unblock),
     entry("blocked", "", "show whom you block", Kind::Blocked),
     entry("history", "[USER] [COUNT]", "show the last messages (100), only those with USER", Kind::History),
+    entry("private", "USER [TEXT]", "talk to USER without the server, which asks them first", Kind::Private),
+    entry("end", "private USER", "end such a conversation", Kind::End),
+    entry("deliver", "USER", "send through the server what could not be said to USER privately", Kind::Deliver),
+    entry("getaddress", "USER", "ask USER for their address", Kind::GetAddress),
+    entry("consent", "USER yes|no", "answer USER, who asks for your address", Kind::Consent),
+    entry("revoke", "USER", "take back a yes", Kind::Revoke),
+    entry("privacy", "", "show who may reach you, and who has asked", Kind::Privacy),
     entry("wait", "TEXT|EVENT [SECONDS]", "wait for a line with TEXT, or for an event, 10 seconds", Kind::Wait),
     entry("passwd", "", "change your password, which is asked for", Kind::ChangePassword),
     entry("sign-up", "", "make an account for --user NAME, where the server allows it", Kind::SignUp),
@@ -87,12 +124,23 @@ const fn entry(name: &'static str, arguments: &'static str, help: &'static str, 
 impl Entry {
     /// Whether the argument that comes first is a user.
     pub fn takes_user(&self) -> bool {
-        matches!(self.kind, Kind::Message | Kind::Block | Kind::Unblock | Kind::History)
+        matches!(
+            self.kind,
+            Kind::Message
+                | Kind::Block
+                | Kind::Unblock
+                | Kind::History
+                | Kind::Private
+                | Kind::Deliver
+                | Kind::GetAddress
+                | Kind::Consent
+                | Kind::Revoke
+        )
     }
 
     /// Whether the command makes sense without a session.
     fn is_one_shot(&self) -> bool {
-        !matches!(self.kind, Kind::Wait | Kind::LogOut)
+        !matches!(self.kind, Kind::Wait | Kind::LogOut | Kind::End | Kind::Deliver)
     }
 
     fn usage(&self) -> Failure {
@@ -124,8 +172,8 @@ pub fn parse_line(line: &str, receipts: bool) -> Result<Option<Command>, Failure
     let (first, text) = first_word(rest);
     let words: Vec<&str> = rest.split_whitespace().collect();
     let arguments = match entry.kind {
-        Kind::Message if text.is_empty() => words,
-        Kind::Message => vec![first, text],
+        Kind::Message | Kind::Private if text.is_empty() => words,
+        Kind::Message | Kind::Private => vec![first, text],
         Kind::Broadcast if rest.is_empty() => Vec::new(),
         Kind::Broadcast => vec![rest],
         // The last word is the time if it is a number and there is something before it.
@@ -146,6 +194,13 @@ pub fn parse_arguments(name: &str, arguments: &[&str], receipts: bool) -> Result
         return Err(Failure::usage(format_args!(
             "'{name}' needs a session: give commands on standard input, or start chat without a command"
         )));
+    }
+    if let (Kind::Consent, [_, "yes"]) = (entry.kind, arguments) {
+        let why = "'consent USER yes' needs a session: whoever is let in comes to this program";
+        return Err(Failure::usage(why));
+    }
+    if let (Kind::Private, [_]) = (entry.kind, arguments) {
+        return Err(Failure::usage("'private' needs a text here: there is no session in which the talk could go on"));
     }
     if let (Kind::Message, [to, "-"]) = (entry.kind, arguments) {
         return Ok(Command::MessageFromInput { to: user(to)? });
@@ -186,6 +241,15 @@ fn parse(entry: &Entry, arguments: &[&str], receipts: bool) -> Result<Command, F
         (Kind::History, [count]) if count.bytes().all(|b| b.is_ascii_digit()) => history(None, parse_count(count)?),
         (Kind::History, [name]) => history(Some(user(name)?), HISTORY_COUNT_DEFAULT),
         (Kind::History, [name, count]) => history(Some(user(name)?), parse_count(count)?),
+        (Kind::GetAddress, [name]) => Command::GetAddress { user: user(name)? },
+        (Kind::Consent, [name, "yes"]) => Command::Consent { user: user(name)?, yes: true },
+        (Kind::Consent, [name, "no"]) => Command::Consent { user: user(name)?, yes: false },
+        (Kind::Revoke, [name]) => Command::Ask(Request::Revoke { user: user(name)? }),
+        (Kind::Private, [name]) => Command::Private { user: user(name)?, text: None },
+        (Kind::Private, [name, text]) => Command::Private { user: user(name)?, text: Some(parse_text(text)?) },
+        (Kind::End, ["private", name]) => Command::EndPrivate { user: user(name)? },
+        (Kind::Deliver, [name]) => Command::Deliver { user: user(name)? },
+        (Kind::Privacy, []) => Command::Ask(Request::Privacy),
         (Kind::Wait, [text]) if !text.is_empty() => Command::Wait { text: (*text).to_owned(), within: WAIT_DEFAULT },
         (Kind::Wait, [text, seconds]) if !text.is_empty() => {
             Command::Wait { text: (*text).to_owned(), within: parse_seconds(seconds).map_err(Failure::usage)? }
@@ -273,6 +337,18 @@ mod tests {
         assert_eq!(line("history 5"), ask(Request::History { with: None, count: 5 }));
         assert_eq!(line("history bob"), ask(Request::History { with: Some(user.clone()), count: 100 }));
         assert_eq!(line("history bob 5"), ask(Request::History { with: Some(user), count: 5 }));
+        let user = name("bob");
+        let said = Command::Private { user: user.clone(), text: Some(Text::parse("hi  there").unwrap()) };
+        assert_eq!(line("private bob hi  there"), Ok(Some(said)));
+        assert_eq!(line("private bob"), Ok(Some(Command::Private { user: user.clone(), text: None })));
+        assert_eq!(line("end private bob"), Ok(Some(Command::EndPrivate { user: user.clone() })));
+        assert_eq!(line("deliver bob"), Ok(Some(Command::Deliver { user: user.clone() })));
+        assert_eq!(line("getaddress bob"), Ok(Some(Command::GetAddress { user: user.clone() })));
+        assert_eq!(line("consent bob yes"), Ok(Some(Command::Consent { user: user.clone(), yes: true })));
+        assert_eq!(line("consent bob no"), Ok(Some(Command::Consent { user: user.clone(), yes: false })));
+        assert!(line("consent bob perhaps").unwrap_err().contains("yes|no"));
+        assert_eq!(line("revoke bob"), ask(Request::Revoke { user }));
+        assert_eq!(line("privacy"), ask(Request::Privacy));
         assert_eq!(line("passwd"), Ok(Some(Command::ChangePassword)));
         assert_eq!(line("sign-up"), Ok(Some(Command::SignUp)));
         assert_eq!(line("logout"), Ok(Some(Command::LogOut)));
@@ -321,6 +397,10 @@ mod tests {
         assert_eq!(parse("message", &["bob", "-"]).unwrap(), Command::MessageFromInput { to: name("bob") });
         assert_eq!(message(name("bob"), "a\nb\n", false).unwrap(), message_to("bob", "a\nb"));
         assert!(parse("message", &["bob", "a", "b"]).is_err());
+        assert!(parse("consent", &["bob", "yes"]).unwrap_err().text.contains("session"));
+        assert!(parse("consent", &["bob", "no"]).is_ok());
+        assert!(parse("private", &["bob"]).unwrap_err().text.contains("text"));
+        assert!(parse("private", &["bob", "hi"]).is_ok());
         assert!(parse("wait", &["a"]).unwrap_err().text.contains("session"));
     }
 

@@ -10,14 +10,18 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
-use super::core::{Device, Happening, Login, Now, Session};
+use super::command;
+use super::core::{Device, Happening, Login, Now, Session, Tag};
+use super::direct::Direct;
 use super::errand::{Change, Passwords};
 use super::exit::{Failure, Status};
+use super::peers::{PeerNews, Standing};
+use super::render;
 use super::state::DeviceFile;
 use super::trust::Trust;
-use crate::net::fingerprint::Fingerprint;
 use crate::net::link::{self, Bell, Gone, Link};
-use crate::wire::{Password, UserName};
+use crate::wire::Fingerprint;
+use crate::wire::{Password, Text, UserName};
 
 /// The pause before the first try to come back; each further one is twice as long,
 const PAUSE_MIN: Duration = Duration::from_millis(500);
@@ -39,6 +43,8 @@ pub enum Heard {
     Lost(Failure),
     /// Something for people to know; told once.
     Note(String),
+    /// Of a conversation without the server.
+    Private(PeerNews),
     /// Somebody rang the bell.
     Woken,
 }
@@ -52,6 +58,8 @@ pub struct Connection {
     /// What the server shows on the connection that is there.
     certificate: Option<Fingerprint>,
     link: Link,
+    /// Conversations without the server.
+    direct: Direct,
     epoch: Instant,
     rng: StdRng,
     file: Option<DeviceFile>,
@@ -74,6 +82,7 @@ impl Connection {
             trust,
             certificate: None,
             link: Link::new()?,
+            direct: Direct::default(),
             epoch: Instant::now(),
             rng,
             file,
@@ -108,6 +117,7 @@ impl Connection {
     /// earlier turns brought must have been shown.
     pub fn turn(&mut self, until: Option<Now>) -> io::Result<Vec<Heard>> {
         let mut heard: Vec<Heard> = self.keep().map(Heard::Note).into_iter().collect();
+        self.direct.carry_out(self.now(), &mut self.link, &mut self.session);
         self.link.send(&self.session.take_output());
         self.tell(&mut heard);
         if !heard.is_empty() {
@@ -123,7 +133,10 @@ impl Connection {
                 }
             }
         }
-        let core = [until, self.session.poll_timeout()].into_iter().flatten().map(|at| self.epoch + at);
+        let core = [until, self.session.poll_timeout(), self.direct.peers.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .map(|at| self.epoch + at);
         let deadline = core.chain(self.dial_at).min();
         let happenings = self.link.turn(deadline)?;
         let now = self.now();
@@ -141,7 +154,12 @@ impl Connection {
                     self.session.disconnected();
                     heard.push(Heard::Lost(self.target.explain(gone, self.trust.as_ref())));
                 }
+                link::Happening::Peer(id, what) => self.direct.happened(now, id, what),
+                link::Happening::Knocked { from, why, untold } => {
+                    heard.push(Heard::Note(render::knocked(from, &why, untold)));
+                }
                 link::Happening::Woken => heard.push(Heard::Woken),
+                // It neither dials peers nor listens for them.
             }
             self.tell(&mut heard);
         }
@@ -181,9 +199,85 @@ impl Connection {
         }
     }
 
+    /// Says `text` to `user` without the server; without a text only the conversation comes about.
+    pub fn say_privately(&mut self, user: &UserName, text: Option<Text>) -> Result<(), Failure> {
+        self.needs_encryption()?;
+        if *user == *self.session.user() {
+            return Err(Failure::usage("a private conversation needs somebody else"));
+        }
+        self.direct.peers.say(self.now(), user, text)
+    }
+
+    /// Ends the conversation with `user`, or the try to have one. `false`: there is none.
+    pub fn end_private(&mut self, user: &UserName) -> bool {
+        self.direct.peers.end(user)
+    }
+
+    /// The same, for another reason than that our user wants it.
+    pub fn give_up_private(&mut self, user: &UserName, why: Failure) {
+        self.direct.peers.give_up(user, why);
+    }
+
+    /// Ends all of them.
+    pub fn end_all_private(&mut self) {
+        self.direct.peers.close();
+    }
+
+    /// Asks where a user is.
+    pub fn ask_address(&mut self, user: UserName) -> Result<Tag, Failure> {
+        self.needs_encryption()?;
+        self.direct.ask_address(&mut self.session, user)
+    }
+
+    /// Answers whoever asks where we are.
+    pub fn consent(&mut self, user: UserName, yes: bool) -> Result<Tag, Failure> {
+        self.needs_encryption()?;
+        let now = self.now();
+        self.direct.consent(now, &mut self.link, &mut self.session, user, yes)
+    }
+
+    /// Whoever was let in by a yes is not any more. The server has to be told beside.
+    pub fn revoke(&mut self, user: &UserName) {
+        self.direct.peers.revoke(user);
+    }
+
+    /// Sends what could not be said to `user` privately through the server.
+    pub fn deliver(&mut self, user: &UserName, receipt: bool) -> Result<Vec<(Tag, Text)>, Failure> {
+        self.direct.deliver(&mut self.session, user, receipt)
+    }
+
+    /// Whether `user` is talked to, or dialled.
+    pub fn has_private_line(&self, user: &UserName) -> bool {
+        self.direct.peers.has_line(user)
+    }
+
+    /// Whether the last words of some conversation are still on their way.
+    pub fn is_saying_goodbye(&self) -> bool {
+        self.link.peers_leaving() > 0
+    }
+
+    /// How private conversations stand, and the certificate that we show in them.
+    pub fn private_standing(&self) -> (Standing, Option<Fingerprint>) {
+        (self.direct.peers.standing(self.now()), self.direct.made().map(|identity| identity.fingerprint()))
+    }
+
+    fn needs_encryption(&self) -> Result<(), Failure> {
+        match self.is_encrypted() {
+            true => Ok(()),
+            false => Err(Failure::usage(command::PRIVATE_NEEDS_TLS)),
+        }
+    }
+
     /// Takes the core's happenings; those that end the connection end it.
     fn tell(&mut self, heard: &mut Vec<Heard>) {
+        let now = self.now();
         while let Some(happening) = self.session.next_happening() {
+            match &happening {
+                Happening::LoggedIn { user, .. } => self.direct.peers.logged_in(now, user),
+                Happening::News(news) => self.direct.peers.news(now, news),
+                Happening::Answered { tag, answer } if self.direct.answered(now, *tag, answer) => continue,
+                _ => {}
+            }
             match happening {
                 Happening::LoggedIn { .. } => {
                     self.tries = 0;
@@ -194,6 +288,9 @@ impl Connection {
                 _ => {}
             }
             heard.push(Heard::Session(happening));
+        }
+        while let Some(news) = self.direct.next_news() {
+            heard.push(Heard::Private(news));
         }
     }
 }

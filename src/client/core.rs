@@ -9,12 +9,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::wire::native::client::{self as wire, Ask, FromServer, Hear, Heard, News, Problem, ReachTold, Told};
 use crate::wire::native::{HISTORY_LIMIT_MAX, SERVER_LINE_BYTES_MAX};
 use crate::wire::scram::{ChannelBinding, ClientExchange, Secret, ServerSignature};
-use crate::wire::{DeviceClaim, DeviceId, LogId, Number, RequestId, ResumeToken, Text, UserName};
+use crate::wire::{
+    DeviceClaim, DeviceId, Fingerprint, LogId, Number, Offer, PrivacyList, RequestId, ResumeToken, Text, UserName,
+};
 
 /// A point in time: how long after some fixed moment.
 pub type Now = Duration;
@@ -86,6 +89,21 @@ pub enum Request {
         user: UserName,
     },
     Blocked,
+    /// May we know where this user is? `News::Address` or `News::NoAddress` is the answer.
+    AskAddress {
+        user: UserName,
+        certificate: Fingerprint,
+    },
+    /// The answer to such a question; `None`: no.
+    Consent {
+        user: UserName,
+        offer: Option<Offer>,
+    },
+    Revoke {
+        user: UserName,
+    },
+    /// Who may reach us, and who has asked?
+    Privacy,
     /// The newest `count` messages, with one user or of all.
     History {
         with: Option<UserName>,
@@ -105,6 +123,21 @@ pub enum Done {
     Blocked(UserName),
     Unblocked(UserName),
     BlockList(Vec<UserName>),
+    /// The question was passed on.
+    Asked {
+        user: UserName,
+        answer_within: Duration,
+    },
+    /// They may come for so long; `address` and `certificate` are theirs.
+    Consented {
+        user: UserName,
+        address: IpAddr,
+        certificate: Fingerprint,
+        connect_within: Duration,
+    },
+    Declined(UserName),
+    Revoked(UserName),
+    Privacy(PrivacyList),
     /// Oldest first.
     History(Vec<Heard>),
 }
@@ -407,6 +440,11 @@ impl Session {
         self.set_token(None);
     }
 
+    /// Whose session it is.
+    pub fn user(&self) -> &UserName {
+        &self.login.user
+    }
+
     pub fn is_logged_in(&self) -> bool {
         matches!(self.phase, Phase::In | Phase::Leaving { .. })
     }
@@ -707,6 +745,10 @@ impl Pending {
             Request::Block { user } => Ask::Block { user },
             Request::Unblock { user } => Ask::Unblock { user },
             Request::Blocked => Ask::Blocked,
+            Request::AskAddress { user, certificate } => Ask::AskAddress { user, certificate },
+            Request::Consent { user, offer } => Ask::Consent { user, offer },
+            Request::Revoke { user } => Ask::Revoke { user },
+            Request::Privacy => Ask::Privacy,
             Request::History { with, count } => {
                 let before = self.newer.first().map(|message| message.number);
                 let left = count.min(HISTORY_COUNT_MAX).saturating_sub(self.newer.len());
@@ -726,6 +768,16 @@ impl Pending {
             }
             (Request::Block { .. }, Told::Blocked { user }) => Progress::Done(Done::Blocked(user)),
             (Request::Unblock { .. }, Told::Unblocked { user }) => Progress::Done(Done::Unblocked(user)),
+            (Request::AskAddress { .. }, Told::Asked { user, answer_within }) => {
+                Progress::Done(Done::Asked { user, answer_within })
+            }
+            (
+                Request::Consent { offer: Some(_), .. },
+                Told::Consented { user, address, certificate, connect_within },
+            ) => Progress::Done(Done::Consented { user, address, certificate, connect_within }),
+            (Request::Consent { offer: None, .. }, Told::Declined { user }) => Progress::Done(Done::Declined(user)),
+            (Request::Revoke { .. }, Told::Revoked { user }) => Progress::Done(Done::Revoked(user)),
+            (Request::Privacy, Told::Privacy(list)) => Progress::Done(Done::Privacy(list)),
             (Request::History { count, .. }, Told::History { messages, more, continues }) => {
                 let count = (*count).clamp(1, HISTORY_COUNT_MAX);
                 self.take_page(count, messages, more, continues)

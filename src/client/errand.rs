@@ -13,8 +13,8 @@ use super::connection::{Heard, Target};
 use super::core as session;
 use super::exit::{Failure, Status};
 use super::trust::Trust;
-use crate::net::fingerprint::Fingerprint;
 use crate::net::link::{self, Bell, Link};
+use crate::wire::Fingerprint;
 use crate::wire::{Password, UserName};
 
 /// Does a task from beginning to end. `note`: for what people are to know, before it goes on.

@@ -95,7 +95,15 @@ fn status_of_code(code: &str) -> Status {
         "text-too-long" | "bad-text" | "bad-name" => Status::Usage,
         "no-such-user" => Status::NoRecipient,
         "too-slow" | "shutting-down" => Status::NoServer,
-        "queue-full" | "not-stored" | "history-unavailable" | "too-many" => Status::TryAgain,
+        "queue-full"
+        | "offline"
+        | "busy"
+        | "already-asked"
+        | "asked-lately"
+        | "too-many-questions"
+        | "not-stored"
+        | "history-unavailable"
+        | "too-many" => Status::TryAgain,
         "not-authenticated"
         | "token-refused"
         | "somebody-in-between"
@@ -112,7 +120,13 @@ fn status_of_code(code: &str) -> Status {
         | "blocked"
         | "not-blocked"
         | "too-many-blocked"
-        | "cannot-block-yourself" => Status::Refused,
+        | "cannot-block-yourself"
+        | "cannot-ask-yourself"
+        | "blocked-by-you"
+        | "cannot-be-asked"
+        | "not-asked"
+        | "too-many-consents"
+        | "not-consented" => Status::Refused,
         _ => Status::NotUnderstood,
     }
 }

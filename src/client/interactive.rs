@@ -23,6 +23,7 @@ use rustyline::{
     KeyEvent, Movement, RepeatCount,
 };
 
+use super::batch;
 use super::command::{self, Command, TABLE};
 use super::connection::{Connection, Heard};
 use super::core::{Closing, Done, Happening, Now, Request, Tag};
@@ -30,6 +31,7 @@ use super::errand::{Change, Passwords, Progress};
 use super::exit::{Failure, Status};
 use super::interrupt::Interrupt;
 use super::output::Ended;
+use super::peers::PeerNews;
 use super::{passwords, render};
 use crate::net::link::Bell;
 use crate::wire::native::client::{Heard as Message, News, Party, ReachTold};
@@ -240,6 +242,9 @@ impl Talk<'_> {
                             self.undelivered.insert(*number);
                         }
                         lines.extend(confirm(&request, &done, &self.user, self.screen.look));
+                        if matches!(done, Done::Privacy(_)) {
+                            lines.extend(self.standing());
+                        }
                     }
                     (Some(_), Err(problem)) => lines.push(self.screen.error(&Failure::problem(&problem).text)),
                     (None, _) => {}
@@ -276,6 +281,7 @@ impl Talk<'_> {
                 }
                 self.come_back(&why.text, lines);
             }
+            Heard::Private(news) => self.private(&news, lines),
             Heard::Note(note) if self.screen.printer.is_some() => lines.push(self.screen.error(&note)),
             Heard::Note(note) => super::warn(&note),
             Heard::Woken => {}
@@ -353,6 +359,11 @@ impl Talk<'_> {
                 self.screen.rings |= *to != Party::Everyone;
                 lines.push(self.screen.stamp(*time, &line));
             }
+            News::Asks { user, .. } => {
+                self.know(std::slice::from_ref(user));
+                self.screen.rings = true;
+                lines.push(self.screen.stamp(now_ms(), &self.screen.bold(&line)));
+            }
             News::Delivered { number, to } => {
                 if self.undelivered.remove(number) {
                     lines.push(self.screen.dim(&format!("{to} has it")));
@@ -368,13 +379,43 @@ impl Talk<'_> {
         let receipts = self.receipts && line.trim_start().starts_with("message");
         match command::parse_line(line, receipts) {
             Ok(None) => {}
+            Ok(Some(Command::GetAddress { user })) => match self.connection.ask_address(user.clone()) {
+                Ok(tag) => self.await_answer(tag, Request::Privacy),
+                Err(why) => self.complain(&why.text),
+            },
+            Ok(Some(Command::Consent { user, yes })) => match self.connection.consent(user, yes) {
+                Ok(tag) => self.await_answer(tag, Request::Privacy),
+                Err(why) => self.complain(&why.text),
+            },
+            Ok(Some(Command::Private { user, text })) => {
+                if let Err(why) = self.connection.say_privately(&user, text) {
+                    self.complain(&why.text);
+                }
+            }
+            Ok(Some(Command::EndPrivate { user })) => {
+                if !self.connection.end_private(&user) {
+                    self.complain(&batch::no_talk(&user).text);
+                }
+            }
+            Ok(Some(Command::Deliver { user })) => match self.connection.deliver(&user, self.receipts) {
+                Ok(sent) => {
+                    for (tag, text) in sent {
+                        self.await_answer(tag, Request::Message { to: user.clone(), text, receipt: self.receipts });
+                    }
+                }
+                Err(why) => self.complain(&why.text),
+            },
+            Ok(Some(Command::Ask(Request::Privacy))) if !self.connection.session.is_logged_in() => {
+                let mut lines = vec![self.screen.note("not connected now: this is what chat itself knows")];
+                lines.extend(self.standing());
+                self.screen.show(lines);
+            }
             Ok(Some(Command::Ask(request))) => match self.connection.session.ask(request.clone()) {
                 Ok(tag) => {
-                    self.asked.insert(tag, request);
-                    if !self.connection.session.is_logged_in() {
-                        let line = self.screen.note("not connected now: it is done after coming back");
-                        self.screen.show(vec![line]);
+                    if let Request::Revoke { user } = &request {
+                        self.connection.revoke(user);
                     }
+                    self.await_answer(tag, request);
                 }
                 Err(_) => self.complain("too much is without an answer already: wait until the server is back"),
             },
@@ -390,6 +431,43 @@ impl Talk<'_> {
         }
     }
 
+    /// Its answer will be told.
+    fn await_answer(&mut self, tag: Tag, request: Request) {
+        self.asked.insert(tag, request);
+        if !self.connection.session.is_logged_in() {
+            let line = self.screen.note("not connected now: it is done after coming back");
+            self.screen.show(vec![line]);
+        }
+    }
+
+    /// How private conversations stand, in plain words.
+    fn standing(&self) -> Vec<String> {
+        let (standing, certificate) = self.connection.private_standing();
+        render::standing_lines(&standing, certificate.as_ref())
+    }
+
+    fn private(&mut self, news: &PeerNews, lines: &mut Vec<String>) {
+        let tick = if self.screen.look.utf8 { "✓" } else { "ok" };
+        match news {
+            PeerNews::Heard { user } => lines.push(format!("{tick} to {user}, privately")),
+            PeerNews::NotSaid { user, texts, why } => {
+                let text = render::not_said(user, *texts, why);
+                lines.push(self.screen.error(text.strip_prefix("* ").unwrap_or(&text)));
+            }
+            PeerNews::Said { user, text } => {
+                self.know(std::slice::from_ref(user));
+                self.screen.rings = true;
+                let line =
+                    format!("{} (privately): {}", self.screen.bold(user.as_str()), render::visible(text.as_str()));
+                lines.push(self.screen.stamp(now_ms(), &line));
+            }
+            PeerNews::Asked { .. } | PeerNews::Up { .. } | PeerNews::Ended { .. } => {
+                let line = render::private_line(news).map(|line| self.screen.stamp(now_ms(), &self.screen.dim(&line)));
+                lines.extend(line);
+            }
+        }
+    }
+
     fn complain(&mut self, text: &str) {
         let line = self.screen.error(text);
         self.screen.show(vec![line]);
@@ -398,6 +476,7 @@ impl Talk<'_> {
     fn leave(&mut self, status: Status) {
         if self.leaving.is_none() {
             self.leaving = Some((self.connection.now() + LEAVE_WITHIN, status));
+            self.connection.end_all_private();
             self.connection.session.log_out();
         }
     }
@@ -448,6 +527,16 @@ fn confirm(request: &Request, done: &Done, you: &UserName, look: Look) -> Vec<St
         (_, Done::BlockList(users)) => vec![list("you block", users)],
         (_, Done::History(messages)) if messages.is_empty() => vec!["there is no message".to_owned()],
         (_, Done::History(_)) => render::answer_lines(done, you),
+        (_, Done::Privacy(_)) => render::answer_lines(done, you),
+        (_, Done::Declined(user)) => vec![format!("{tick} {user} does not learn where you are")],
+        (_, Done::Revoked(user)) => vec![format!("{tick} {user} may not come any more")],
+        (_, Done::Consented { user, address, connect_within, .. }) => {
+            let seconds = connect_within.as_secs();
+            vec![format!("{tick} {user}, who is at {address}, may come to you within {seconds} s")]
+        }
+        (_, Done::Asked { user, answer_within }) => {
+            vec![format!("{user} is asked, and has {} s to answer", answer_within.as_secs())]
+        }
         (_, Done::Accepted { .. }) => vec![tick.to_owned()],
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::connection::Target;
 use super::exit::{Failure, Status};
-use crate::net::fingerprint::Fingerprint;
+use crate::wire::Fingerprint;
 
 /// The file is never longer, in bytes: some ten thousand servers.
 const FILE_BYTES_MAX: u64 = 1 << 20;

@@ -8,6 +8,7 @@ pub mod batch;
 pub mod command;
 mod connection;
 pub mod core;
+mod direct;
 mod errand;
 pub mod exit;
 mod interactive;
@@ -17,6 +18,7 @@ mod one_shot;
 pub mod operator;
 mod output;
 pub mod passwords;
+pub mod peers;
 pub mod render;
 pub mod state;
 mod trust;
@@ -59,6 +61,8 @@ pub struct Options {
     pub receipts: bool,
     /// How long a command waits for the server.
     pub within: Duration,
+    /// How long it waits for what another person must say.
+    pub answer_within: Duration,
     /// `None`: the default.
     pub heartbeat: Option<Duration>,
     pub command: Option<Command>,
@@ -115,10 +119,15 @@ fn start(options: Options) -> Result<Status, Ended> {
         }
         Some(Command::Ask(request)) => Some(request.clone()),
         Some(Command::MessageFromInput { to }) => Some(message_from_input(to.clone(), options.receipts)?),
+        Some(Command::Consent { user, yes: false }) => Some(Request::Consent { user: user.clone(), offer: None }),
+        Some(Command::GetAddress { .. } | Command::Private { .. }) if options.plaintext => {
+            return Err(Failure::usage(command::PRIVATE_NEEDS_TLS).into());
+        }
         Some(Command::ChangePassword | Command::SignUp) if options.plaintext => {
             return Err(Failure::usage(command::NEEDS_TLS).into());
         }
-        Some(Command::ChangePassword | Command::SignUp | Command::Wait { .. } | Command::LogOut) | None => None,
+        // The others are done below, or can't come here.
+        Some(_) | None => None,
     };
     let interrupt = Interrupt::watch();
     let mut rng = StdRng::try_from_rng(&mut SysRng)
@@ -136,15 +145,26 @@ fn start(options: Options) -> Result<Status, Ended> {
         false => Some(Trust::in_server(&options.target, state.as_ref().map(StateDirectory::known_servers))?),
     };
 
-    if let Some(request) = request {
+    let private = matches!(options.command, Some(Command::GetAddress { .. } | Command::Private { .. }));
+    if private || request.is_some() {
         let user = need_user(&options)?;
         let password = match given {
             Some(password) => password,
             None => passwords::ask(&user)?,
         };
         let login = Login { user: user.clone(), password: Some(password), device: None, heartbeat };
+        let Options { within, answer_within, json, .. } = options;
         let mut connection = Connection::new(options.target, trust, login, None, rng)?;
-        one_shot::run(&mut connection, &user, request, options.within, options.json)?;
+        match (options.command, request) {
+            (Some(Command::GetAddress { user }), _) => {
+                one_shot::get_address(&mut connection, user, within, answer_within, json)?;
+            }
+            (Some(Command::Private { user, text: Some(text) }), _) => {
+                one_shot::say_privately(&mut connection, user, text, within, answer_within, json)?;
+            }
+            (_, Some(request)) => one_shot::run(&mut connection, &user, request, within, json)?,
+            (_, None) => {}
+        }
         return Ok(Status::Done);
     }
     match (&options.command, &trust) {
@@ -180,7 +200,8 @@ fn start(options: Options) -> Result<Status, Ended> {
             let lines = state.as_ref().map(StateDirectory::line_history);
             interactive::run(&mut connection, &user, lines, options.receipts, look(), &interrupt)
         } else {
-            let manner = batch::Manner { json: options.json, receipts: options.receipts, within: options.within };
+            let Options { json, receipts, within, answer_within, .. } = options;
+            let manner = batch::Manner { json, receipts, within, answer_within };
             batch::run(&mut connection, &user, manner, &for_passwd, &interrupt)
         };
         if let Some(why) = connection.keep() {

@@ -6,12 +6,16 @@ use super::connection::{Connection, Heard};
 use super::core::{Done, Happening, Request};
 use super::exit::{Failure, Status};
 use super::output::{Ended, print};
+use super::peers::{self, PeerNews};
 use super::render;
 use crate::wire::native::client::News;
-use crate::wire::{Number, UserName};
+use crate::wire::{Number, Text, UserName};
 
 /// Confirmations that come before their answer; a well-behaved server sends none.
 const EARLY_MAX: usize = 16;
+
+/// How long the last words of a private conversation may take.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Does `request`. `within` bounds all of it.
 pub fn run(
@@ -53,17 +57,7 @@ pub fn run(
                         early.push(number);
                     }
                 }
-                Heard::Session(Happening::End(end)) => {
-                    if let Some(failure) = Failure::end(&end) {
-                        return Err(failure.into());
-                    }
-                }
-                Heard::Session(Happening::Closing { reason, text }) => {
-                    return Err(Failure::closing(reason, &text).into());
-                }
-                Heard::Lost(why) => return Err(why.into()),
-                Heard::Note(note) => super::warn(&note),
-                Heard::Session(_) | Heard::Woken => {}
+                heard => others(heard)?,
             }
         }
     }
@@ -73,7 +67,129 @@ pub fn run(
             Status::TryAgain,
             format!("the message is safe on the server, but was not delivered within {seconds} s"),
         ),
-        None => Failure::new(Status::NoServer, format!("no answer from the server within {seconds} s")),
+        None => no_server(within),
     }
     .into())
+}
+
+/// Asks where a user is, and prints it.
+pub fn get_address(
+    connection: &mut Connection,
+    user: UserName,
+    within: Duration,
+    answer_within: Duration,
+    json: bool,
+) -> Result<(), Ended> {
+    let tag = connection.ask_address(user.clone())?;
+    connection.dial();
+    let mut until = connection.now() + within;
+    let mut passed_on = false;
+    while connection.now() < until {
+        for heard in connection.turn(Some(until))? {
+            match heard {
+                Heard::Session(Happening::Answered { tag: answered, answer }) if answered == tag => {
+                    answer.map_err(|problem| Failure::problem(&problem))?;
+                    passed_on = true;
+                    until = connection.now().saturating_add(answer_within);
+                }
+                Heard::Session(Happening::News(
+                    ref news @ News::Address { user: ref found, address, ref certificate, .. },
+                )) if *found == user => {
+                    let line = render::address_line(&user, address, certificate);
+                    print(&[if json { render::event_json(news, &user).unwrap_or_default() } else { line }])?;
+                    return Ok(());
+                }
+                Heard::Session(Happening::News(News::NoAddress { user: found, reason })) if found == user => {
+                    return Err(peers::no_address(&user, &reason).into());
+                }
+                heard => others(heard)?,
+            }
+        }
+    }
+    Err(match passed_on {
+        true => no_answer(&user),
+        false => no_server(within),
+    }
+    .into())
+}
+
+/// Says one text without the server.
+pub fn say_privately(
+    connection: &mut Connection,
+    user: UserName,
+    text: Text,
+    within: Duration,
+    answer_within: Duration,
+    json: bool,
+) -> Result<(), Ended> {
+    connection.say_privately(&user, Some(text))?;
+    connection.dial();
+    let mut until = connection.now() + within;
+    let mut passed_on = false;
+    while connection.now() < until {
+        for heard in connection.turn(Some(until))? {
+            match heard {
+                Heard::Private(PeerNews::Asked { .. }) => {
+                    passed_on = true;
+                    until = connection.now().saturating_add(answer_within);
+                }
+                Heard::Private(PeerNews::Heard { .. }) => {
+                    if json {
+                        print(&[render::said_json(&user)])?;
+                    }
+                    return say_goodbye(connection, &user);
+                }
+                Heard::Private(PeerNews::NotSaid { why, .. }) => {
+                    let hint = format!("it was not said: 'message {user} TEXT' would send it through the server");
+                    let text = format!("{}\n{hint}", why.text);
+                    return Err(Failure { text, ..why }.into());
+                }
+                Heard::Private(_) => {}
+                // Once they talk to each other the server may go.
+                Heard::Lost(_) | Heard::Session(Happening::Closing { .. }) if connection.has_private_line(&user) => {}
+                heard => others(heard)?,
+            }
+        }
+    }
+    Err(match passed_on {
+        true => no_answer(&user),
+        false => no_server(within),
+    }
+    .into())
+}
+
+/// Ends a conversation so that the other side notices that it was meant.
+fn say_goodbye(connection: &mut Connection, user: &UserName) -> Result<(), Ended> {
+    connection.end_private(user);
+    let until = connection.now() + GOODBYE_WITHIN;
+    connection.turn(Some(connection.now()))?;
+    while connection.is_saying_goodbye() && connection.now() < until {
+        connection.turn(Some(until))?;
+    }
+    Ok(())
+}
+
+/// What ends every command alike.
+fn others(heard: Heard) -> Result<(), Ended> {
+    match heard {
+        Heard::Session(Happening::End(end)) => match Failure::end(&end) {
+            Some(failure) => Err(failure.into()),
+            None => Ok(()),
+        },
+        Heard::Session(Happening::Closing { reason, text }) => Err(Failure::closing(reason, &text).into()),
+        Heard::Lost(why) => Err(why.into()),
+        Heard::Note(note) => {
+            super::warn(&note);
+            Ok(())
+        }
+        Heard::Session(_) | Heard::Private(_) | Heard::Woken => Ok(()),
+    }
+}
+
+fn no_answer(user: &UserName) -> Failure {
+    Failure::new(Status::TryAgain, format!("{user} has not answered in time"))
+}
+
+fn no_server(within: Duration) -> Failure {
+    Failure::new(Status::NoServer, format!("no answer from the server within {} s", within.as_secs_f64()))
 }

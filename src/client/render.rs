@@ -5,14 +5,18 @@
 
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::core::Done;
-use crate::wire::UserName;
+use super::exit::Failure;
+use super::peers::{PeerNews, Stand, Standing};
+use crate::net::link::peers::NotLetIn;
 use crate::wire::native::client::{Heard, News, Party, ReachTold};
+use crate::wire::{Fingerprint, Pending, PrivacyList, UserName};
 
 /// Whether a character could make the output look like something it isn't.
 fn is_trouble(c: char) -> bool {
@@ -111,8 +115,152 @@ pub fn event_line(news: &News) -> Option<String> {
         News::Missed { count } => {
             format!("* missed {count}: too many messages came while you were away; history has them")
         }
+        News::Asks { user, answer_within, .. } => {
+            let seconds = answer_within.as_secs();
+            format!(
+                "* {user} asks for your address, to talk to you without the server: \
+                 'consent {user} yes' or 'consent {user} no' within {seconds} s"
+            )
+        }
+        News::AskOver { user, reason } => format!("* {user} needs no answer any more: {}", ask_over(reason)),
+        News::Address { user, address, connect_within, .. } => {
+            let seconds = connect_within.as_secs();
+            format!("* {user} says yes: {} port {}, for {seconds} s", address.ip(), address.port())
+        }
+        News::NoAddress { user, reason } => format!("* no address of {user}: {}", no_address(reason)),
+        News::Revoked { user } => format!("* {user} has taken back the yes"),
         News::Token | News::Closing { .. } | News::Unknown => return None,
     })
+}
+
+/// Why a question needs no answer any more, for people.
+fn ask_over(reason: &str) -> String {
+    match reason {
+        "answered" => "another device of yours has answered".to_owned(),
+        "expired" => "nobody has answered in time".to_owned(),
+        "withdrawn" => "the question was withdrawn".to_owned(),
+        "blocked" => "you have blocked them".to_owned(),
+        "not-stored" => "the server could not write the answer to its disk".to_owned(),
+        other => visible_line(other),
+    }
+}
+
+/// The stable line of something that happened in a conversation without the server.
+pub fn private_line(news: &PeerNews) -> Option<String> {
+    Some(match news {
+        PeerNews::Asked { user, within } => {
+            format!("* {user} is asked, and has {} s to answer", within.as_secs())
+        }
+        PeerNews::Up { user, .. } => format!("* a private conversation with {user} has begun"),
+        PeerNews::Said { user, text } => format!("{user} (privately): {}", visible(text.as_str())),
+        PeerNews::Heard { .. } => return None,
+        PeerNews::Ended { user, why } => {
+            format!("* the private conversation with {user} is over: {}", visible_line(why))
+        }
+        PeerNews::NotSaid { user, texts, why } => not_said(user, *texts, why),
+    })
+}
+
+/// What did not come about, and what can be done.
+pub fn not_said(user: &UserName, texts: usize, why: &Failure) -> String {
+    let why = visible_line(&why.text);
+    match texts {
+        0 => format!("* no private conversation with {user}: {why}"),
+        1 => format!("* not said to {user}: {why}; 'deliver {user}' sends it through the server"),
+        texts => format!("* {texts} texts not said to {user}: {why}; 'deliver {user}' sends them through the server"),
+    }
+}
+
+/// The word for its kind.
+pub fn private_kind(news: &PeerNews) -> &'static str {
+    match news {
+        PeerNews::Asked { .. } => "asked",
+        PeerNews::Up { .. } => "private-up",
+        PeerNews::Said { .. } => "private",
+        PeerNews::Heard { .. } => "private-heard",
+        PeerNews::Ended { .. } => "private-end",
+        PeerNews::NotSaid { .. } => "not-said",
+    }
+}
+
+pub fn private_json(news: &PeerNews) -> String {
+    let event = private_kind(news);
+    json(&match news {
+        PeerNews::Asked { user, within } => {
+            json!({"event": event, "user": user.as_str(), "seconds": within.as_secs()})
+        }
+        PeerNews::Up { user, .. } | PeerNews::Heard { user } => json!({"event": event, "user": user.as_str()}),
+        PeerNews::Said { user, text } => json!({"event": event, "from": user.as_str(), "text": text.as_str()}),
+        PeerNews::Ended { user, why } => json!({"event": event, "user": user.as_str(), "text": why}),
+        PeerNews::NotSaid { user, texts, why } => {
+            json!({"event": event, "user": user.as_str(), "count": texts, "text": why.text})
+        }
+    })
+}
+
+/// How private conversations stand, in plain words.
+pub fn standing_lines(standing: &Standing, certificate: Option<&Fingerprint>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (user, stand) in &standing.talks {
+        lines.push(match stand {
+            Stand::Asking => format!("you want to talk to {user} privately; they are being asked"),
+            Stand::Dialling => format!("a private conversation with {user} is coming about"),
+            Stand::Up(certificate) => {
+                format!("in a private conversation with {user}, whose certificate is {certificate}")
+            }
+        });
+    }
+    for (user, left) in &standing.expected {
+        lines.push(format!("{user} may come in here for {} s more", left.as_secs()));
+    }
+    for (user, left) in &standing.known {
+        lines.push(format!("{user} has said yes: you may come to them for {} s more", left.as_secs()));
+    }
+    for (user, count) in &standing.held {
+        lines.push(format!("not said to {user}: {count}; 'deliver {user}' sends them through the server"));
+    }
+    lines.extend(certificate.map(|certificate| format!("your certificate in private conversations is {certificate}")));
+    lines
+}
+
+/// A text was said privately.
+pub fn said_json(user: &UserName) -> String {
+    json(&json!({"reply": "said", "user": user.as_str()}))
+}
+
+/// A private conversation was ended.
+pub fn ended_json(user: &UserName) -> String {
+    json(&json!({"reply": "ended", "user": user.as_str()}))
+}
+
+/// Where a user can be reached, for scripts: `bob 10.0.0.3 41234 SHA256:…`.
+pub fn address_line(user: &UserName, address: SocketAddr, certificate: &Fingerprint) -> String {
+    format!("{user} {} {} {certificate}", address.ip(), address.port())
+}
+
+/// Somebody was not let in.
+pub fn knocked(from: IpAddr, why: &NotLetIn, untold: u64) -> String {
+    let why = match why {
+        NotLetIn::Unexpected | NotLetIn::NoCertificate => "it is nobody to whom you have said yes",
+        NotLetIn::Tls(_) => "it does not speak as chat does",
+        NotLetIn::Left => "it went away by itself",
+        NotLetIn::Displaced => "too many came at once",
+        NotLetIn::TooMany => "there are too many conversations",
+    };
+    let more = if untold > 0 { format!(" (and {untold} more before)") } else { String::new() };
+    format!("somebody at {from} came to your private socket and was not let in: {why}{more}")
+}
+
+/// Why a question came to nothing, for people.
+pub fn no_address(reason: &str) -> String {
+    match reason {
+        "no" => "the answer is no".to_owned(),
+        "expired" => "there was no answer in time".to_owned(),
+        "offline" => "they have gone offline".to_owned(),
+        "withdrawn" => "you have blocked them".to_owned(),
+        "not-stored" => "the server could not write the answer to its disk: ask again later".to_owned(),
+        other => visible_line(other),
+    }
 }
 
 /// The word for an event's kind, as `wait` and `--json` know it.
@@ -125,6 +273,11 @@ pub fn event_kind(news: &News) -> &'static str {
         News::Offline { .. } => "offline",
         News::Delivered { .. } => "delivered",
         News::Missed { .. } => "missed",
+        News::Asks { .. } => "asks",
+        News::AskOver { .. } => "ask-over",
+        News::Address { .. } => "address",
+        News::NoAddress { .. } => "no-address",
+        News::Revoked { .. } => "revoked",
         News::Token => "token",
         News::Closing { .. } => "closing",
         News::Unknown => "unknown",
@@ -146,6 +299,24 @@ pub fn event_json(news: &News, you: &UserName) -> Option<String> {
         News::Online { user } | News::Offline { user } => json!({"event": event, "user": user.as_str()}),
         News::Delivered { number, to } => json!({"event": event, "number": number.0, "to": to.as_str()}),
         News::Missed { count } => json!({"event": event, "count": count}),
+        News::Asks { user, certificate, answer_within } => json!({
+            "event": event,
+            "user": user.as_str(),
+            "certificate": certificate.to_string(),
+            "seconds": answer_within.as_secs(),
+        }),
+        News::AskOver { user, reason } | News::NoAddress { user, reason } => {
+            json!({"event": event, "user": user.as_str(), "reason": reason})
+        }
+        News::Address { user, address, certificate, connect_within } => json!({
+            "event": event,
+            "user": user.as_str(),
+            "address": address.ip().to_string(),
+            "port": address.port(),
+            "certificate": certificate.to_string(),
+            "seconds": connect_within.as_secs(),
+        }),
+        News::Revoked { user } => json!({"event": event, "user": user.as_str()}),
         News::Token | News::Closing { .. } | News::Unknown => return None,
     };
     Some(json(&value))
@@ -161,9 +332,44 @@ pub fn history_line(heard: &Heard, you: &UserName) -> String {
 pub fn answer_lines(done: &Done, you: &UserName) -> Vec<String> {
     match done {
         Done::Accepted { .. } | Done::Blocked(_) | Done::Unblocked(_) => Vec::new(),
+        Done::Asked { .. } | Done::Consented { .. } | Done::Declined(_) | Done::Revoked(_) => Vec::new(),
+        Done::Privacy(list) => privacy_lines(list),
         Done::Online(users) | Done::BlockList(users) => users.iter().map(UserName::to_string).collect(),
         Done::History(messages) => messages.iter().map(|heard| history_line(heard, you)).collect(),
     }
+}
+
+/// Who may reach the user and who has asked, in plain words.
+fn privacy_lines(list: &PrivacyList) -> Vec<String> {
+    let pending = |all: &[Pending]| {
+        let each = all.iter().map(|pending| format!("{} ({} s left)", pending.user, pending.left.as_secs()));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    let mut lines = vec![match &list.blocked[..] {
+        [] => "everyone with an account here can write to you: you block nobody".to_owned(),
+        blocked => {
+            let names = blocked.iter().map(UserName::as_str).collect::<Vec<_>>().join(", ");
+            format!("everyone with an account here can write to you, but not whom you block: {names}")
+        }
+    }];
+    lines.push(match &list.consents[..] {
+        [] => "nobody may come to you without the server".to_owned(),
+        consents => {
+            format!("who may come to you without the server ('revoke USER' takes that back): {}", pending(consents))
+        }
+    });
+    lines.push(match &list.asked_by {
+        None => "nobody is asking for your address".to_owned(),
+        Some(asking) => {
+            let user = &asking.user;
+            let left = asking.left.as_secs();
+            format!("{user} is asking for your address ({left} s left): 'consent {user} yes' or 'consent {user} no'")
+        }
+    });
+    if !list.asking.is_empty() {
+        lines.push(format!("you are asking for the address of {}", pending(&list.asking)));
+    }
+    lines
 }
 
 /// An answer in JSON.
@@ -182,6 +388,28 @@ pub fn answer_json(done: &Done, you: &UserName) -> String {
         Done::BlockList(users) => json!({"reply": "block-list", "users": names(users)}),
         Done::Blocked(user) => json!({"reply": "blocked", "user": user.as_str()}),
         Done::Unblocked(user) => json!({"reply": "unblocked", "user": user.as_str()}),
+        Done::Asked { user, answer_within } => {
+            json!({"reply": "asked", "user": user.as_str(), "seconds": answer_within.as_secs()})
+        }
+        Done::Consented { user, address, certificate, connect_within } => json!({
+            "reply": "consented",
+            "user": user.as_str(),
+            "address": address.to_string(),
+            "certificate": certificate.to_string(),
+            "seconds": connect_within.as_secs(),
+        }),
+        Done::Declined(user) => json!({"reply": "declined", "user": user.as_str()}),
+        Done::Revoked(user) => json!({"reply": "revoked", "user": user.as_str()}),
+        Done::Privacy(list) => {
+            let pending = |pending: &Pending| json!({"user": pending.user.as_str(), "seconds": pending.left.as_secs()});
+            json!({
+                "reply": "privacy",
+                "blocked": names(&list.blocked),
+                "consents": list.consents.iter().map(pending).collect::<Vec<_>>(),
+                "asked-by": list.asked_by.iter().map(pending).collect::<Vec<_>>(),
+                "asking": list.asking.iter().map(pending).collect::<Vec<_>>(),
+            })
+        }
         Done::History(messages) => {
             let message = |heard: &Heard| {
                 json!({

@@ -8,8 +8,8 @@ use super::connection::Target;
 use super::exit::{Failure, Status};
 use super::known_servers::KnownServers;
 use super::render::visible_line;
-use crate::net::fingerprint::Fingerprint;
 use crate::net::link::tls::{Tls, TlsFailure};
+use crate::wire::Fingerprint;
 
 /// Of one server, for one run. Clones share what they learn.
 #[derive(Clone)]

@@ -31,6 +31,10 @@ pub enum Change {
     Block { user: UserId, other: UserId, shown: Number },
     /// The end of the block that was made with this `shown`.
     Unblock { user: UserId, other: UserId, shown: Number },
+    /// Until then one user may learn another's address. `before` is what it replaces.
+    Consent { row: ConsentRow, before: Option<ConsentRow> },
+    /// The end of a consent, by itself or because it was `revoked`.
+    ConsentOver { row: ConsentRow, revoked: bool },
     /// The row of a device, new or changed.
     Device(Box<DeviceRow>),
     /// The device is not known any more. Up to `shown` everything was shown on one of the user's devices at least: when
@@ -54,6 +58,16 @@ pub struct Account {
     pub verifier: Arc<Verifier>,
     /// The password itself, for protocols that can't do without.
     pub sealed: Option<Sealed>,
+}
+
+/// A user's yes to another's question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsentRow {
+    /// Whose address.
+    pub of: UserId,
+    /// For whom.
+    pub to: UserId,
+    pub until: WallTime,
 }
 
 /// A device of a user's.
@@ -100,6 +114,7 @@ pub struct Snapshot {
     pub accounts: Vec<(UserId, Account)>,
     /// Who blocks whom, and up to where they had been shown everything by then.
     pub blocks: Vec<(UserId, UserId, Number)>,
+    pub consents: Vec<ConsentRow>,
     pub devices: Vec<DeviceRow>,
     /// The highest `shown` with which a device of the user's was forgotten, where it is not zero.
     pub shown: Vec<(UserId, Number)>,

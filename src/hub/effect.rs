@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::change::Change;
 use super::credentials::Credential;
-use super::id::{ConnectionId, LogId, Number, RequestId};
-use super::input::Ticket;
+use super::fingerprint::Fingerprint;
+use super::id::{ConnectionId, LogId, Number, PeerAddress, RequestId};
+use super::input::{PeerPort, Ticket};
 use super::message::{HistoryPage, HistoryQuery, Message};
 use super::name::UserName;
 use super::scram::{SALT_BYTES, Verifier};
@@ -179,7 +180,41 @@ pub enum Reply {
     Blocked(UserName),
     Unblocked(UserName),
     BlockList(Vec<UserName>),
+    /// The user was asked, and has so long to answer.
+    Asked {
+        user: UserName,
+        answer_within: Duration,
+    },
+    /// Whoever asked knows where to come to, and may come for so long. `address` and `certificate` are theirs.
+    Consented {
+        user: UserName,
+        address: PeerAddress,
+        certificate: Fingerprint,
+        connect_within: Duration,
+    },
+    Declined(UserName),
+    Revoked(UserName),
+    Privacy(Box<PrivacyList>),
     History(HistoryPage),
+}
+
+/// Who may reach a user, and who has asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrivacyList {
+    pub blocked: Vec<UserName>,
+    /// To whom the user has said yes.
+    pub consents: Vec<Pending>,
+    pub asked_by: Option<Pending>,
+    /// Whom the user has asked.
+    pub asking: Vec<Pending>,
+}
+
+/// Something with another user that ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    pub user: UserName,
+    /// After so long.
+    pub left: Duration,
 }
 
 /// An account, as the operator sees it.
@@ -244,6 +279,25 @@ pub enum Refusal {
     /// The sender's own block list is full.
     TooManyBlocked,
     CannotBlockYourself,
+    CannotAskYourself,
+    /// The asker has blocked the one who is asked, who would learn the asker's address.
+    BlockedByYou(UserName),
+    Offline(UserName),
+    /// The user is here, but on no encrypted connection.
+    CannotBeAsked(UserName),
+    /// Somebody else's question to the user is open.
+    Busy(UserName),
+    AlreadyAsked(UserName),
+    /// The user did not say yes a moment ago.
+    AskedLately(UserName),
+    /// This connection has too many questions open.
+    TooManyQuestions,
+    /// The user has not asked, or the question is over.
+    NotAsked(UserName),
+    /// The user has said yes to too many.
+    TooManyConsents,
+    /// There is no yes that could be taken back.
+    NotConsented(UserName),
     /// Too much waits for the recipient already.
     QueueFull(UserName),
     /// The same id was used for another message.
@@ -274,8 +328,62 @@ pub enum Event {
     Missed {
         count: u64,
     },
+    /// Somebody wants to know the user's address. `certificate` is what they will show.
+    Asks {
+        user: UserName,
+        certificate: Fingerprint,
+        answer_within: Duration,
+    },
+    /// This user's question needs no answer any more.
+    AskOver {
+        user: UserName,
+        why: AskOver,
+    },
+    /// The user has said yes, and expects the asker there.
+    Address {
+        user: UserName,
+        address: PeerAddress,
+        port: PeerPort,
+        certificate: Fingerprint,
+        connect_within: Duration,
+    },
+    /// The question to this user came to nothing.
+    NoAddress {
+        user: UserName,
+        why: NoAddress,
+    },
+    /// The user has taken back their yes.
+    Revoked(UserName),
     /// The connection ends next.
     Closing(CloseReason),
+}
+
+/// Why a question needs no answer any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AskOver {
+    /// On another device.
+    Answered,
+    Expired,
+    /// Whoever asked is gone, or has blocked the one who is asked.
+    Withdrawn,
+    /// The user has blocked whoever asked.
+    Blocked,
+    /// The answer could not be stored, and counts for nothing.
+    NotStored,
+}
+
+/// Why a question came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAddress {
+    /// No, or a block.
+    Declined,
+    Expired,
+    /// Whoever was asked is gone.
+    Offline,
+    /// Whoever asked has blocked the other.
+    Withdrawn,
+    /// The answer could not be stored.
+    NotStored,
 }
 
 /// Why the server ends a connection.

@@ -114,6 +114,32 @@ impl Source {
     }
 }
 
+/// The whole address that a connection comes from. It has no `Display`: it goes to nobody but those who may learn it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddress(IpAddr);
+
+impl PeerAddress {
+    /// v4-in-v6 counts as IPv4.
+    pub fn of(address: IpAddr) -> PeerAddress {
+        PeerAddress(address.to_canonical())
+    }
+
+    pub fn source(self) -> Source {
+        Source::of(self.0)
+    }
+
+    /// For whoever has the user's consent.
+    pub fn disclose(self) -> IpAddr {
+        self.0
+    }
+}
+
+impl fmt::Debug for PeerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PeerAddress(..)")
+    }
+}
+
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Source(..)")

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::change::Change;
 use super::credentials::{Credential, Password};
-use super::id::{ConnectionId, DeviceId, LogId, Number, RequestId, Source};
+use super::fingerprint::Fingerprint;
+use super::id::{ConnectionId, DeviceId, LogId, Number, PeerAddress, RequestId};
 use super::message::HistoryPage;
 use super::name::UserName;
 use super::scram::{ChannelBinding, ClientFinal, ClientFirst, StoredKeys, Verifier};
@@ -39,7 +40,7 @@ pub enum Input {
 pub enum Peer {
     /// Somebody from the network.
     Stranger {
-        source: Source,
+        address: PeerAddress,
         /// Of the TLS connection; `None`: it is not encrypted.
         binding: Option<ChannelBinding>,
         /// Whether whoever is there may make an account.
@@ -94,6 +95,20 @@ pub enum Request {
     Unblock(UserName),
     /// Whom do I block?
     Blocked,
+    /// May I know where this user is? `certificate`: what I show when I come.
+    AskAddress {
+        user: UserName,
+        certificate: Fingerprint,
+    },
+    /// The answer to such a question; `None`: no.
+    Consent {
+        user: UserName,
+        offer: Option<Offer>,
+    },
+    /// A yes is taken back.
+    Revoke(UserName),
+    /// Who may reach me, and who has asked?
+    Privacy,
     History {
         with: Option<UserName>,
         before: Option<Number>,
@@ -116,6 +131,32 @@ pub enum Operation {
     Unlock(UserName),
     /// Ends all sessions of a user.
     Kick(UserName),
+}
+
+/// Where whoever has said yes can be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Of their listening socket.
+    pub port: PeerPort,
+    /// What they show there.
+    pub certificate: Fingerprint,
+}
+
+/// A TCP port that a client listens at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerPort(u16);
+
+impl PeerPort {
+    /// Below are the well-known services (RFC 6335, section 6): nobody is to be sent there.
+    pub const MIN: u16 = 1024;
+
+    pub fn parse(port: u64) -> Option<PeerPort> {
+        u16::try_from(port).ok().filter(|&port| port >= PeerPort::MIN).map(PeerPort)
+    }
+
+    pub fn get(self) -> u16 {
+        self.0
+    }
 }
 
 /// By what a client proves who it is.
@@ -166,6 +207,10 @@ impl Request {
             | Request::Block(_)
             | Request::Unblock(_)
             | Request::Blocked
+            | Request::AskAddress { .. }
+            | Request::Consent { .. }
+            | Request::Revoke(_)
+            | Request::Privacy
             | Request::History { .. } => Precondition::LoggedIn,
         }
     }

@@ -8,7 +8,7 @@ use rand::Rng;
 
 use super::change::Change;
 use super::effect::{Close, CloseReason, Effect, Event, IfLost, LogInFailure, Outbox, Refusal, Reply, ResumeToken};
-use super::id::{ConnectionId, RequestId, UserId};
+use super::id::{ConnectionId, PeerAddress, RequestId, UserId};
 use super::input::{DeviceClaim, Mechanism};
 use super::name::UserName;
 use super::presence::{State, Stranger};
@@ -61,6 +61,7 @@ pub(super) struct Proved {
     pub device: Option<DeviceClaim>,
     /// On an encrypted connection.
     pub encrypted: bool,
+    pub address: PeerAddress,
     /// `server-final-message`.
     pub message: String,
     pub token: ResumeToken,
@@ -82,7 +83,8 @@ impl Attempt {
     fn proved(self, user: UserId, message: String, token: ResumeToken) -> Proved {
         let Attempt { connection, id, stranger, challenged } = self;
         let (mechanism, device) = (challenged.mechanism, challenged.device);
-        Proved { connection, id, user, mechanism, device, encrypted: stranger.binding.is_some(), message, token }
+        let (encrypted, address) = (stranger.binding.is_some(), stranger.address);
+        Proved { connection, id, user, mechanism, device, encrypted, address, message, token }
     }
 }
 
@@ -152,7 +154,7 @@ impl Hub {
     }
 
     fn check_password(&mut self, now: Now, attempt: Attempt, last: &ClientFinal, out: &mut Outbox) -> Answered {
-        let (source, name) = (attempt.stranger.source, &attempt.challenged.name);
+        let (source, name) = (attempt.stranger.source(), &attempt.challenged.name);
         let user = self.accounts.find(name);
         let locked = self.lockout.is_locked(name, user, source, now);
         let keys = user.and_then(|user| self.accounts.verifier(user)).map(|verifier| verifier.keys.clone());
@@ -210,7 +212,7 @@ impl Hub {
 
     /// Public passwords work from loopback only.
     fn is_too_far(&self, user: UserId, stranger: &Stranger) -> bool {
-        self.accounts.is_public(user) && !stranger.source.is_loopback()
+        self.accounts.is_public(user) && !stranger.source().is_loopback()
     }
 
     /// Ends a session that the client did not end: tells why, and closes.

@@ -243,6 +243,7 @@ impl Hub {
             self.gate.unblock(user, other);
             out.changes.push(Change::Unblock { user, other, shown });
         }
+        self.consents_end_with_account(user, out);
         self.accounts.retire(user);
         out.changes.push(Change::Retired { user });
         Answered::stored(Reply::UserRemoved(name))

@@ -6,10 +6,12 @@
 
 pub mod accounts;
 pub mod change;
+pub mod consent;
 pub mod credentials;
 pub mod delivery;
 pub mod devices;
 pub mod effect;
+pub mod fingerprint;
 pub mod gate;
 pub mod history;
 pub mod id;
@@ -37,6 +39,7 @@ use rand::{Rng, SeedableRng};
 
 use accounts::Accounts;
 use change::{Change, Snapshot};
+use consent::Consents;
 use delivery::Delivery;
 use devices::Devices;
 use effect::{Answer, Effect, IfLost, Outbox, Refusal, Reply};
@@ -104,6 +107,7 @@ pub struct Hub {
     devices: Devices,
     presence: Presence,
     delivery: Delivery,
+    consents: Consents,
     history: History,
     unsaved: Unsaved,
     stopping: bool,
@@ -163,6 +167,7 @@ impl Hub {
             gate: Gate::new(snapshot.blocks),
             presence: Presence::default(),
             delivery: Delivery::new(snapshot.waiting, snapshot.sends, last, &devices, now),
+            consents: Consents::new(snapshot.consents, now, &mut out.changes),
             history: History::new(now.instant),
             devices,
             unsaved: Unsaved::default(),
@@ -200,6 +205,7 @@ impl Hub {
     /// Time has passed. To be called at `poll_timeout`, or at any other time.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Outbox) {
         self.expire_heartbeats(now, out);
+        self.expire_consents(now, out);
         if self.devices.flush_at().is_some_and(|at| at <= now.instant) {
             self.devices.flush(&mut out.changes);
         }
@@ -216,6 +222,7 @@ impl Hub {
     pub fn poll_timeout(&self) -> Option<Instant> {
         [
             self.presence.next_heartbeat(),
+            self.consents.next_deadline(),
             self.devices.flush_at(),
             self.unsaved.retry_at(),
             self.sweep_at(),
@@ -270,6 +277,10 @@ impl Hub {
             Request::Block(other) => self.asking(connection, |hub, user| hub.block(user, other, out)),
             Request::Unblock(other) => self.asking(connection, |hub, user| hub.unblock(user, other, out)),
             Request::Blocked => self.asking(connection, |hub, user| hub.block_list(user)),
+            Request::AskAddress { user, certificate } => self.ask_address(now, connection, user, certificate, out),
+            Request::Consent { user, offer } => self.consent(now, connection, user, offer, out),
+            Request::Revoke(other) => self.asking(connection, |hub, user| hub.revoke(user, other, out)),
+            Request::Privacy => self.asking(connection, |hub, user| hub.privacy(now, user)),
             Request::History { with, before, limit } => self.ask_history(connection, id, with, before, limit, out),
         }
     }
@@ -296,6 +307,7 @@ impl Hub {
             let shown = self.devices.highest_cursor(user);
             self.gate.block(user, other, shown);
             out.changes.push(Change::Block { user, other, shown });
+            self.consents_end_with_block(user, other, out);
         }
         Answered::stored(Reply::Blocked(self.accounts.name(other).clone()))
     }
@@ -313,11 +325,15 @@ impl Hub {
     }
 
     fn block_list(&mut self, user: id::UserId) -> Answered {
+        // As firm as the blocks themselves.
+        Answered::stored(Reply::BlockList(self.names_blocked_by(user)))
+    }
+
+    fn names_blocked_by(&self, user: id::UserId) -> Vec<UserName> {
         let mut names: Vec<UserName> =
             self.gate.blocked_by(user).filter_map(|(other, _)| self.accounts.name_now(other)).cloned().collect();
         names.sort();
-        // As firm as the blocks themselves.
-        Answered::stored(Reply::BlockList(names))
+        names
     }
 
     /// What always holds; panics where it doesn't. For tests and simulations.
@@ -326,5 +342,6 @@ impl Hub {
         self.devices.check_invariants();
         self.presence.check_invariants();
         self.delivery.check_invariants();
+        self.consents.check_invariants();
     }
 }

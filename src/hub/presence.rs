@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::change::Change;
 use super::effect::{Close, CloseReason, Effect, Event, IfLost, Outbox, Refusal, Reply, ResumeToken};
-use super::id::{ConnectionId, DeviceId, Number, RequestId, Source, UserId};
+use super::id::{ConnectionId, DeviceId, Number, PeerAddress, RequestId, Source, UserId};
 use super::input::{Mechanism, Peer, Precondition};
 use super::log_in::{Challenged, Proved};
 use super::name::UserName;
@@ -29,10 +29,17 @@ pub struct Connection {
 /// What a log-in has to know of who is there.
 #[derive(Clone, Debug)]
 pub struct Stranger {
-    pub source: Source,
+    pub address: PeerAddress,
     /// `None`: the connection is not encrypted.
     pub binding: Option<ChannelBinding>,
     pub may_sign_up: bool,
+}
+
+impl Stranger {
+    /// As lock-out tells where somebody is.
+    pub fn source(&self) -> Source {
+        self.address.source()
+    }
 }
 
 /// How far a client has come.
@@ -53,6 +60,7 @@ pub struct Session {
     /// By what it was proved.
     pub mechanism: Mechanism,
     pub encrypted: bool,
+    pub address: PeerAddress,
     /// The highest counter that the device had used when it logged in.
     pub counter: u64,
     last_heard: Instant,
@@ -184,8 +192,8 @@ impl Presence {
 
     pub(super) fn connected(&mut self, connection: ConnectionId, peer: Peer) {
         let found = match peer {
-            Peer::Stranger { source, binding, may_sign_up } => {
-                Connection { stranger: Some(Box::new(Stranger { source, binding, may_sign_up })), state: State::New }
+            Peer::Stranger { address, binding, may_sign_up } => {
+                Connection { stranger: Some(Box::new(Stranger { address, binding, may_sign_up })), state: State::New }
             }
             Peer::Operator => Connection { stranger: None, state: State::Operator },
         };
@@ -277,7 +285,7 @@ impl Presence {
 impl Hub {
     /// A log-in succeeded.
     pub(super) fn begin_session(&mut self, now: Now, proved: Proved, out: &mut Outbox) -> Answered {
-        let Proved { connection, id, user, mechanism, device: claim, encrypted, message, token } = proved;
+        let Proved { connection, id, user, mechanism, device: claim, encrypted, address, message, token } = proved;
         let device = claim.map(|claim| claim.id);
         let came_online = device.is_some() && !self.presence.is_online(user);
         if let Some(claim) = claim {
@@ -303,7 +311,7 @@ impl Hub {
         let look_at = now.instant + self.config.heartbeat_timeout;
         let counter = device.map_or(0, |device| self.delivery.highest_counter(user, device));
         let last_heard = now.instant;
-        let session = Session { user, device, mechanism, encrypted, counter, last_heard, look_at, flow };
+        let session = Session { user, device, mechanism, encrypted, address, counter, last_heard, look_at, flow };
         self.presence.logged_in(connection, session);
         self.presence.heartbeats.insert((look_at, connection));
         out.effects.push(Effect::Authenticated { connection });
@@ -324,7 +332,10 @@ impl Hub {
                 out.changes.push(Change::Arrived { user, first: self.delivery.last().next() });
                 self.tell_others(user, Event::Online, out);
             }
+            self.tell_open_question(now, connection, out);
             self.pump(connection, out);
+            // A session that had to make room may have been the only encrypted one.
+            self.question_ends_with_asked(user, out);
         }
         Answered::Later
     }
@@ -370,18 +381,19 @@ impl Hub {
 
     /// The connection is gone, whatever it was.
     pub(super) fn leave(&mut self, now: Now, connection: ConnectionId, out: &mut Outbox) {
-        if let Some(user) = self.remove(now, connection, out)
-            && !self.presence.is_online(user)
-        {
+        let Some(user) = self.remove(now, connection, out) else { return };
+        if !self.presence.is_online(user) {
             out.changes.push(Change::Left { user, last: self.delivery.last() });
             self.tell_others(user, Event::Offline, out);
         }
+        self.question_ends_with_asked(user, out);
     }
 
     /// Takes a connection out of all tables. Comes back: whose device it was.
     fn remove(&mut self, now: Now, connection: ConnectionId, out: &mut Outbox) -> Option<UserId> {
         self.log_ins.forget_connection(connection);
         let State::LoggedIn(session) = self.presence.connections.remove(connection)?.state else { return None };
+        self.questions_end_with_asker(connection, out);
         let Presence { heartbeats, online, .. } = &mut self.presence;
         heartbeats.remove(&(session.look_at, connection));
         let device = session.device?;
@@ -438,6 +450,7 @@ impl Hub {
     /// The server stops: everyone is told, and what is known of devices is written.
     pub(super) fn shut_down(&mut self, now: Now, out: &mut Outbox) {
         self.stopping = true;
+        self.forget_questions();
         let all = self.presence.all();
         out.event_to_many(all.iter().copied(), || Event::Closing(CloseReason::Shutdown), IfLost::Send);
         for connection in all {

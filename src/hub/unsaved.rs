@@ -132,6 +132,8 @@ impl Hub {
                 }
                 Change::Block { user, other, .. } => _ = self.gate.unblock(user, other),
                 Change::Unblock { user, other, shown } => self.gate.block(user, other, shown),
+                Change::Consent { row, before } => self.consent_was_lost(now, row, before, out),
+                Change::ConsentOver { row, revoked: true } => self.consent_is_back(now, row),
                 Change::Account { user, before, .. } => _ = self.accounts.keep(user, before),
                 Change::Retired { user } => {
                     // Somebody has the name by now, and keeps it.
@@ -155,6 +157,7 @@ impl Hub {
                 | Change::SourceKnown { .. }
                 | Change::Expired { .. }
                 | Change::DeviceForgotten { .. }
+                | Change::ConsentOver { revoked: false, .. }
                 | Change::Arrived { .. }
                 | Change::Left { .. } => {
                     unsaved.push(change);

@@ -5,7 +5,7 @@
 //! again, in the next turn or at a time. Contains no socket: what accepts is given.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -21,28 +21,33 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 pub trait Listening {
     type Stream;
     /// What holds a descriptor until it is dropped.
-    type Reserve;
+    type Held;
 
     /// The next who waits at a listener.
-    fn accept(&mut self, listener: usize) -> io::Result<(Self::Stream, IpAddr)>;
+    fn accept(&mut self, listener: usize) -> io::Result<(Self::Stream, SocketAddr)>;
 
     /// Takes a descriptor, to be held.
-    fn reserve(&mut self) -> io::Result<Self::Reserve>;
+    fn hold(&mut self) -> io::Result<Self::Held>;
 }
+
+/// A descriptor in reserve, while there is one.
+#[derive(Debug)]
+pub struct Reserve<H>(Option<H>);
 
 /// What is known of those who wait.
 #[derive(Debug)]
-pub struct Arrivals<R> {
+pub struct Arrivals<H> {
     /// At which listeners somebody may wait.
     ready: Vec<bool>,
-    reserve: Option<R>,
+    reserve: Reserve<H>,
     /// When all listeners are looked at again.
     again_at: Option<Instant>,
 }
 
 /// What came of accepting.
-enum Accepted<S> {
-    Connection(S, IpAddr),
+#[derive(Debug)]
+pub enum Accepted<S> {
+    Connection(S, SocketAddr),
     /// Nobody waits.
     Nobody,
     /// Whoever came has gone again.
@@ -53,10 +58,10 @@ enum Accepted<S> {
     Exhausted,
 }
 
-impl<R> Arrivals<R> {
+impl<H> Arrivals<H> {
     /// Somebody may wait at all of so many listeners.
-    pub fn new(listeners: usize, reserve: R) -> Arrivals<R> {
-        Arrivals { ready: vec![true; listeners], reserve: Some(reserve), again_at: None }
+    pub fn new(listeners: usize, reserve: Reserve<H>) -> Arrivals<H> {
+        Arrivals { ready: vec![true; listeners], reserve, again_at: None }
     }
 
     /// Somebody has come to a listener.
@@ -78,11 +83,11 @@ impl<R> Arrivals<R> {
     }
 
     /// Accepts a bounded number of those who wait, and hands them to `add`. Says whether there was anybody.
-    pub fn accept<L: Listening<Reserve = R>>(
+    pub fn accept<L: Listening<Held = H>>(
         &mut self,
         now: Instant,
         listening: &mut L,
-        mut add: impl FnMut(L::Stream, IpAddr),
+        mut add: impl FnMut(L::Stream, SocketAddr),
     ) -> bool {
         if self.again_at.is_some_and(|at| at <= now) {
             self.again_at = None;
@@ -94,7 +99,7 @@ impl<R> Arrivals<R> {
                 if !self.ready[listener] {
                     break;
                 }
-                match self.accept_one(listening, listener) {
+                match self.reserve.accept(listening, listener) {
                     Accepted::Connection(stream, address) => {
                         progress = true;
                         add(stream, address);
@@ -118,16 +123,23 @@ impl<R> Arrivals<R> {
         }
         progress
     }
+}
 
-    fn accept_one<L: Listening<Reserve = R>>(&mut self, listening: &mut L, listener: usize) -> Accepted<L::Stream> {
+impl<H> Reserve<H> {
+    pub fn new(listening: &mut impl Listening<Held = H>) -> io::Result<Reserve<H>> {
+        Ok(Reserve(Some(listening.hold()?)))
+    }
+
+    /// Accepts one connection.
+    pub fn accept<L: Listening<Held = H>>(&mut self, listening: &mut L, listener: usize) -> Accepted<L::Stream> {
         match listening.accept(listener) {
             Ok((stream, address)) => return Accepted::Connection(stream, address),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Accepted::Nobody,
             Err(error) if is_exhaustion(&error) => {}
             Err(_) => return Accepted::Failed,
         }
-        if self.reserve.take().is_none() {
-            self.reserve = listening.reserve().ok();
+        if self.0.take().is_none() {
+            self.0 = listening.hold().ok();
             return Accepted::Exhausted;
         }
         let turned_away = listening.accept(listener);
@@ -137,7 +149,7 @@ impl<R> Arrivals<R> {
             Err(_) => Accepted::Exhausted,
         };
         drop(turned_away);
-        self.reserve = listening.reserve().ok();
+        self.0 = listening.hold().ok();
         outcome
     }
 }
@@ -161,9 +173,9 @@ mod tests {
 
     impl Listening for Kernel {
         type Stream = &'static str;
-        type Reserve = ();
+        type Held = ();
 
-        fn accept(&mut self, _: usize) -> io::Result<(&'static str, IpAddr)> {
+        fn accept(&mut self, _: usize) -> io::Result<(&'static str, SocketAddr)> {
             if let Some(errno) = self.errors.pop() {
                 return Err(errno.into());
             }
@@ -173,10 +185,10 @@ mod tests {
             if self.free == 0 {
                 return Err(Errno::MFILE.into());
             }
-            Ok((self.waiting.remove(0), [127, 0, 0, 1].into()))
+            Ok((self.waiting.remove(0), ([127, 0, 0, 1], 50000).into()))
         }
 
-        fn reserve(&mut self) -> io::Result<()> {
+        fn hold(&mut self) -> io::Result<()> {
             if self.free > 0 { Ok(()) } else { Err(Errno::MFILE.into()) }
         }
     }
@@ -194,7 +206,7 @@ mod tests {
     #[test]
     fn who_could_not_be_accepted_is_looked_for_again_without_being_announced() {
         let mut kernel = Kernel { free: 0, ..kernel(&["a"]) };
-        let mut arrivals = Arrivals::new(1, ());
+        let mut arrivals = Arrivals::new(1, Reserve(Some(())));
         assert!(accept(&mut arrivals, &mut kernel, 5).is_empty());
         let again = ACCEPT_AGAIN_AFTER.as_micros() as u64 + 5;
         assert_eq!(arrivals.again_at(), Some(Instant::from_micros(again)));
@@ -207,13 +219,13 @@ mod tests {
     #[test]
     fn who_has_gone_again_hides_nobody_who_waits_behind() {
         let mut kernel = Kernel { errors: vec![Errno::CONNABORTED], ..kernel(&["a"]) };
-        assert_eq!(accept(&mut Arrivals::new(1, ()), &mut kernel, 0), ["a"]);
+        assert_eq!(accept(&mut Arrivals::new(1, Reserve(Some(()))), &mut kernel, 0), ["a"]);
     }
 
     #[test]
     fn more_than_a_turn_accepts_are_accepted_in_the_next() {
         let mut kernel = kernel(&["a"; ACCEPTS_A_TURN + 1]);
-        let mut arrivals = Arrivals::new(1, ());
+        let mut arrivals = Arrivals::new(1, Reserve(Some(())));
         assert_eq!(accept(&mut arrivals, &mut kernel, 7).len(), ACCEPTS_A_TURN);
         assert_eq!(arrivals.again_at(), Some(Instant::from_micros(7)));
         assert_eq!(accept(&mut arrivals, &mut kernel, 8).len(), 1);
@@ -225,22 +237,22 @@ mod tests {
         struct One(usize);
         impl Listening for One {
             type Stream = ();
-            type Reserve = ();
-            fn accept(&mut self, _: usize) -> io::Result<((), IpAddr)> {
+            type Held = ();
+            fn accept(&mut self, _: usize) -> io::Result<((), SocketAddr)> {
                 self.0 += 1;
                 match self.0 {
                     1 => Err(Errno::MFILE.into()),
-                    2 => Ok(((), [127, 0, 0, 1].into())),
+                    2 => Ok(((), ([127, 0, 0, 1], 50000).into())),
                     _ => Err(io::ErrorKind::WouldBlock.into()),
                 }
             }
-            fn reserve(&mut self) -> io::Result<()> {
+            fn hold(&mut self) -> io::Result<()> {
                 Ok(())
             }
         }
-        let mut arrivals = Arrivals::new(1, ());
+        let mut arrivals = Arrivals::new(1, Reserve(Some(())));
         let progress = arrivals.accept(Instant::default(), &mut One(0), |(), _| panic!("nobody is let in"));
         assert!(progress);
-        assert_eq!((arrivals.reserve, arrivals.again_at), (Some(()), None));
+        assert_eq!((arrivals.reserve.0, arrivals.again_at), (Some(()), None));
     }
 }

@@ -1,33 +1,36 @@
-//! One connection from the client's side: dialling, reading and writing without ever blocking, and a bell that other
-//! threads can ring.
+//! A client's connections: one to the server, those with peers, and a bell that other threads can ring; all of them in one
+//! poll, and nothing ever blocks.
 //!
-//! Knows bytes, not lines; `tls` is what encrypts them. What arrives in a turn is bounded, so that a server that floods
-//! can't keep its client from looking up.
+//! Knows bytes, not lines. `Link` routes: the connection to the server is in `server`, those with peers are in `peers`. What arrives in a turn is bounded, so
+//! that whoever floods can't keep the client from looking up.
 
+mod conversation;
+mod dial;
+pub mod peers;
+mod pipe;
+mod server;
+mod signatures;
 pub mod tls;
 
-use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 
-use self::tls::{Conversation, Secured, Tls, TlsFailure};
+use self::peers::{NotLetIn, PeerHappening, PeerId, PeerIdentity, Peers};
+use self::server::Server;
+use self::tls::{Secured, Tls, TlsFailure};
+use crate::hub::fingerprint::Fingerprint;
 
-const STREAM: Token = Token(0);
+const SERVER: Token = Token(0);
 const WAKE: Token = Token(1);
+/// And all after it.
+const PEERS: Token = Token(2);
 
-/// How much is read in one turn, in bytes.
-const READ_BYTES_MAX: usize = 64 * 1024;
-/// How long one address may take to answer.
-const ATTEMPT_MAX: Duration = Duration::from_secs(5);
-/// How long the TLS handshake may take.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// How long the other end may leave our bytes unacknowledged before the connection counts as lost.
-const USER_TIMEOUT_MS: u32 = 35_000;
+/// How many sockets are heard of in one turn.
+const EVENTS_MAX: usize = 32;
 
 /// What happened in a turn.
 #[derive(Debug)]
@@ -38,6 +41,11 @@ pub enum Happening {
     Bytes(Vec<u8>),
     /// There is no connection (any more), and why. Nothing comes from it after this.
     Closed(Gone),
+    /// Something happened to a connection with a peer.
+    Peer(PeerId, PeerHappening),
+    /// Somebody came to the socket that listens for peers, and was not let in. When that happens too often it is not told each
+    /// time; `untold`: how often it was not, since it was told the last time.
+    Knocked { from: IpAddr, why: NotLetIn, untold: u64 },
     /// Somebody rang the bell.
     Woken,
 }
@@ -57,35 +65,13 @@ pub enum Gone {
     Broken(io::Error),
 }
 
-/// At most one connection, and the bell.
+/// The connections, and the bell.
 pub struct Link {
     poll: Poll,
     events: Events,
     waker: Arc<Waker>,
-    state: State,
-    /// How to encrypt; `None`: not at all.
-    tls: Option<Tls>,
-    handshake_max: Duration,
-    /// Not written yet.
-    out: Vec<u8>,
-}
-
-enum State {
-    Idle,
-    Connecting {
-        stream: TcpStream,
-        rest: VecDeque<SocketAddr>,
-        give_up_at: Instant,
-    },
-    /// No address could even be tried; told in the next turn.
-    Failed(io::Error),
-    Open {
-        stream: TcpStream,
-        /// More may be there to read: mio tells only once.
-        readable: bool,
-        writable: bool,
-        tls: Option<Box<Conversation>>,
-    },
+    server: Server,
+    peers: Peers,
 }
 
 /// Rings a link's bell, from any thread.
@@ -107,12 +93,10 @@ impl Link {
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         Ok(Link {
             poll,
-            events: Events::with_capacity(16),
+            events: Events::with_capacity(EVENTS_MAX),
             waker,
-            state: State::Idle,
-            tls: None,
-            handshake_max: HANDSHAKE_MAX,
-            out: Vec::new(),
+            server: Server::new(SERVER),
+            peers: Peers::new(PEERS),
         })
     }
 
@@ -123,47 +107,26 @@ impl Link {
     /// Drops the connection that is there and dials these addresses, one after the other, until one lets us in. With `tls`
     /// the connection is encrypted or there is none. `Happening::Connected` or `Happening::Closed` tells how it went.
     pub fn connect(&mut self, addresses: impl IntoIterator<Item = SocketAddr>, tls: Option<&Tls>) {
-        self.close();
-        self.tls = tls.cloned();
-        let none = io::Error::new(ErrorKind::NotFound, "the name has no address");
-        self.dial(addresses.into_iter().collect(), none);
+        self.server.connect(self.poll.registry(), addresses.into_iter().collect(), tls);
     }
 
-    /// Drops the connection, and what was not written yet.
+    /// Drops the connection to the server, and what was not written yet.
     pub fn close(&mut self) {
-        self.out.clear();
-        if let State::Open { stream, tls: Some(tls), .. } = &mut self.state {
-            tls.close(stream);
-        }
-        match &mut self.state {
-            State::Connecting { stream, .. } | State::Open { stream, .. } => {
-                // A stream that can't be taken out of the poll leaves it when it is closed.
-                let _ = self.poll.registry().deregister(stream);
-            }
-            State::Idle | State::Failed(_) => {}
-        }
-        self.state = State::Idle;
+        self.server.close(self.poll.registry());
     }
 
-    /// Puts bytes behind those that wait to be written. Without a connection they are dropped.
+    /// Puts bytes behind those that wait to be written to the server. Without a connection they are dropped.
     pub fn send(&mut self, bytes: &[u8]) {
-        if matches!(self.state, State::Open { .. }) {
-            self.out.extend_from_slice(bytes);
-        }
+        self.server.send(bytes);
     }
 
     /// Writes what waits, and waits until something happens, but not beyond `deadline`. May come back with nothing.
     pub fn turn(&mut self, deadline: Option<Instant>) -> io::Result<Vec<Happening>> {
         let mut happenings = Vec::new();
-        self.write(&mut happenings);
-        let busy =
-            matches!(self.state, State::Open { readable: true, .. } | State::Failed(_)) || !happenings.is_empty();
-        let give_up_at = match &self.state {
-            State::Connecting { give_up_at, .. } => Some(*give_up_at),
-            State::Open { tls: Some(tls), .. } => tls.shaking_until,
-            _ => None,
-        };
-        let until = deadline.into_iter().chain(give_up_at).min();
+        self.server.write(self.poll.registry(), &mut happenings);
+        self.peers.write(&mut happenings);
+        let busy = self.server.is_busy() || self.peers.is_busy() || !happenings.is_empty();
+        let until = deadline.into_iter().chain(self.server.deadline()).chain(self.peers.deadline()).min();
         // Rounded up, or the last millisecond would be spent in turns that find nothing.
         let timeout = until.map(|until| {
             let left = until.saturating_duration_since(Instant::now());
@@ -173,201 +136,97 @@ impl Link {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(happenings),
             other => other?,
         }
-        let (mut woken, mut stirred, mut can_write) = (false, false, false);
+        let mut woken = false;
         for event in &self.events {
             match event.token() {
                 WAKE => woken = true,
-                _ => {
-                    stirred = true;
-                    can_write |= event.is_writable() || event.is_error();
-                    if let State::Open { readable, .. } = &mut self.state {
-                        *readable |= event.is_readable() || event.is_read_closed() || event.is_error();
-                    }
-                }
+                SERVER => self.server.stir(event),
+                _ => self.peers.stir(event),
             }
         }
         if woken {
             happenings.push(Happening::Woken);
         }
-        match &mut self.state {
-            State::Idle => {}
-            State::Failed(_) => {
-                if let State::Failed(error) = std::mem::replace(&mut self.state, State::Idle) {
-                    happenings.push(Happening::Closed(Gone::Unreachable(error)));
-                }
-            }
-            State::Connecting { .. } => self.settle(stirred, &mut happenings),
-            State::Open { writable, .. } => {
-                *writable |= can_write;
-                self.read(&mut happenings);
-                self.write(&mut happenings);
-                self.give_up_handshake(&mut happenings);
-            }
-        }
+        self.server.turn(self.poll.registry(), &mut happenings);
+        self.peers.turn(self.poll.registry(), &mut happenings);
         Ok(happenings)
     }
 
-    /// Begins with the first address that can be tried at all.
-    fn dial(&mut self, mut rest: VecDeque<SocketAddr>, mut last: io::Error) {
-        while let Some(address) = rest.pop_front() {
-            match TcpStream::connect(address) {
-                Ok(mut stream) => {
-                    let both = Interest::READABLE | Interest::WRITABLE;
-                    if let Err(error) = self.poll.registry().register(&mut stream, STREAM, both) {
-                        last = error;
-                        continue;
-                    }
-                    self.state = State::Connecting { stream, rest, give_up_at: Instant::now() + ATTEMPT_MAX };
-                    return;
-                }
-                Err(error) => last = error,
-            }
-        }
-        self.state = State::Failed(last);
+    /// Our end of the connection to the server: where others on its side of the network may reach us. Without a port, and with
+    /// the scope that a link-local address needs. `None`: there is no connection.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        let mut address = unmapped(self.server.local_address()?);
+        address.set_port(0);
+        Some(address)
     }
 
-    /// Finds out how dialling goes.
-    fn settle(&mut self, stirred: bool, happenings: &mut Vec<Happening>) {
-        let State::Connecting { stream, rest, give_up_at } = &mut self.state else { return };
-        let failure = if let Ok(Some(error)) = stream.take_error() {
-            Some(error)
-        } else if stirred {
-            match stream.peer_addr() {
-                Ok(_) => None,
-                Err(error) if error.kind() == ErrorKind::NotConnected => return,
-                Err(error) => Some(error),
-            }
-        } else if *give_up_at <= Instant::now() {
-            Some(ErrorKind::TimedOut.into())
-        } else {
-            return;
-        };
-        if let Some(error) = failure {
-            let _ = self.poll.registry().deregister(stream);
-            let rest = std::mem::take(rest);
-            self.dial(rest, error);
-            return;
-        }
-        let State::Connecting { stream, .. } = std::mem::replace(&mut self.state, State::Idle) else { return };
-        // Without these two it is only slower.
-        let _ = stream.set_nodelay(true);
-        let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, USER_TIMEOUT_MS);
-        let tls = match &self.tls {
-            None => {
-                happenings.push(Happening::Connected(None));
-                None
-            }
-            Some(tls) => match Conversation::new(tls, Instant::now() + self.handshake_max) {
-                Ok(conversation) => Some(Box::new(conversation)),
-                Err(why) => return happenings.push(Happening::Closed(Gone::Tls(why))),
-            },
-        };
-        self.state = State::Open { stream, readable: true, writable: true, tls };
+    /// Listens for peers at exactly this address, whose port may be 0, and nowhere else any more. Comes back: the port. Where it
+    /// listens already nothing changes.
+    pub fn listen_for_peers(&mut self, address: SocketAddr, identity: &PeerIdentity) -> io::Result<u16> {
+        self.peers.listen(self.poll.registry(), address, identity)
     }
 
-    fn give_up_handshake(&mut self, happenings: &mut Vec<Happening>) {
-        let State::Open { tls: Some(tls), .. } = &self.state else { return };
-        if tls.shaking_until.is_some_and(|until| until <= Instant::now()) {
-            self.lose(Gone::Tls(TlsFailure::TooSlow), happenings);
-        }
+    /// Whoever has come and was not let in yet must go; those who were stay.
+    pub fn stop_listening_for_peers(&mut self) {
+        self.peers.stop_listening();
     }
 
-    fn read(&mut self, happenings: &mut Vec<Happening>) {
-        let State::Open { stream, readable, tls, .. } = &mut self.state else { return };
-        if !*readable {
-            return;
-        }
-        let mut bytes = Vec::new();
-        let mut gone = match tls {
-            Some(tls) => tls.read(stream, readable, &mut bytes, READ_BYTES_MAX),
-            None => read_plain(stream, readable, &mut bytes),
-        };
-        match tls.as_mut().and_then(|tls| tls.settled()) {
-            Some(Ok(secured)) => happenings.push(Happening::Connected(Some(secured))),
-            Some(Err(why)) => (bytes, gone) = (Vec::new(), Some(Gone::Tls(why))),
-            None => {}
-        }
-        if !bytes.is_empty() {
-            happenings.push(Happening::Bytes(bytes));
-        }
-        if let Some(gone) = gone {
-            self.lose(gone, happenings);
-        }
+    /// Whoever shows this certificate, and has its key, may come in.
+    pub fn expect_peer(&mut self, certificate: Fingerprint) {
+        self.peers.expect(certificate);
     }
 
-    fn write(&mut self, happenings: &mut Vec<Happening>) {
-        let State::Open { stream, writable, readable, tls } = &mut self.state else { return };
-        let written = match tls {
-            Some(tls) => tls.write(stream, &mut self.out, writable),
-            None => write_plain(stream, &mut self.out, writable),
-        };
-        if written.is_err() {
-            // The server's last words may still be there to read, and reading tells the error again.
-            self.out.clear();
-            *readable = true;
-            self.read_out(happenings);
-        }
+    /// Whoever shows this certificate is not let in any more. Those who were stay.
+    pub fn expect_peer_no_longer(&mut self, certificate: Fingerprint) {
+        self.peers.expect_no_longer(certificate);
     }
 
-    /// Reads once more from a connection that can't be written to, then gives it up.
-    fn read_out(&mut self, happenings: &mut Vec<Happening>) {
-        self.read(happenings);
-        let encrypted = matches!(self.state, State::Open { tls: Some(_), .. });
-        self.lose(if encrypted { Gone::CutOff } else { Gone::Ended }, happenings);
+    /// Dials the peer that has this certificate. `PeerHappening::Up` or `PeerHappening::Gone` tells how it went, in a later turn.
+    pub fn dial_peer(&mut self, address: SocketAddr, certificate: Fingerprint, identity: &PeerIdentity) -> PeerId {
+        self.peers.dial(self.poll.registry(), address, certificate, identity)
     }
 
-    fn lose(&mut self, gone: Gone, happenings: &mut Vec<Happening>) {
-        if matches!(self.state, State::Open { .. }) {
-            self.close();
-            happenings.push(Happening::Closed(gone));
-        }
+    /// Puts bytes behind those that wait to be written to a peer: all of them or, where it would be too much
+    /// (`peers::WAITING_BYTES_MAX`) or the peer is not up, nothing. Comes back: whether they were taken.
+    #[must_use]
+    pub fn send_to_peer(&mut self, peer: PeerId, bytes: &[u8]) -> bool {
+        self.peers.send(peer, bytes)
+    }
+
+    /// Ends a connection with a peer, of which nothing is told any more. The turns that follow write what waits, and the goodbye
+    /// behind it, for a few seconds at most.
+    pub fn close_peer(&mut self, peer: PeerId) {
+        self.peers.close(peer);
+    }
+
+    /// How many peers there are to whom something may still be on its way, although their connections were ended.
+    pub fn peers_leaving(&self) -> usize {
+        self.peers.leaving()
+    }
+}
+
+/// IPv4 in IPv6 is IPv4. The scope of a link-local address stays.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => SocketAddr::from((ip, address.port())),
+        IpAddr::V6(_) => address,
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
         self.close();
+        self.peers.close_all();
     }
-}
-
-fn read_plain(stream: &mut TcpStream, readable: &mut bool, bytes: &mut Vec<u8>) -> Option<Gone> {
-    bytes.resize(READ_BYTES_MAX, 0);
-    let mut filled = 0;
-    let gone = loop {
-        if filled == bytes.len() {
-            break None;
-        }
-        match stream.read(&mut bytes[filled..]) {
-            Ok(0) => break Some(Gone::Ended),
-            Ok(n) => filled += n,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                *readable = false;
-                break None;
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => break Some(Gone::Broken(error)),
-        }
-    };
-    bytes.truncate(filled);
-    gone
-}
-
-fn write_plain(stream: &mut TcpStream, out: &mut Vec<u8>, writable: &mut bool) -> io::Result<()> {
-    while *writable && !out.is_empty() {
-        match stream.write(out) {
-            Ok(n) => drop(out.drain(..n)),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => *writable = false,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
+
+    use super::server::READ_BYTES_MAX;
+    use super::*;
 
     /// Turns until `wanted` says so, for at most ten seconds.
     pub(super) fn until(link: &mut Link, mut wanted: impl FnMut(&Happening) -> bool) -> Vec<Happening> {

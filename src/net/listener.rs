@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -32,14 +32,13 @@ pub struct Listeners(pub Vec<TcpListener>);
 
 impl Listening for Listeners {
     type Stream = TcpStream;
-    type Reserve = File;
+    type Held = File;
 
-    fn accept(&mut self, listener: usize) -> io::Result<(TcpStream, IpAddr)> {
-        let (stream, address) = self.0[listener].accept()?;
-        Ok((stream, address.ip()))
+    fn accept(&mut self, listener: usize) -> io::Result<(TcpStream, SocketAddr)> {
+        self.0[listener].accept()
     }
 
-    fn reserve(&mut self) -> io::Result<File> {
+    fn hold(&mut self) -> io::Result<File> {
         File::open("/dev/null")
     }
 }

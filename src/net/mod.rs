@@ -5,7 +5,6 @@ pub mod arrivals;
 mod clock;
 pub mod connection;
 pub mod control;
-pub mod fingerprint;
 pub mod link;
 mod listener;
 pub mod queue;

@@ -20,7 +20,7 @@ use rustls::ServerConfig;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
-use super::arrivals::{Arrivals, Listening};
+use super::arrivals::{Arrivals, Reserve};
 use super::clock::Clock;
 use super::connection::Door;
 use super::control::Control;
@@ -184,7 +184,7 @@ impl Server {
             waker,
             stop: Arc::new(AtomicBool::new(false)),
             signals,
-            arrivals: Arrivals::new(listeners.0.len(), listeners.reserve()?),
+            arrivals: Arrivals::new(listeners.0.len(), Reserve::new(&mut listeners)?),
             listeners,
             control,
             control_ready: true,
@@ -341,7 +341,7 @@ impl Server {
                 return;
             }
             let added = stream.set_nodelay(true);
-            if let Err(error) = added.and_then(|()| turn.add(now, Socket::Tcp(stream), Door::Port(address))) {
+            if let Err(error) = added.and_then(|()| turn.add(now, Socket::Tcp(stream), Door::Port(address.ip()))) {
                 log::warn!("a connection could not be watched: {error}");
             }
         })

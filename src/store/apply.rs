@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use super::absences;
 use super::forget;
 use super::row::{signed, source_bytes};
-use crate::hub::change::{Account, Change, DeviceRow, TriesRow};
+use crate::hub::change::{Account, Change, ConsentRow, DeviceRow, TriesRow};
 use crate::hub::id::{Source, UserId};
 use crate::hub::lockout::SOURCES_MAX;
 use crate::hub::message::Message;
@@ -44,6 +44,13 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
         ),
         Change::Unblock { user, other, .. } => {
             run("DELETE FROM blocks WHERE user = ?1 AND other = ?2", params![user.0, other.0])
+        }
+        Change::Consent { row: ConsentRow { of, to, until }, .. } => run(
+            "INSERT OR REPLACE INTO consents (user, other, until) VALUES (?1, ?2, ?3)",
+            params![of.0, to.0, signed(until.as_millis())],
+        ),
+        Change::ConsentOver { row: ConsentRow { of, to, .. }, .. } => {
+            run("DELETE FROM consents WHERE user = ?1 AND other = ?2", params![of.0, to.0])
         }
         Change::Device(row) => put_device(connection, row),
         Change::DeviceForgotten { user, device, shown } => {

@@ -50,6 +50,8 @@ impl Memory {
             | Change::Retired { .. }
             | Change::Block { .. }
             | Change::Unblock { .. }
+            | Change::Consent { .. }
+            | Change::ConsentOver { .. }
             | Change::Device(_)
             | Change::DeviceForgotten { .. }
             | Change::Tries(_)

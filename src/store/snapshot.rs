@@ -10,7 +10,7 @@ use super::forget;
 use super::row::{
     Names, ReadError, message, message_columns, number, rows, signed, source, time, unsigned, user, user_name,
 };
-use crate::hub::change::{Account, DeviceRow, PastSend, Snapshot, TriesRow};
+use crate::hub::change::{Account, ConsentRow, DeviceRow, PastSend, Snapshot, TriesRow};
 use crate::hub::delivery::{BROADCASTS_MAX, MAILBOX_MESSAGES_MAX};
 use crate::hub::id::{DeviceId, Number, UserId};
 use crate::hub::message::Message;
@@ -61,6 +61,10 @@ pub(super) fn read(connection: &Connection) -> Result<Snapshot, ReadError> {
     let blocks = rows(connection, "blocks", "SELECT user, other, shown FROM blocks ORDER BY user, other", [], |row| {
         Ok((user(row, 0)?, user(row, 1)?, number(row, 2)?))
     })?;
+    let consents =
+        rows(connection, "consents", "SELECT user, other, until FROM consents ORDER BY user, other", [], |row| {
+            Ok(ConsentRow { of: user(row, 0)?, to: user(row, 1)?, until: time(row, 2)? })
+        })?;
     let devices = rows(
         connection,
         "devices",
@@ -125,6 +129,7 @@ pub(super) fn read(connection: &Connection) -> Result<Snapshot, ReadError> {
         retired,
         accounts,
         blocks,
+        consents,
         devices: devices.into_iter().map(|(row, _)| row).collect(),
         shown,
         tries,

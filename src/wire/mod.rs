@@ -8,9 +8,10 @@ pub mod native;
 pub mod recognise;
 
 pub use crate::hub::credentials::{PASSWORD_BYTES_MAX, Password, PasswordError};
-pub use crate::hub::effect::{Listed, ResumeToken};
+pub use crate::hub::effect::{Listed, Pending, PrivacyList, ResumeToken};
+pub use crate::hub::fingerprint::Fingerprint;
 pub use crate::hub::id::{DeviceId, LogId, Number, RequestId};
-pub use crate::hub::input::{DeviceClaim, Mechanism, Operation, Request};
+pub use crate::hub::input::{DeviceClaim, Mechanism, Offer, Operation, PeerPort, Request};
 pub use crate::hub::name::{NameError, UserName};
 pub use crate::hub::scram;
 pub use crate::hub::text::{TEXT_BYTES_MAX, Text, TextError};

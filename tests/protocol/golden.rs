@@ -1,9 +1,12 @@
 //! Exact bytes of everything, in both directions, and what the other side makes of them.
 
-use chatd::hub::effect::{CloseReason, Event, Reach, Reply};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chatd::hub::effect::{AskOver, CloseReason, Event, NoAddress, Pending, PrivacyList, Reach, Reply};
 use chatd::hub::message::{Message, Recipient, Sender};
 use chatd::wire::native::client::{self, Ask, FromServer, Heard, News, Party, Problem, ReachTold, Told};
-use chatd::wire::{RequestId, Step};
+use chatd::wire::{Request, RequestId, Step};
 
 use super::samples::*;
 
@@ -53,6 +56,32 @@ fn hexadecimal_digits_are_read_in_both_cases() {
         assert!(matches!(step, Step::Request { .. }), "{step:?}");
         assert_eq!(NATIVE.decode(line(&upper, &lower).as_bytes()), step);
         assert_eq!(NATIVE.decode(line(&lower, &upper).as_bytes()), step);
+    }
+}
+
+#[test]
+fn a_fingerprint_is_read_in_both_cases_and_a_no_needs_nothing_more() {
+    let upper =
+        format!("{{\"id\":7,\"request\":\"ask-address\",\"user\":\"bob\",\"certificate\":\"{CERTIFICATE}\"}}\n");
+    let step = NATIVE.decode(upper.as_bytes());
+    assert!(matches!(step, Step::Request { .. }), "{step:?}");
+    let digits = CERTIFICATE.strip_prefix("SHA256:").expect("the prefix");
+    assert_eq!(NATIVE.decode(upper.replace(digits, &digits.to_lowercase()).as_bytes()), step);
+    let no = "{\"id\":7,\"request\":\"consent\",\"user\":\"bob\",\"answer\":false,\"port\":[],\"certificate\":5}\n";
+    let Step::Request { request, .. } = NATIVE.decode(no.as_bytes()) else {
+        panic!("{:?}", NATIVE.decode(no.as_bytes()))
+    };
+    assert_eq!(request, Request::Consent { user: name("bob"), offer: None });
+}
+
+#[test]
+fn no_address_is_in_what_is_printed_of_an_effect() {
+    let told = events().into_iter().map(|(event, line)| (format!("{event:?}"), line));
+    let told = told.chain(replies().into_iter().map(|(reply, line)| (format!("{reply:?}"), line.to_owned())));
+    let told: Vec<_> = told.filter(|(_, line)| line.contains("\"address\":")).collect();
+    assert_eq!(told.len(), 2);
+    for (printed, _) in told {
+        assert!(!["192.0.2", "2001:db8", "192, 0", "2001"].iter().any(|secret| printed.contains(secret)), "{printed}");
     }
 }
 
@@ -133,6 +162,9 @@ fn a_client_leaves_out_what_a_newer_server_tells() {
         "{\"id\":7,\"reply\":\"users\",\"accounts\":[{\"name\":\"b b\",\"in-file\":true,\"classic\":true,\"online\":true,\"locked\":true}]}\n",
         "{\"id\":7,\"reply\":\"user-kicked\",\"user\":\"bob\"}\n",
         "{\"id\":7,\"reply\":\"signed-up\"}\n",
+        "{\"id\":7,\"reply\":\"asked\",\"user\":\"bob\"}\n",
+        "{\"id\":7,\"reply\":\"privacy\",\"blocked\":[],\"consents\":[],\"asking\":[]}\n",
+        "{\"id\":7,\"reply\":\"privacy\",\"blocked\":[],\"consents\":[{\"user\":\"bob\"}],\"asked-by\":[],\"asking\":[]}\n",
     ] {
         assert_eq!(client::decode(known.as_bytes()), client::Hear::NotUnderstood, "{known}");
     }
@@ -141,6 +173,39 @@ fn a_client_leaves_out_what_a_newer_server_tells() {
         heard("{\"event\":\"online\",\"user\":\"bob\",\"since\":[]}\n"),
         FromServer::News(News::Online { user: name("bob") })
     );
+}
+
+/// A client connects to what is told here: nothing that is doubtful may pass.
+#[test]
+fn a_client_takes_no_address_that_it_could_not_come_to() {
+    let good = format!(
+        "{{\"event\":\"address\",\"user\":\"bob\",\"address\":\"192.0.2.7\",\"port\":6002,\"certificate\":\"{CERTIFICATE}\",\"seconds\":600}}\n"
+    );
+    assert!(matches!(heard(&good), FromServer::News(News::Address { .. })));
+    for (part, bad) in [
+        ("\"port\":6002", "\"port\":1023"),
+        ("\"port\":6002", "\"port\":0"),
+        ("\"port\":6002", "\"port\":65536"),
+        ("\"port\":6002", "\"port\":-1"),
+        ("\"port\":6002", "\"port\":\"6002\""),
+        ("\"port\":6002,", ""),
+        ("192.0.2.7", "192.0.2.7:22"),
+        ("192.0.2.7", "[2001:db8::7]"),
+        ("192.0.2.7", "bob.example"),
+        ("192.0.2.7", "192.0.2.07"),
+        ("192.0.2.7", ""),
+        ("SHA256:00", "SHA256:0"),
+        ("SHA256:00", "MD5:00"),
+        (":1F", ""),
+        (":1F", ":1F:20"),
+        ("\"bob\"", "\"b b\""),
+        ("\"seconds\":600", "\"seconds\":-1"),
+        (",\"seconds\":600", ""),
+    ] {
+        let line = good.replace(part, bad);
+        assert_ne!(line, good);
+        assert_eq!(client::decode(line.as_bytes()), client::Hear::NotUnderstood, "{line}");
+    }
 }
 
 /// What a client is to hear in a reply.
@@ -172,6 +237,24 @@ pub fn told(reply: &Reply) -> Told {
         Reply::Blocked(user) => Told::Blocked { user },
         Reply::Unblocked(user) => Told::Unblocked { user },
         Reply::BlockList(users) => Told::BlockList { users, continues: false },
+        Reply::Asked { user, answer_within } => Told::Asked { user, answer_within: in_seconds(answer_within) },
+        Reply::Consented { user, address, certificate, connect_within } => Told::Consented {
+            user,
+            address: address.disclose(),
+            certificate,
+            connect_within: in_seconds(connect_within),
+        },
+        Reply::Declined(user) => Told::Declined { user },
+        Reply::Revoked(user) => Told::Revoked { user },
+        Reply::Privacy(list) => {
+            let pending = |pending: Pending| Pending { left: in_seconds(pending.left), ..pending };
+            Told::Privacy(PrivacyList {
+                blocked: list.blocked,
+                consents: list.consents.into_iter().map(pending).collect(),
+                asked_by: list.asked_by.map(pending),
+                asking: list.asking.into_iter().map(pending).collect(),
+            })
+        }
         Reply::History(page) => Told::History {
             messages: page.messages.iter().map(|message| told_message(message, false)).collect(),
             more: page.more,
@@ -189,6 +272,36 @@ pub fn news(event: &Event) -> News {
         Event::Delivered { number, to } => News::Delivered { number, to },
         Event::Token => News::Token,
         Event::Missed { count } => News::Missed { count },
+        Event::Asks { user, certificate, answer_within } => {
+            News::Asks { user, certificate, answer_within: in_seconds(answer_within) }
+        }
+        Event::AskOver { user, why } => {
+            let reason = match why {
+                AskOver::Answered => "answered",
+                AskOver::Expired => "expired",
+                AskOver::Withdrawn => "withdrawn",
+                AskOver::Blocked => "blocked",
+                AskOver::NotStored => "not-stored",
+            };
+            News::AskOver { user, reason: reason.to_owned() }
+        }
+        Event::Address { user, address, port, certificate, connect_within } => News::Address {
+            user,
+            address: SocketAddr::new(address.disclose(), port.get()),
+            certificate,
+            connect_within: in_seconds(connect_within),
+        },
+        Event::NoAddress { user, why } => {
+            let reason = match why {
+                NoAddress::Declined => "no",
+                NoAddress::Expired => "expired",
+                NoAddress::Offline => "offline",
+                NoAddress::Withdrawn => "withdrawn",
+                NoAddress::NotStored => "not-stored",
+            };
+            News::NoAddress { user, reason: reason.to_owned() }
+        }
+        Event::Revoked(user) => News::Revoked { user },
         Event::Closing(reason) => {
             let (reason, text) = match reason {
                 CloseReason::Displaced => ("displaced", "this device has logged in again elsewhere"),
@@ -200,6 +313,11 @@ pub fn news(event: &Event) -> News {
             News::Closing { reason: reason.to_owned(), text: text.to_owned() }
         }
     }
+}
+
+/// As it is told: in whole seconds, rounded up.
+fn in_seconds(span: Duration) -> Duration {
+    Duration::from_secs(span.as_secs() + u64::from(span.subsec_nanos() > 0))
 }
 
 pub fn told_message(message: &Message, as_event: bool) -> Heard {

@@ -4,8 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatd::hub::effect::{Event, Listed, Reach, Reply};
-use chatd::hub::id::UserId;
+use chatd::hub::consent::{CONSENTS_MAX, QUESTIONS_MAX};
+use chatd::hub::effect::{AskOver, Event, Listed, NoAddress, Pending, PrivacyList, Reach, Reply};
+use chatd::hub::fingerprint::Fingerprint;
+use chatd::hub::gate::BLOCKS_MAX;
+use chatd::hub::id::{PeerAddress, UserId};
+use chatd::hub::input::{Offer, PeerPort};
 use chatd::hub::message::{HistoryPage, Message, Recipient, Sender};
 use chatd::hub::time::WallTime;
 use chatd::wire::native::client::{self, Ask, FromServer, Hear, Told};
@@ -90,6 +94,36 @@ fn listed() -> impl Strategy<Value = Listed> {
     })
 }
 
+fn fingerprints() -> impl Strategy<Value = Fingerprint> {
+    any::<[u8; Fingerprint::BYTES]>().prop_map(Fingerprint)
+}
+
+fn ports() -> impl Strategy<Value = PeerPort> {
+    prop_oneof![Just(1024), Just(65_535), 1024..=65_535_u64].prop_map(port)
+}
+
+fn offers() -> impl Strategy<Value = Offer> {
+    (ports(), fingerprints()).prop_map(|(port, certificate)| Offer { port, certificate })
+}
+
+fn addresses() -> impl Strategy<Value = PeerAddress> {
+    any::<std::net::IpAddr>().prop_map(PeerAddress::of)
+}
+
+fn spans() -> impl Strategy<Value = Duration> {
+    prop_oneof![(0..=600_u64).prop_map(Duration::from_secs), (0..=600_000_000_u64).prop_map(Duration::from_micros)]
+}
+
+fn pending() -> impl Strategy<Value = Pending> {
+    (names(), spans()).prop_map(|(user, left)| Pending { user, left })
+}
+
+fn privacy_lists() -> impl Strategy<Value = PrivacyList> {
+    let pending_list = || vec(pending(), 0..10);
+    (vec(names(), 0..40), pending_list(), option::of(pending()), pending_list())
+        .prop_map(|(blocked, consents, asked_by, asking)| PrivacyList { blocked, consents, asked_by, asking })
+}
+
 fn integers() -> impl Strategy<Value = u64> {
     prop_oneof![0..100_u64, 0..=HIGHEST, Just(HIGHEST)]
 }
@@ -133,6 +167,13 @@ fn asks() -> impl Strategy<Value = (Ask, Request)> {
             .prop_map(|number| (Ask::Acknowledge { number: Number(number) }, Request::Acknowledge(Number(number)))),
         names().prop_map(|user| (Ask::Block { user: user.clone() }, Request::Block(user))),
         names().prop_map(|user| (Ask::Unblock { user: user.clone() }, Request::Unblock(user))),
+        (names(), fingerprints()).prop_map(|(user, certificate)| (
+            Ask::AskAddress { user: user.clone(), certificate },
+            Request::AskAddress { user, certificate }
+        )),
+        (names(), option::of(offers()))
+            .prop_map(|(user, offer)| (Ask::Consent { user: user.clone(), offer }, Request::Consent { user, offer })),
+        names().prop_map(|user| (Ask::Revoke { user: user.clone() }, Request::Revoke(user))),
         (option::of(names()), option::of(integers()), 1..=500_usize).prop_map(|(with, before, limit)| {
             let before = before.map(Number);
             (Ask::History { with: with.clone(), before, limit }, Request::History { with, before, limit })
@@ -142,6 +183,7 @@ fn asks() -> impl Strategy<Value = (Ask, Request)> {
             (Ask::Alive, Request::Alive),
             (Ask::Online, Request::Online),
             (Ask::Blocked, Request::Blocked),
+            (Ask::Privacy, Request::Privacy),
         ]),
     ]
 }
@@ -173,6 +215,23 @@ fn events() -> impl Strategy<Value = Event> {
         (integers(), names()).prop_map(|(number, to)| Event::Delivered { number: Number(number), to }),
         Just(Event::Token),
         integers().prop_map(|count| Event::Missed { count }),
+        (names(), fingerprints(), spans()).prop_map(|(user, certificate, answer_within)| Event::Asks {
+            user,
+            certificate,
+            answer_within
+        }),
+        (names(), addresses(), ports(), fingerprints(), spans()).prop_map(
+            |(user, address, port, certificate, connect_within)| Event::Address {
+                user,
+                address,
+                port,
+                certificate,
+                connect_within
+            }
+        ),
+        names().prop_map(|user| Event::AskOver { user, why: AskOver::Withdrawn }),
+        names().prop_map(|user| Event::NoAddress { user, why: NoAddress::Declined }),
+        names().prop_map(Event::Revoked),
         select(super::samples::events()).prop_map(|(event, _)| event),
     ]
 }
@@ -203,6 +262,13 @@ fn replies() -> impl Strategy<Value = Reply> {
         vec(listed(), 0..40).prop_map(Reply::Users),
         names().prop_map(Reply::Blocked),
         names().prop_map(Reply::Unblocked),
+        (names(), spans()).prop_map(|(user, answer_within)| Reply::Asked { user, answer_within }),
+        (names(), addresses(), fingerprints(), spans()).prop_map(|(user, address, certificate, connect_within)| {
+            Reply::Consented { user, address, certificate, connect_within }
+        }),
+        names().prop_map(Reply::Declined),
+        names().prop_map(Reply::Revoked),
+        privacy_lists().prop_map(|list| Reply::Privacy(Box::new(list))),
         (vec(messages(), 0..6), any::<bool>())
             .prop_map(|(messages, more)| Reply::History(HistoryPage { messages, more })),
         select(super::samples::replies()).prop_map(|(reply, _)| reply),
@@ -483,6 +549,18 @@ fn a_long_list_of_accounts_comes_in_lines_that_are_not_too_long() {
         }
         assert_eq!(heard, accounts);
     }
+}
+
+#[test]
+fn the_longest_privacy_list_is_one_line() {
+    let pending = |n| Pending { user: name(&format!("{n:032}")), left: Duration::from_secs(600) };
+    let list = PrivacyList {
+        blocked: (0..BLOCKS_MAX).map(|n| name(&format!("{n:032}"))).collect(),
+        consents: (0..CONSENTS_MAX).map(pending).collect(),
+        asked_by: Some(pending(0)),
+        asking: (0..QUESTIONS_MAX).map(pending).collect(),
+    };
+    assert_eq!(lines_of(&Reply::Privacy(Box::new(list.clone()))), [Told::Privacy(list)]);
 }
 
 #[test]

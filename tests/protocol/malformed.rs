@@ -3,7 +3,7 @@
 use chatd::wire::Step;
 use chatd::wire::native::REQUEST_BYTES_MAX;
 
-use super::samples::NATIVE;
+use super::samples::{CERTIFICATE, NATIVE};
 
 /// What becomes of some input: of a refusal, or of a violation, the line, or nothing for a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,9 +100,63 @@ pub fn refused() -> Vec<(String, bool, &'static str, &'static str)> {
         add(&format!(r#"{{"id":7,"request":"block","user":"{to}"}}"#), true, "bad-name", text);
         add(&format!(r#"{{"id":7,"request":"unblock","user":"{to}"}}"#), true, "bad-name", text);
         add(&format!(r#"{{"id":7,"request":"history","with":"{to}"}}"#), true, "bad-name", text);
+        add(&format!(r#"{{"id":7,"request":"ask-address","user":"{to}"}}"#), true, "bad-name", text);
+        add(&format!(r#"{{"id":7,"request":"consent","user":"{to}"}}"#), true, "bad-name", text);
+        add(&format!(r#"{{"id":7,"request":"revoke","user":"{to}"}}"#), true, "bad-name", text);
     }
     add(r#"{"id":7,"request":"block"}"#, true, "bad-request", "the field 'user' is missing");
     add(r#"{"id":7,"request":"unblock","user":null}"#, true, "bad-request", "the field 'user' is missing");
+    for request in ["ask-address", "consent", "revoke"] {
+        let line = format!(r#"{{"id":7,"request":"{request}"}}"#);
+        add(&line, true, "bad-request", "the field 'user' is missing");
+    }
+    const FINGERPRINT: &str = "'certificate' is 'SHA256:' and 32 bytes in hexadecimal, with colons";
+    const PORT: &str = "'port' is 1024 to 65535";
+    for request in
+        [r#""request":"ask-address","user":"bob""#, r#""request":"consent","user":"bob","answer":true,"port":6002"#]
+    {
+        let mut with = |certificate: &str, text| {
+            add(&format!(r#"{{"id":7,{request}{certificate}}}"#), true, "bad-request", text);
+        };
+        with("", "the field 'certificate' is missing");
+        with(r#","certificate":null"#, "the field 'certificate' is missing");
+        with(r#","certificate":5"#, "'certificate' is a string of Unicode text");
+        for bad in [
+            "",
+            "SHA256:",
+            &CERTIFICATE[7..],
+            &format!("{CERTIFICATE}:20"),
+            &format!("{CERTIFICATE} "),
+            &CERTIFICATE.replace(":1F", ""),
+            &CERTIFICATE.replace(":1F", ":F"),
+            &CERTIFICATE.replace(":1F", ":+F"),
+            &CERTIFICATE.replace(":1F", ":é"),
+            &CERTIFICATE.replace("SHA256", "SHA1"),
+            &CERTIFICATE.replace("SHA256", "sha256"),
+        ] {
+            with(&format!(r#","certificate":"{bad}""#), FINGERPRINT);
+        }
+    }
+    add(r#"{"id":7,"request":"consent","user":"bob"}"#, true, "bad-request", "the field 'answer' is missing");
+    for answer in ["1", "\"yes\"", "\"true\"", "[]"] {
+        let line = format!(r#"{{"id":7,"request":"consent","user":"bob","answer":{answer}}}"#);
+        add(&line, true, "bad-request", "'answer' is true or false");
+    }
+    let text = "'port' is a whole number from 0 to 9007199254740991";
+    for (port, text) in [
+        ("", "the field 'port' is missing"),
+        (r#","port":0"#, PORT),
+        (r#","port":1023"#, PORT),
+        (r#","port":65536"#, PORT),
+        (r#","port":9007199254740991"#, PORT),
+        (r#","port":-1"#, text),
+        (r#","port":"6002""#, text),
+        (r#","port":6002.0"#, text),
+    ] {
+        let line =
+            format!(r#"{{"id":7,"request":"consent","user":"bob","answer":true,"certificate":"{CERTIFICATE}"{port}}}"#);
+        add(&line, true, "bad-request", text);
+    }
     add(r#"{"id":7,"request":"broadcast","text":"hi","counter":0}"#, true, "bad-request", "'counter' begins at 1");
     for counter in ["-1", "1.5", "9007199254740992", "\"1\""] {
         let text = "'counter' is a whole number from 0 to 9007199254740991";
@@ -395,6 +449,9 @@ fn nothing_of_what_a_client_wrote_is_told_back() {
             "server-key",
             "password",
             "classic",
+            "answer",
+            "port",
+            "certificate",
         ] {
             for value in [format!("\"{long}\""), format!("[\"{long}\"]"), format!("{{\"{long}\":1}}")] {
                 for request in [
@@ -408,6 +465,9 @@ fn nothing_of_what_a_client_wrote_is_told_back() {
                     "password",
                     "user-add",
                     "user-password",
+                    "ask-address\",\"user\":\"bob",
+                    "consent\",\"user\":\"bob",
+                    "consent\",\"user\":\"bob\",\"answer\":true,\"port\":6002,\"x\":\"",
                 ] {
                     let request =
                         if field == "request" { String::new() } else { format!("\"request\":\"{request}\",") };

@@ -8,11 +8,11 @@ use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chatd::hub::effect::{Event, Reach, Reply};
-use chatd::hub::id::UserId;
-use chatd::hub::input::Precondition;
+use chatd::hub::id::{PeerAddress, UserId};
+use chatd::hub::input::{PeerPort, Precondition};
 use chatd::hub::message::{HistoryPage, Message, Recipient, Sender};
 use chatd::hub::time::WallTime;
-use chatd::hub::{Config, accounts, delivery, devices, gate, name, presence, scram, sends};
+use chatd::hub::{Config, accounts, consent, delivery, devices, gate, name, presence, scram, sends};
 use chatd::wire::native::client::{self, Ask, FromServer, Heard, News, Party, ReachTold, Told};
 use chatd::wire::native::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
 use chatd::wire::scram::{
@@ -143,6 +143,10 @@ fn ask_of(request: &Request, line: &str) -> Ask {
         Request::Block(user) => Ask::Block { user },
         Request::Unblock(user) => Ask::Unblock { user },
         Request::Blocked => Ask::Blocked,
+        Request::AskAddress { user, certificate } => Ask::AskAddress { user, certificate },
+        Request::Consent { user, offer } => Ask::Consent { user, offer },
+        Request::Revoke(user) => Ask::Revoke { user },
+        Request::Privacy => Ask::Privacy,
         Request::History { with, before, limit } => Ask::History { with, before, limit },
     }
 }
@@ -155,6 +159,31 @@ fn event_of(news: &News) -> Event {
         News::Delivered { number, to } => Event::Delivered { number, to },
         News::Token => Event::Token,
         News::Missed { count } => Event::Missed { count },
+        News::Asks { user, certificate, answer_within } => Event::Asks { user, certificate, answer_within },
+        News::Address { user, address, certificate, connect_within } => Event::Address {
+            user,
+            address: PeerAddress::of(address.ip()),
+            port: port(address.port().into()),
+            certificate,
+            connect_within,
+        },
+        News::AskOver { user, reason } => {
+            let mut samples = samples::events().into_iter().map(|(event, _)| event);
+            let why = samples.find_map(|event| match (super::golden::news(&event), event) {
+                (News::AskOver { reason: said, .. }, Event::AskOver { why, .. }) if said == reason => Some(why),
+                _ => None,
+            });
+            Event::AskOver { user, why: why.unwrap_or_else(|| panic!("{news:?}")) }
+        }
+        News::NoAddress { user, reason } => {
+            let mut samples = samples::events().into_iter().map(|(event, _)| event);
+            let why = samples.find_map(|event| match (super::golden::news(&event), event) {
+                (News::NoAddress { reason: said, .. }, Event::NoAddress { why, .. }) if said == reason => Some(why),
+                _ => None,
+            });
+            Event::NoAddress { user, why: why.unwrap_or_else(|| panic!("{news:?}")) }
+        }
+        News::Revoked { user } => Event::Revoked(user),
         News::Closing { .. } => {
             let closing = samples::events().into_iter().find(|(event, _)| super::golden::news(event) == *news);
             closing.unwrap_or_else(|| panic!("{news:?}")).0
@@ -213,6 +242,13 @@ fn reply_of(told: &Told) -> (Reply, bool) {
         Told::Blocked { user } => whole(Reply::Blocked(user)),
         Told::Unblocked { user } => whole(Reply::Unblocked(user)),
         Told::BlockList { users, continues } => (Reply::BlockList(users), continues),
+        Told::Asked { user, answer_within } => whole(Reply::Asked { user, answer_within }),
+        Told::Consented { user, address, certificate, connect_within } => {
+            whole(Reply::Consented { user, address: PeerAddress::of(address), certificate, connect_within })
+        }
+        Told::Declined { user } => whole(Reply::Declined(user)),
+        Told::Revoked { user } => whole(Reply::Revoked(user)),
+        Told::Privacy(list) => whole(Reply::Privacy(Box::new(list))),
         Told::History { messages, more, continues } => {
             (Reply::History(HistoryPage { messages: messages.iter().map(message_of).collect(), more }), continues)
         }
@@ -429,7 +465,7 @@ fn the_table_of_requests_is_complete_and_each_has_its_fields() {
     let table = &table_of_requests();
     assert_eq!(owned(first_words(table)), values_of("request", &lines));
     let replies: Vec<String> = replies().into_iter().map(|(_, line)| line.to_owned()).collect();
-    assert_eq!(owned(table.iter().map(|row| words(row[2])[0]).collect()), values_of("reply", &replies));
+    assert_eq!(owned(table.iter().flat_map(|row| words(row[2])).collect()), values_of("reply", &replies));
 
     let fields_of = |word: &str, kind: &str, lines: &[String]| -> BTreeSet<String> {
         let lines = lines.iter().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
@@ -455,13 +491,20 @@ fn the_table_of_requests_is_complete_and_each_has_its_fields() {
         }
     }
     assert_eq!(said("### authenticate", 1), fields_of("logged-in", "reply", &replies));
+    assert_eq!(said("### consent", 1), fields_of("consented", "reply", &replies));
+    assert_eq!(said("### privacy", 0), fields_of("privacy", "reply", &replies));
     let accounts = replies.iter().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     let accounts = accounts.flat_map(|line| line["accounts"].as_array().cloned().unwrap_or_default());
     let of_accounts: BTreeSet<String> = accounts
         .flat_map(|account| account.as_object().expect("an object").keys().cloned().collect::<Vec<_>>())
         .collect();
     assert_eq!(said("### users", 0), of_accounts);
+    let seconds = BTreeSet::from(["user".to_owned(), "seconds".to_owned()]);
+    assert_eq!(fields_of("asked", "reply", &replies), seconds);
+    assert!(PAGE.contains("Reply `asked`: `user` (name), as the account spells it, and `seconds`,"));
     for (reply, heading) in [
+        ("declined", "### consent"),
+        ("revoked", "### revoke"),
         ("signed-up", "### sign-up"),
         ("password-changed", "### password"),
         ("user-added", "### user-add"),
@@ -526,10 +569,23 @@ fn each_mechanism_stands_in_the_table_with_its_header() {
 }
 
 #[test]
-fn the_tables_of_events_and_of_reasons_to_close_are_complete() {
+fn the_tables_of_events_and_of_reasons_are_complete() {
     let lines: Vec<String> = samples::events().into_iter().map(|(_, line)| line).collect();
-    assert_eq!(owned(first_words(&tables("## Events")[0])), values_of("event", &lines));
-    assert_eq!(owned(first_words(&tables("## How a connection ends")[1])), values_of("reason", &lines));
+    let table = &tables("## Events")[0];
+    assert_eq!(owned(first_words(table)), values_of("event", &lines));
+    let of = |event: &str| -> Vec<String> {
+        lines.iter().filter(|line| line.contains(&format!("\"event\":\"{event}\""))).cloned().collect()
+    };
+    for row in table.iter().filter(|row| !row[1].starts_with("the same")) {
+        let line = serde_json::from_str::<Value>(&of(words(row[0])[0])[0]).expect("JSON");
+        let fields = line.as_object().expect("an object").keys().filter(|field| *field != "event");
+        assert_eq!(owned(words(row[1]).into_iter().collect()), fields.cloned().collect(), "{row:?}");
+    }
+    assert_eq!(owned(first_words(&tables("## How a connection ends")[1])), values_of("reason", &of("closing")));
+    let ends = &tables("### The question")[0];
+    assert_eq!(owned(first_words(ends)), values_of("reason", &of("no-address")));
+    let over: BTreeSet<&str> = ends.iter().flat_map(|row| words(row[2])).collect();
+    assert_eq!(owned(over), values_of("reason", &of("ask-over")));
 }
 
 #[test]
@@ -564,6 +620,12 @@ fn the_limits_are_those_of_the_code() {
         ("broadcasts that are kept", delivery::BROADCASTS_MAX as u64),
         ("bytes of broadcasts that are kept", delivery::BROADCAST_BYTES_MAX as u64),
         ("users that one user can block", gate::BLOCKS_MAX as u64),
+        ("seconds to answer a question for an address", consent::ANSWER_WITHIN.as_secs()),
+        ("seconds to come after a yes", consent::CONNECT_WITHIN.as_secs()),
+        ("seconds until the same user can be asked again", consent::ASK_AGAIN_AFTER.as_secs()),
+        ("users whom one user may be asking", consent::QUESTIONS_MAX as u64),
+        ("users to whom one user may have said yes", consent::CONSENTS_MAX as u64),
+        ("the lowest port to listen at", PeerPort::MIN.into()),
         ("messages in an answer to `history`", HISTORY_LIMIT_MAX as u64),
         ("messages in an answer to `history` without `limit`", HISTORY_LIMIT_DEFAULT as u64),
         ("seconds of the heartbeat time, unless set", config.heartbeat_timeout.as_secs()),

@@ -1,11 +1,16 @@
 //! One of everything that the protocol can say, with its bytes. The `match`es without a wildcard make the compiler ask
 //! for a sample of whatever is added.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatd::hub::effect::{Answer, CloseReason, Event, Listed, Reach, Refusal, Reply};
-use chatd::hub::id::UserId;
+use chatd::hub::effect::{
+    Answer, AskOver, CloseReason, Event, Listed, NoAddress, Pending, PrivacyList, Reach, Refusal, Reply,
+};
+use chatd::hub::fingerprint::Fingerprint;
+use chatd::hub::id::{PeerAddress, UserId};
+use chatd::hub::input::{Offer, PeerPort};
 use chatd::hub::message::{HistoryPage, Message, Recipient, Sender};
 use chatd::hub::time::WallTime;
 use chatd::wire::native::client::{Ask, Hear, decode};
@@ -18,6 +23,9 @@ use chatd::wire::{
 pub const NATIVE: Protocol = Protocol::Native;
 const DEVICE: DeviceId = DeviceId::from_bytes(*b"\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff");
 const LOG: LogId = LogId(0x0123_4567_89ab_cdef);
+/// The fingerprint of `certificate()`.
+pub const CERTIFICATE: &str = "SHA256:00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:\
+                               10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F";
 const FIRST: &str = "n,,n=Alice,r=abc";
 const FIRST_BOUND: &str = "p=tls-exporter,,n=Alice,r=abc";
 const FINAL: &str = "c=biws,r=abcdef,p=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -37,6 +45,19 @@ pub fn password(password: &str) -> Password {
 /// Keys whose digits count up.
 pub fn keys() -> StoredKeys {
     StoredKeys { stored_key: std::array::from_fn(|i| i as u8), server_key: std::array::from_fn(|i| 0xe0 + i as u8) }
+}
+
+/// A fingerprint whose digits count up.
+pub fn certificate() -> Fingerprint {
+    Fingerprint(std::array::from_fn(|i| i as u8))
+}
+
+pub fn address(address: &str) -> PeerAddress {
+    PeerAddress::of(address.parse::<IpAddr>().expect("an address"))
+}
+
+pub fn port(port: u64) -> PeerPort {
+    PeerPort::parse(port).expect("a port that may be told")
 }
 
 /// What tells requests apart that are equal or look alike: how a name is spelled, and what `Debug` keeps to itself.
@@ -101,6 +122,7 @@ pub fn requests() -> Vec<(&'static str, Ask, Request)> {
     let operate = |line, operation: Operation| (line, Ask::Operate(operation.clone()), Request::Operate(operation));
     let add = |password, classic| Operation::Add { name: name("Bob"), password, classic };
     let set = |classic| Operation::SetPassword { name: name("Bob"), password: password("two words "), classic };
+    let offer = |at| Offer { port: port(at), certificate: certificate() };
     let shown = DeviceClaim { id: DEVICE, shown: Some((LOG, Number(41))) };
     let fresh = DeviceClaim { id: DEVICE, shown: None };
     let samples = vec![
@@ -196,6 +218,32 @@ pub fn requests() -> Vec<(&'static str, Ask, Request)> {
         ),
         (r#"{"id":7,"request":"blocked"}"#, Ask::Blocked, Request::Blocked),
         (
+            r#"{"id":7,"request":"ask-address","user":"Bob","certificate":"SHA256:00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F"}"#,
+            Ask::AskAddress { user: name("Bob"), certificate: certificate() },
+            Request::AskAddress { user: name("Bob"), certificate: certificate() },
+        ),
+        (
+            r#"{"id":7,"request":"consent","user":"Bob","answer":true,"port":1024,"certificate":"SHA256:00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F"}"#,
+            Ask::Consent { user: name("Bob"), offer: Some(offer(1024)) },
+            Request::Consent { user: name("Bob"), offer: Some(offer(1024)) },
+        ),
+        (
+            r#"{"id":7,"request":"consent","user":"Bob","answer":true,"port":65535,"certificate":"SHA256:00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F"}"#,
+            Ask::Consent { user: name("Bob"), offer: Some(offer(65_535)) },
+            Request::Consent { user: name("Bob"), offer: Some(offer(65_535)) },
+        ),
+        (
+            r#"{"id":7,"request":"consent","user":"Bob","answer":false}"#,
+            Ask::Consent { user: name("Bob"), offer: None },
+            Request::Consent { user: name("Bob"), offer: None },
+        ),
+        (
+            r#"{"id":7,"request":"revoke","user":"Bob"}"#,
+            Ask::Revoke { user: name("Bob") },
+            Request::Revoke(name("Bob")),
+        ),
+        (r#"{"id":7,"request":"privacy"}"#, Ask::Privacy, Request::Privacy),
+        (
             r#"{"id":7,"request":"history","limit":500}"#,
             Ask::History { with: None, before: None, limit: 500 },
             Request::History { with: None, before: None, limit: 500 },
@@ -214,6 +262,7 @@ pub fn requests() -> Vec<(&'static str, Ask, Request)> {
             Request::Operate(Operation::List | Operation::Unlock(_) | Operation::Kick(_)) => {}
             Request::Broadcast { .. } | Request::Acknowledge(_) | Request::Alive | Request::Online => {}
             Request::Block(_) | Request::Unblock(_) | Request::Blocked | Request::History { .. } => {}
+            Request::AskAddress { .. } | Request::Consent { .. } | Request::Revoke(_) | Request::Privacy => {}
         }
     }
     samples
@@ -226,6 +275,7 @@ pub const ODD: &str = "a \"b\" \\ c\n\td é\u{2028} 😀";
 
 /// Each reply, with its lines.
 pub fn replies() -> Vec<(Reply, &'static str)> {
+    let pending = |user, micros| Pending { user: name(user), left: Duration::from_micros(micros) };
     let page = |messages, more| Reply::History(HistoryPage { messages, more });
     let samples = vec![
         (Reply::Challenge { message: "r=a\"b".into() }, r#"{"id":7,"reply":"challenge","message":"r=a\"b"}"#),
@@ -276,6 +326,38 @@ pub fn replies() -> Vec<(Reply, &'static str)> {
         (Reply::Blocked(name("Bob")), r#"{"id":7,"reply":"blocked","user":"Bob"}"#),
         (Reply::Unblocked(name("Bob")), r#"{"id":7,"reply":"unblocked","user":"Bob"}"#),
         (Reply::BlockList(vec![name("Bob")]), r#"{"id":7,"reply":"block-list","users":["Bob"]}"#),
+        (
+            Reply::Asked { user: name("Bob"), answer_within: Duration::from_secs(120) },
+            r#"{"id":7,"reply":"asked","user":"Bob","seconds":120}"#,
+        ),
+        (
+            Reply::Consented {
+                user: name("Bob"),
+                address: address("::ffff:192.0.2.7"),
+                certificate: certificate(),
+                connect_within: Duration::from_secs(600),
+            },
+            r#"{"id":7,"reply":"consented","user":"Bob","address":"192.0.2.7","certificate":"SHA256:00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F","seconds":600}"#,
+        ),
+        (Reply::Declined(name("Bob")), r#"{"id":7,"reply":"declined","user":"Bob"}"#),
+        (Reply::Revoked(name("Bob")), r#"{"id":7,"reply":"revoked","user":"Bob"}"#),
+        (
+            Reply::Privacy(Box::default()),
+            r#"{"id":7,"reply":"privacy","blocked":[],"consents":[],"asked-by":[],"asking":[]}"#,
+        ),
+        (
+            // What has not ended is never told as zero.
+            Reply::Privacy(Box::new(PrivacyList {
+                blocked: vec![name("Bob"), name("carol")],
+                consents: vec![pending("dave", 599_000_001), pending("Erin", 1)],
+                asked_by: Some(pending("frank", 120_000_000)),
+                asking: vec![pending("grace", 0), pending("heidi", 1_000_000)],
+            })),
+            "{\"id\":7,\"reply\":\"privacy\",\"blocked\":[\"Bob\",\"carol\"],\
+             \"consents\":[{\"user\":\"dave\",\"seconds\":600},{\"user\":\"Erin\",\"seconds\":1}],\
+             \"asked-by\":[{\"user\":\"frank\",\"seconds\":120}],\
+             \"asking\":[{\"user\":\"grace\",\"seconds\":0},{\"user\":\"heidi\",\"seconds\":1}]}",
+        ),
         (page(vec![], false), r#"{"id":7,"reply":"history","messages":[],"more":false}"#),
         (
             page(vec![message(1, "server", "alice", "note"), message(2, "bob", "everyone", ODD)], true),
@@ -292,6 +374,8 @@ pub fn replies() -> Vec<(Reply, &'static str)> {
             Reply::BlockList(_) | Reply::History(_) | Reply::SignedUp(_) | Reply::PasswordChanged(_) => {}
             Reply::UserAdded(_) | Reply::UserRemoved(_) | Reply::Users(_) => {}
             Reply::Unlocked(_) | Reply::Kicked { .. } => {}
+            Reply::Asked { .. } | Reply::Consented { .. } | Reply::Declined(_) | Reply::Revoked(_) => {}
+            Reply::Privacy(_) => {}
         }
     }
     samples
@@ -346,6 +430,25 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
         (Refusal::NotBlocked(bob()), "not-blocked", "bob is not blocked"),
         (Refusal::TooManyBlocked, "too-many-blocked", "your block list is full: unblock somebody first"),
         (Refusal::CannotBlockYourself, "cannot-block-yourself", "you can't block yourself"),
+        (Refusal::CannotAskYourself, "cannot-ask-yourself", "your own address is no secret from you"),
+        (
+            Refusal::BlockedByYou(bob()),
+            "blocked-by-you",
+            "you have blocked bob, who would learn your address: unblock first",
+        ),
+        (Refusal::Offline(bob()), "offline", "bob is offline: ask when they are there"),
+        (
+            Refusal::CannotBeAsked(bob()),
+            "cannot-be-asked",
+            "bob is here without encryption, and can't be asked for an address",
+        ),
+        (Refusal::Busy(bob()), "busy", "somebody else is asking bob: try again in a moment"),
+        (Refusal::AlreadyAsked(bob()), "already-asked", "bob has your question already"),
+        (Refusal::AskedLately(bob()), "asked-lately", "bob did not say yes: ask again in a minute"),
+        (Refusal::TooManyQuestions, "too-many-questions", "you are waiting for too many answers already"),
+        (Refusal::NotAsked(bob()), "not-asked", "bob is not asking you, or no longer"),
+        (Refusal::TooManyConsents, "too-many-consents", "you have said yes to too many: revoke one first"),
+        (Refusal::NotConsented(bob()), "not-consented", "there is no yes of yours for bob"),
         (
             Refusal::QueueFull(bob()),
             "queue-full",
@@ -366,6 +469,10 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
             Refusal::NoSuchUser(_) | Refusal::BlockedBy(_) | Refusal::NotBlocked(_) | Refusal::TooManyBlocked => {}
             Refusal::CannotBlockYourself | Refusal::QueueFull(_) | Refusal::Conflict | Refusal::CounterTooOld => {}
             Refusal::NotStored | Refusal::HistoryUnavailable | Refusal::ShuttingDown => {}
+            Refusal::CannotAskYourself | Refusal::BlockedByYou(_) | Refusal::Offline(_) | Refusal::CannotBeAsked(_) => {
+            }
+            Refusal::Busy(_) | Refusal::AlreadyAsked(_) | Refusal::AskedLately(_) | Refusal::TooManyQuestions => {}
+            Refusal::NotAsked(_) | Refusal::TooManyConsents | Refusal::NotConsented(_) => {}
         }
     }
     samples
@@ -378,6 +485,14 @@ pub fn events() -> Vec<(Event, String)> {
     };
     let told = |word: &str, from: &str, text: &str| {
         format!(r#"{{"event":"{word}","number":5,"time":1772000000000,"from":"{from}","text":"{text}"}}"#)
+    };
+    let ask_over = |why, word: &str| {
+        let line = format!(r#"{{"event":"ask-over","user":"Bob","reason":"{word}"}}"#);
+        (Event::AskOver { user: name("Bob"), why }, line)
+    };
+    let no_address = |why, word: &str| {
+        let line = format!(r#"{{"event":"no-address","user":"Bob","reason":"{word}"}}"#);
+        (Event::NoAddress { user: name("Bob"), why }, line)
     };
     let samples = vec![
         (
@@ -394,6 +509,37 @@ pub fn events() -> Vec<(Event, String)> {
         ),
         (Event::Token, r#"{"event":"token"}"#.to_owned()),
         (Event::Missed { count: 2 }, r#"{"event":"missed","count":2}"#.to_owned()),
+        (
+            Event::Asks {
+                user: name("Bob"),
+                certificate: certificate(),
+                answer_within: Duration::from_micros(119_000_001),
+            },
+            format!(r#"{{"event":"asks","user":"Bob","certificate":"{CERTIFICATE}","seconds":120}}"#),
+        ),
+        ask_over(AskOver::Answered, "answered"),
+        ask_over(AskOver::Expired, "expired"),
+        ask_over(AskOver::Withdrawn, "withdrawn"),
+        ask_over(AskOver::Blocked, "blocked"),
+        ask_over(AskOver::NotStored, "not-stored"),
+        (
+            Event::Address {
+                user: name("Bob"),
+                address: address("2001:db8::7"),
+                port: port(6002),
+                certificate: certificate(),
+                connect_within: Duration::from_secs(600),
+            },
+            format!(
+                r#"{{"event":"address","user":"Bob","address":"2001:db8::7","port":6002,"certificate":"{CERTIFICATE}","seconds":600}}"#
+            ),
+        ),
+        no_address(NoAddress::Declined, "no"),
+        no_address(NoAddress::Expired, "expired"),
+        no_address(NoAddress::Offline, "offline"),
+        no_address(NoAddress::Withdrawn, "withdrawn"),
+        no_address(NoAddress::NotStored, "not-stored"),
+        (Event::Revoked(name("Bob")), r#"{"event":"revoked","user":"Bob"}"#.to_owned()),
         closing(CloseReason::Displaced, "displaced", "this device has logged in again elsewhere"),
         closing(CloseReason::Shutdown, "shutdown", "the server stops"),
         closing(CloseReason::HeartbeatMissed, "heartbeat", "the server has heard nothing for too long"),
@@ -404,6 +550,11 @@ pub fn events() -> Vec<(Event, String)> {
         match event {
             Event::Message(_) | Event::Online(_) | Event::Offline(_) | Event::Delivered { .. } => {}
             Event::Token | Event::Missed { .. } => {}
+            Event::Asks { .. } | Event::Address { .. } | Event::Revoked(_) => {}
+            Event::AskOver { why: AskOver::Answered | AskOver::Expired | AskOver::Withdrawn, .. } => {}
+            Event::AskOver { why: AskOver::Blocked | AskOver::NotStored, .. } => {}
+            Event::NoAddress { why: NoAddress::Declined | NoAddress::Expired | NoAddress::Offline, .. } => {}
+            Event::NoAddress { why: NoAddress::Withdrawn | NoAddress::NotStored, .. } => {}
             Event::Closing(
                 CloseReason::Displaced
                 | CloseReason::Shutdown

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use chatd::hub::change::{Account, Change, DeviceRow, PastSend, Snapshot, TriesRow};
+use chatd::hub::change::{Account, Change, ConsentRow, DeviceRow, PastSend, Snapshot, TriesRow};
 use chatd::hub::delivery::{BROADCASTS_MAX, MAILBOX_MESSAGES_MAX};
 use chatd::hub::id::{DeviceId, Number, Source, UserId};
 use chatd::hub::lockout::SOURCES_MAX;
@@ -28,6 +28,7 @@ pub struct Fold {
     pub messages: BTreeMap<Number, Arc<Message>>,
     expired: BTreeSet<Number>,
     pub blocks: BTreeMap<(UserId, UserId), Number>,
+    consents: BTreeMap<(UserId, UserId), ConsentRow>,
     devices: BTreeMap<(UserId, DeviceId), (DeviceRow, Number)>,
     shown: BTreeMap<UserId, Number>,
     tries: BTreeMap<(String, Option<Vec<u8>>), TriesRow>,
@@ -65,6 +66,7 @@ impl Fold {
                 }
                 Change::Message(message) => message.sender().into_iter().chain(message.recipient()).collect(),
                 Change::Block { user, other, .. } => vec![*user, *other],
+                Change::Consent { row, .. } => vec![row.of, row.to],
                 Change::Device(row) => vec![row.user],
                 Change::SourceKnown { user, .. }
                 | Change::Arrived { user, .. }
@@ -104,6 +106,12 @@ impl Fold {
             }
             Change::Unblock { user, other, .. } => {
                 self.blocks.remove(&(*user, *other));
+            }
+            Change::Consent { row, .. } => {
+                self.consents.insert((row.of, row.to), *row);
+            }
+            Change::ConsentOver { row, .. } => {
+                self.consents.remove(&(row.of, row.to));
             }
             Change::Device(row) => {
                 let last = self.messages.keys().next_back().copied().unwrap_or_default();
@@ -210,6 +218,7 @@ impl Fold {
             retired: self.retired.iter().copied().collect(),
             accounts: self.accounts.iter().map(|(&id, account)| (id, account.clone())).collect(),
             blocks: self.blocks.iter().map(|(&(user, other), &shown)| (user, other, shown)).collect(),
+            consents: self.consents.values().copied().collect(),
             devices: self.devices.values().map(|(row, _)| row.clone()).collect(),
             shown: self.shown.iter().map(|(&user, &number)| (user, number)).collect(),
             tries,

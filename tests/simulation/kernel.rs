@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use chatd::net::arrivals::Listening;
@@ -67,9 +67,9 @@ pub struct Listener {
 }
 
 /// A descriptor in reserve.
-pub struct Reserve(Rc<RefCell<Lent>>);
+pub struct Held(Rc<RefCell<Lent>>);
 
-impl Drop for Reserve {
+impl Drop for Held {
     fn drop(&mut self) {
         let lent = &mut *self.0.borrow_mut();
         lent.kernel.give_descriptor(lent.now);
@@ -84,10 +84,10 @@ impl Listener {
 
 impl Listening for Listener {
     type Stream = Socket;
-    type Reserve = Reserve;
+    type Held = Held;
 
     /// As accept(2): a descriptor is taken before it is looked whether somebody waits.
-    fn accept(&mut self, _: usize) -> io::Result<(Socket, IpAddr)> {
+    fn accept(&mut self, _: usize) -> io::Result<(Socket, SocketAddr)> {
         let lent = &mut *self.lent.borrow_mut();
         if lent.kernel.deaf {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -112,12 +112,12 @@ impl Listening for Listener {
                 _ => Errno::CONNABORTED.into(),
             });
         };
-        let source = found.source;
+        let source = SocketAddr::new(found.source, 50000);
         lent.kernel.open += 1;
         Ok((Socket::new(link, Rc::clone(&self.lent)), source))
     }
 
-    fn reserve(&mut self) -> io::Result<Reserve> {
+    fn hold(&mut self) -> io::Result<Held> {
         let lent = &mut *self.lent.borrow_mut();
         if lent.dice.one_in(3) {
             // Others are faster.
@@ -127,6 +127,6 @@ impl Listening for Listener {
             lent.kernel.fired.note(Fault::NoReserve);
             return Err(error);
         }
-        Ok(Reserve(Rc::clone(&self.lent)))
+        Ok(Held(Rc::clone(&self.lent)))
     }
 }

@@ -7,7 +7,7 @@ use chatd::hub::id::ConnectionId;
 use chatd::hub::input::Input;
 use chatd::hub::time::{Instant, Now, WallTime};
 use chatd::hub::{Config, Hub};
-use chatd::net::arrivals::{Arrivals, Listening};
+use chatd::net::arrivals::{Arrivals, Reserve};
 use chatd::net::connection::Door;
 use chatd::net::scope::Scope;
 use chatd::net::server::ALL_OUT_BYTES_MAX;
@@ -15,7 +15,7 @@ use chatd::net::turn::{Admission, Ended, Turn};
 
 use crate::dice::Dice;
 use crate::disk::Disk;
-use crate::kernel::{Kernel, Listener, Reserve};
+use crate::kernel::{Held, Kernel, Listener};
 use crate::ledger::Ledger;
 use crate::link::{LinkId, Links, Time};
 use crate::outside::Outside;
@@ -48,7 +48,7 @@ pub struct Server {
     booted_wall: WallTime,
     plant: Plant,
     listener: Listener,
-    arrivals: Arrivals<Reserve>,
+    arrivals: Arrivals<Held>,
     /// When the turn has polled that has not gone on yet, and whether that announced anything.
     began: Option<(Time, bool)>,
     /// Who was ready when it polled.
@@ -81,7 +81,7 @@ impl Server {
             seed: [7; 32],
         };
         let mut listener = outside.listener();
-        let reserve = listener.reserve().expect("a process begins with descriptors");
+        let reserve = Reserve::new(&mut listener).expect("a process begins with descriptors");
         let mut server = Server {
             turn: Turn::new(outside, hub, outbox, admission, ALL_OUT_BYTES_MAX),
             booted: around.now,
@@ -206,7 +206,7 @@ impl Server {
         let Server { arrivals, listener, turn, .. } = self;
         arrivals.accept(now.instant, listener, |socket, address| {
             // Whom the kernel does not watch is let go.
-            let _ = turn.add(now, socket, Door::Port(address));
+            let _ = turn.add(now, socket, Door::Port(address.ip()));
         })
     }
 

@@ -19,7 +19,7 @@ struct Play {
 impl Play {
     fn new(receipts: bool, json: bool) -> Play {
         let login = Login { user: name("alice"), password: Some("x".into()), device: None, heartbeat: at(30) };
-        let manner = Manner { json, receipts, within: at(10) };
+        let manner = Manner { json, receipts, within: at(10), answer_within: at(130) };
         Play { batch: Batch::new(manner, name("alice")), session: Session::new(login) }
     }
 

@@ -243,8 +243,8 @@ fn whoever_signs_up_can_log_in() {
 #[test]
 fn a_sign_up_needs_leave_and_encryption() {
     let mut club = Club::new();
-    let source = Source::of([10, 0, 0, 1].into());
-    let far = club.world.connect_as(Peer::Stranger { source, binding: Some(binding()), may_sign_up: false });
+    let address = PeerAddress::of([10, 0, 0, 1].into());
+    let far = club.world.connect_as(Peer::Stranger { address, binding: Some(binding()), may_sign_up: false });
     assert_eq!(club.sign_up(far, "gus", "grape"), Err(Refusal::NoSignUp));
     let plain = club.world.connect();
     assert_eq!(club.sign_up(plain, "gus", "grape"), Err(Refusal::NeedsTls));

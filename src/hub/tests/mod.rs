@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::change::{Change, Snapshot};
 use super::credentials::Credential;
 use super::effect::{Answer, Effect, Event, IfLost, Outbox, Recipients, Refusal, Reply, ResumeToken};
-use super::id::{ConnectionId, DeviceId, Number, RequestId, Source};
+use super::id::{ConnectionId, DeviceId, Number, PeerAddress, RequestId};
 use super::input::{DeviceClaim, Input, Mechanism, Peer, Request};
 use super::message::Message;
 use super::name::UserName;
@@ -138,14 +138,14 @@ impl World {
     }
 
     fn connect_from(&mut self, address: [u8; 4]) -> ConnectionId {
-        let peer = Peer::Stranger { source: Source::of(address.into()), binding: None, may_sign_up: true };
+        let peer = Peer::Stranger { address: PeerAddress::of(address.into()), binding: None, may_sign_up: true };
         self.connect_as(peer)
     }
 
     /// An encrypted connection, with the binding that `binding` gives.
     fn connect_encrypted(&mut self) -> ConnectionId {
-        let source = Source::of([127, 0, 0, 1].into());
-        self.connect_as(Peer::Stranger { source, binding: Some(binding()), may_sign_up: true })
+        let address = PeerAddress::of([127, 0, 0, 1].into());
+        self.connect_as(Peer::Stranger { address, binding: Some(binding()), may_sign_up: true })
     }
 
     fn connect_as(&mut self, peer: Peer) -> ConnectionId {

@@ -1,4 +1,4 @@
-//! TLS 1.3 from the client's side, without a socket of its own: whoever drives it hands the stream in, and nothing blocks.
+//! TLS 1.3 with the server: what is good enough for a connection to it.
 //!
 //! A chatd signs its certificate itself, so no authority is asked. What stands in for it: the server must sign the handshake
 //! with the key of the certificate that it shows; if its certificate is known it must be that one, and nothing but the
@@ -6,27 +6,27 @@
 //! `ChannelBinding` that comes out of here.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs as provider, verify_tls13_signature};
+use rustls::crypto::aws_lc_rs as provider;
 use rustls::pki_types::{CertificateDer, IpAddr, ServerName, UnixTime};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, OtherError,
     PeerIncompatible, SignatureScheme, version,
 };
 
-use super::Gone;
+use super::conversation::Conversation;
+use super::signatures::Signatures;
+use crate::hub::fingerprint::Fingerprint;
 use crate::hub::scram::ChannelBinding;
-use crate::net::fingerprint::Fingerprint;
 
-/// A TLS record of a handshake, and of an alert: what a server can begin with (RFC 8446, section 5.1).
-const RECORDS_AT_FIRST: [u8; 2] = [0x16, 0x15];
 /// How many tickets are kept to come back with.
 const TICKETS_MAX: usize = 8;
+/// What a server may say before the handshake is through, in bytes: an operator's own chain of certificates can be long, and
+/// rustls has a bound for each message.
+const PATIENCE_BYTES: usize = usize::MAX;
 
 /// How to speak TLS with one server: from one connection to the next it remembers the certificate and the tickets. Clones
 /// share both.
@@ -38,7 +38,7 @@ pub struct Tls {
 
 /// The only certificate that will do; `None`: any, so far.
 #[derive(Clone, Debug, Default)]
-struct Pin(Arc<Mutex<Option<Fingerprint>>>);
+pub(super) struct Pin(Arc<Mutex<Option<Fingerprint>>>);
 
 /// What a handshake has brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,27 +70,15 @@ pub enum TlsFailure {
     Other(String),
 }
 
-/// One connection's TLS.
-pub(super) struct Conversation {
-    connection: ClientConnection,
-    pin: Pin,
-    /// The first byte that the server said.
-    first: Option<u8>,
-    /// Until when the handshake must be through; `None`: it is.
-    pub(super) shaking_until: Option<Instant>,
-}
-
 impl Tls {
     /// `pin`: the server's certificate, if it is known.
     pub fn new(pin: Option<Fingerprint>) -> Tls {
-        let pin = Pin(Arc::new(Mutex::new(pin)));
-        let provider = Arc::new(provider::default_provider());
-        let verifier = Verifier { pin: pin.clone(), algorithms: provider.signature_verification_algorithms };
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let pin = Pin::new(pin);
+        let mut config = ClientConfig::builder_with_provider(Arc::new(provider::default_provider()))
             .with_protocol_versions(&[&version::TLS13])
             .expect("the provider has TLS 1.3")
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_custom_certificate_verifier(Arc::new(Verifier::new(pin.clone())))
             .with_no_client_auth();
         // The server has one certificate, and who listens on the way need not know its name.
         config.enable_sni = false;
@@ -111,6 +99,10 @@ impl Tls {
 }
 
 impl Pin {
+    pub(super) fn new(certificate: Option<Fingerprint>) -> Pin {
+        Pin(Arc::new(Mutex::new(certificate)))
+    }
+
     fn get(&self) -> Option<Fingerprint> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -123,137 +115,33 @@ impl Pin {
     }
 }
 
-impl Conversation {
-    pub(super) fn new(tls: &Tls, shaking_until: Instant) -> Result<Conversation, TlsFailure> {
+impl Tls {
+    /// A new connection's TLS.
+    pub(super) fn converse(&self) -> Result<Conversation, TlsFailure> {
         // One server, one store of tickets: what it is called there does not matter, and is not sent.
-        let name = ServerName::IpAddress(IpAddr::V4([0, 0, 0, 0].into()));
-        let connection = ClientConnection::new(tls.config.clone(), name).map_err(|error| TlsFailure::of(&error))?;
-        Ok(Conversation { connection, pin: tls.pin.clone(), first: None, shaking_until: Some(shaking_until) })
+        let connection =
+            ClientConnection::new(self.config.clone(), nameless()).map_err(|error| TlsFailure::of(&error))?;
+        Ok(Conversation::new(connection, PATIENCE_BYTES))
     }
 
-    /// Reads from `stream`, which is cleared of `readable` when it has nothing more, until `limit` bytes are there or have been
-    /// read. What the server said is put behind `bytes`.
-    pub(super) fn read(
-        &mut self,
-        stream: &mut impl Read,
-        readable: &mut bool,
-        bytes: &mut Vec<u8>,
-        limit: usize,
-    ) -> Option<Gone> {
-        bytes.resize(limit, 0);
-        let (mut filled, mut read) = (0, 0);
-        let gone = loop {
-            match self.connection.reader().read(&mut bytes[filled..]) {
-                Ok(0) if filled == limit => break None,
-                Ok(0) => break Some(Gone::Ended),
-                Ok(n) => {
-                    filled += n;
-                    continue;
-                }
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof => break Some(self.cut_off()),
-                Err(_) => {}
-            }
-            if read >= limit {
-                break None;
-            }
-            let mut tap = Tap { stream, first: &mut self.first };
-            match self.connection.read_tls(&mut tap) {
-                Ok(n) => read += n,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    *readable = false;
-                    break None;
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(_) if self.is_shaking() && self.first.is_none() => break Some(self.cut_off()),
-                Err(error) => break Some(Gone::Broken(error)),
-            }
-            if let Err(error) = self.connection.process_new_packets() {
-                break Some(self.failed(&error));
-            }
-        };
-        bytes.truncate(filled);
-        gone
-    }
-
-    /// Writes to `stream`, which is cleared of `writable` when it takes no more, what is to be said of `out`.
-    pub(super) fn write(&mut self, stream: &mut impl Write, out: &mut Vec<u8>, writable: &mut bool) -> io::Result<()> {
-        while *writable && (self.connection.wants_write() || !out.is_empty() && !self.is_shaking()) {
-            if !self.is_shaking() {
-                // It takes as much as its buffer, which is bounded, has room for.
-                let taken = self.connection.writer().write(out)?;
-                out.drain(..taken);
-                if taken == 0 && !self.connection.wants_write() {
-                    break;
-                }
-            }
-            match self.connection.write_tls(stream) {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => *writable = false,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// What the handshake has brought, once, when it is through.
-    pub(super) fn settled(&mut self) -> Option<Result<Secured, TlsFailure>> {
-        if !self.is_shaking() || self.connection.is_handshaking() {
-            return None;
-        }
-        self.shaking_until = None;
-        Some(self.secured())
-    }
-
-    /// Says goodbye, if there is room for it at once.
-    pub(super) fn close(&mut self, stream: &mut impl Write) {
-        self.connection.send_close_notify();
-        // The server finds out anyway.
-        while self.connection.wants_write() && matches!(self.connection.write_tls(stream), Ok(1..)) {}
-    }
-
-    fn is_shaking(&self) -> bool {
-        self.shaking_until.is_some()
-    }
-
-    fn secured(&mut self) -> Result<Secured, TlsFailure> {
-        let certificate = self.connection.peer_certificates().and_then(<[_]>::first);
+    /// What its handshake has brought.
+    pub(super) fn secured(&self, conversation: &mut Conversation) -> Result<Secured, TlsFailure> {
+        let certificate = conversation.certificate();
         let certificate = certificate.ok_or_else(|| TlsFailure::Other("it shows no certificate".to_owned()))?;
-        let certificate = Fingerprint::of(certificate);
         // A connection that goes on from an earlier one has not asked the verifier.
         self.pin.check(certificate)?;
-        let binding = [0; ChannelBinding::BYTES];
-        let binding = self
-            .connection
-            .export_keying_material(binding, ChannelBinding::LABEL, Some(&[]))
-            .map_err(|error| TlsFailure::of(&error))?;
-        let resumed = self.connection.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
-        Ok(Secured { binding: ChannelBinding(binding), certificate, resumed })
-    }
-
-    fn cut_off(&self) -> Gone {
-        match self.first {
-            None if self.is_shaking() => Gone::Tls(TlsFailure::ClosedAtOnce),
-            Some(_) if self.is_not_tls() => Gone::Tls(TlsFailure::NotTls),
-            _ => Gone::CutOff,
-        }
-    }
-
-    fn failed(&self, error: &Error) -> Gone {
-        match self.is_shaking() {
-            true if self.is_not_tls() => Gone::Tls(TlsFailure::NotTls),
-            true => Gone::Tls(TlsFailure::of(error)),
-            false => Gone::Broken(io::Error::new(ErrorKind::InvalidData, error.to_string())),
-        }
-    }
-
-    fn is_not_tls(&self) -> bool {
-        self.is_shaking() && self.first.is_some_and(|first| !RECORDS_AT_FIRST.contains(&first))
+        let binding = conversation.binding().map_err(|error| TlsFailure::of(&error))?;
+        Ok(Secured { binding, certificate, resumed: conversation.is_resumed() })
     }
 }
 
+/// What stands where rustls wants the name of a server, and is not sent.
+pub(super) fn nameless() -> ServerName<'static> {
+    ServerName::IpAddress(IpAddr::V4([0, 0, 0, 0].into()))
+}
+
 impl TlsFailure {
-    fn of(error: &Error) -> TlsFailure {
+    pub(super) fn of(error: &Error) -> TlsFailure {
         match error {
             Error::InvalidCertificate(CertificateError::Other(OtherError(why))) => {
                 match why.downcast_ref::<Changed>() {
@@ -287,9 +175,15 @@ impl std::error::Error for Changed {}
 /// Judges certificates by themselves: whether it is the known one, and whether the server has its key. Names, dates and
 /// authorities mean nothing here.
 #[derive(Debug)]
-struct Verifier {
+pub(super) struct Verifier {
     pin: Pin,
-    algorithms: WebPkiSupportedAlgorithms,
+    signatures: Signatures,
+}
+
+impl Verifier {
+    pub(super) fn new(pin: Pin) -> Verifier {
+        Verifier { pin, signatures: Signatures::new() }
+    }
 }
 
 impl ServerCertVerifier for Verifier {
@@ -313,7 +207,7 @@ impl ServerCertVerifier for Verifier {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig.into())
+        Signatures::too_old()
     }
 
     fn verify_tls13_signature(
@@ -322,27 +216,11 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        self.signatures.check(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-}
-
-/// Lets bytes through, and notes the first.
-struct Tap<'a, S> {
-    stream: &'a mut S,
-    first: &'a mut Option<u8>,
-}
-
-impl<S: Read> Read for Tap<'_, S> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let count = self.stream.read(bytes)?;
-        if let Some(&byte) = bytes[..count].first() {
-            self.first.get_or_insert(byte);
-        }
-        Ok(count)
+        self.signatures.schemes()
     }
 }
 

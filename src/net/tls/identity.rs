@@ -15,7 +15,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 
-use crate::net::fingerprint::Fingerprint;
+use crate::hub::fingerprint::Fingerprint;
 
 const CERTIFICATE: &str = "tls-cert.pem";
 const KEY: &str = "tls-key.pem";

@@ -1,7 +1,7 @@
 //! Reading: bytes become requests, requests go to the hub. Who says nothing, too much or nonsense is ended here.
 
 use super::*;
-use crate::hub::id::Source;
+use crate::hub::id::PeerAddress;
 use crate::hub::input::Peer;
 use crate::net::tls::Tls;
 use crate::wire::recognise::{NOT_UNDERSTOOD, Openings, Recognition, TOO_MANY, recognise};
@@ -250,7 +250,7 @@ impl<E: Environment> Turn<E> {
                 let peer = match door {
                     Door::Control => Peer::Operator,
                     Door::Port(address) => Peer::Stranger {
-                        source: Source::of(address),
+                        address: PeerAddress::of(address),
                         binding: connection.tls.as_ref().and_then(|tls| tls.binding()),
                         may_sign_up: registration.contains(address),
                     },

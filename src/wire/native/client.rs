@@ -1,12 +1,14 @@
 //! The client's side of the native protocol: requests out, answers and events in.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::SERVER_LINE_BYTES_MAX;
-use super::shape::{AccountLine, EventOnly, RequestLine, ServerLine, Str};
-use crate::hub::effect::Listed;
+use super::shape::{AccountLine, EventOnly, PendingLine, RequestLine, ServerLine, Str};
+use crate::hub::effect::{Listed, Pending, PrivacyList};
+use crate::hub::fingerprint::Fingerprint;
 use crate::hub::id::{LogId, Number, RequestId};
-use crate::hub::input::{DeviceClaim, Operation};
+use crate::hub::input::{DeviceClaim, Offer, Operation, PeerPort};
 use crate::hub::name::UserName;
 use crate::hub::scram::StoredKeys;
 use crate::hub::text::Text;
@@ -56,6 +58,19 @@ pub enum Ask {
         user: UserName,
     },
     Blocked,
+    AskAddress {
+        user: UserName,
+        certificate: Fingerprint,
+    },
+    /// `None`: no.
+    Consent {
+        user: UserName,
+        offer: Option<Offer>,
+    },
+    Revoke {
+        user: UserName,
+    },
+    Privacy,
     History {
         with: Option<UserName>,
         before: Option<Number>,
@@ -134,6 +149,24 @@ pub enum Told {
         users: Vec<UserName>,
         continues: bool,
     },
+    Asked {
+        user: UserName,
+        answer_within: Duration,
+    },
+    /// Whoever asked may come for so long; `address` and `certificate` are theirs.
+    Consented {
+        user: UserName,
+        address: IpAddr,
+        certificate: Fingerprint,
+        connect_within: Duration,
+    },
+    Declined {
+        user: UserName,
+    },
+    Revoked {
+        user: UserName,
+    },
+    Privacy(PrivacyList),
     History {
         messages: Vec<Heard>,
         more: bool,
@@ -174,6 +207,30 @@ pub enum News {
     Token,
     Missed {
         count: u64,
+    },
+    /// Somebody wants to know where this client is, and will show this certificate.
+    Asks {
+        user: UserName,
+        certificate: Fingerprint,
+        answer_within: Duration,
+    },
+    AskOver {
+        user: UserName,
+        reason: String,
+    },
+    /// The answer is yes: the user is there, and expects us for so long.
+    Address {
+        user: UserName,
+        address: SocketAddr,
+        certificate: Fingerprint,
+        connect_within: Duration,
+    },
+    NoAddress {
+        user: UserName,
+        reason: String,
+    },
+    Revoked {
+        user: UserName,
     },
     Closing {
         reason: String,
@@ -282,6 +339,20 @@ pub fn encode(id: Option<RequestId>, ask: &Ask, out: &mut Vec<u8>) {
         Ask::Block { user } => RequestLine { user: Some(user.as_str().into()), ..line("block") },
         Ask::Unblock { user } => RequestLine { user: Some(user.as_str().into()), ..line("unblock") },
         Ask::Blocked => line("blocked"),
+        Ask::AskAddress { user, certificate } => RequestLine {
+            user: Some(user.as_str().into()),
+            certificate: Some(certificate.to_string().into()),
+            ..line("ask-address")
+        },
+        Ask::Consent { user, offer } => RequestLine {
+            user: Some(user.as_str().into()),
+            answer: Some(offer.is_some()),
+            port: offer.map(|offer| offer.port.get()),
+            certificate: offer.map(|offer| offer.certificate.to_string().into()),
+            ..line("consent")
+        },
+        Ask::Revoke { user } => RequestLine { user: Some(user.as_str().into()), ..line("revoke") },
+        Ask::Privacy => line("privacy"),
         Ask::History { with, before, limit } => RequestLine {
             with: with.as_ref().map(|user| user.as_str().into()),
             before: before.map(|number| number.0),
@@ -371,6 +442,24 @@ fn told(reply: &str, line: ServerLine<'_>) -> Option<Told> {
         "blocked" => Told::Blocked { user: name(line.user?)? },
         "unblocked" => Told::Unblocked { user: name(line.user?)? },
         "block-list" => Told::BlockList { users: names(line.users?)?, continues },
+        "asked" => Told::Asked { user: name(line.user?)?, answer_within: Duration::from_secs(line.seconds?) },
+        "consented" => Told::Consented {
+            user: name(line.user?)?,
+            address: line.address?.parse().ok()?,
+            certificate: Fingerprint::parse(&line.certificate?)?,
+            connect_within: Duration::from_secs(line.seconds?),
+        },
+        "declined" => Told::Declined { user: name(line.user?)? },
+        "revoked" => Told::Revoked { user: name(line.user?)? },
+        "privacy" => {
+            let all = |lines: Vec<PendingLine<'_>>| lines.into_iter().map(pending).collect::<Option<Vec<_>>>();
+            Told::Privacy(PrivacyList {
+                blocked: names(line.blocked?)?,
+                consents: all(line.consents?)?,
+                asked_by: all(line.asked_by?)?.into_iter().next(),
+                asking: all(line.asking?)?,
+            })
+        }
         "history" => Told::History {
             messages: line
                 .messages?
@@ -410,6 +499,20 @@ fn news(event: &str, line: ServerLine<'_>) -> Option<News> {
         "delivered" => News::Delivered { number: Number(line.number?), to: name(line.to?)? },
         "token" => News::Token,
         "missed" => News::Missed { count: line.count? },
+        "asks" => News::Asks {
+            user: name(line.user?)?,
+            certificate: Fingerprint::parse(&line.certificate?)?,
+            answer_within: Duration::from_secs(line.seconds?),
+        },
+        "ask-over" => News::AskOver { user: name(line.user?)?, reason: owned(line.reason?) },
+        "address" => News::Address {
+            user: name(line.user?)?,
+            address: SocketAddr::new(line.address?.parse().ok()?, PeerPort::parse(line.port?.into())?.get()),
+            certificate: Fingerprint::parse(&line.certificate?)?,
+            connect_within: Duration::from_secs(line.seconds?),
+        },
+        "no-address" => News::NoAddress { user: name(line.user?)?, reason: owned(line.reason?) },
+        "revoked" => News::Revoked { user: name(line.user?)? },
         "closing" => News::Closing { reason: owned(line.reason?), text: line.text.map(owned).unwrap_or_default() },
         _ => News::Unknown,
     })
@@ -418,6 +521,10 @@ fn news(event: &str, line: ServerLine<'_>) -> Option<News> {
 fn listed(account: AccountLine<'_>) -> Option<Listed> {
     let AccountLine { name: text, in_file, classic, online, locked } = account;
     Some(Listed { name: name(text)?, in_file, classic, online, locked })
+}
+
+fn pending(line: PendingLine<'_>) -> Option<Pending> {
+    Some(Pending { user: name(line.user)?, left: Duration::from_secs(line.seconds) })
 }
 
 fn owned(text: Str<'_>) -> String {

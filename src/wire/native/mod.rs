@@ -3,6 +3,7 @@
 //! `server` reads requests and writes answers and events; `client` does the reverse.
 
 pub mod client;
+pub mod peer;
 pub mod server;
 mod shape;
 

@@ -1,14 +1,17 @@
 //! The server's side of the native protocol: requests in, answers and events out.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::shape::{AccountLine, IdOnly, MessageLine, RequestFields, ServerLine, Str};
+use super::shape::{AccountLine, IdOnly, MessageLine, PendingLine, RequestFields, ServerLine, Str};
 use super::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
 use crate::hub::credentials::Password;
-use crate::hub::effect::{Answer, CloseReason, Event, Listed, Reach, Refusal, Reply};
+use crate::hub::effect::{Answer, AskOver, CloseReason, Event, Listed, NoAddress, Pending, Reach, Refusal, Reply};
+use crate::hub::fingerprint::Fingerprint;
 use crate::hub::id::{DeviceId, LogId, Number, RequestId};
-use crate::hub::input::{DeviceClaim, Mechanism, Operation, Request};
+use crate::hub::input::{DeviceClaim, Mechanism, Offer, Operation, PeerPort, Request};
 use crate::hub::message::{HistoryPage, Message, Recipient, Sender};
 use crate::hub::name::UserName;
 use crate::hub::scram::{ClientFinal, ClientFirst, Header, StoredKeys};
@@ -105,6 +108,10 @@ fn request(fields: &RequestFields<'_>) -> Result<Request, Malformed> {
         "block" => Request::Block(user(fields)?),
         "unblock" => Request::Unblock(user(fields)?),
         "blocked" => Request::Blocked,
+        "ask-address" => Request::AskAddress { user: user(fields)?, certificate: certificate(fields)? },
+        "consent" => Request::Consent { user: user(fields)?, offer: offer(fields)? },
+        "revoke" => Request::Revoke(user(fields)?),
+        "privacy" => Request::Privacy,
         "history" => Request::History {
             with: string(fields.with, "with")?.map(name).transpose()?,
             before: integer(fields.before, "before")?.map(Number),
@@ -154,6 +161,22 @@ fn keys(fields: &RequestFields<'_>) -> Result<Option<StoredKeys>, Malformed> {
 
 fn password(fields: &RequestFields<'_>) -> Result<Password, Malformed> {
     Password::parse(&need(string(fields.password, "password"), "password")?).map_err(|why| bad(&why.to_string()))
+}
+
+fn certificate(fields: &RequestFields<'_>) -> Result<Fingerprint, Malformed> {
+    let digits = need(string(fields.certificate, "certificate"), "certificate")?;
+    Fingerprint::parse(&digits)
+        .ok_or_else(|| bad("'certificate' is 'SHA256:' and 32 bytes in hexadecimal, with colons"))
+}
+
+/// A yes says where, a no nothing.
+fn offer(fields: &RequestFields<'_>) -> Result<Option<Offer>, Malformed> {
+    if !need(boolean(fields.answer, "answer"), "answer")? {
+        return Ok(None);
+    }
+    let port = PeerPort::parse(need(integer(fields.port, "port"), "port")?);
+    let port = port.ok_or_else(|| bad(&format!("'port' is {} to 65535", PeerPort::MIN)))?;
+    Ok(Some(Offer { port, certificate: certificate(fields)? }))
 }
 
 fn user(fields: &RequestFields<'_>) -> Result<UserName, Malformed> {
@@ -304,12 +327,39 @@ fn encode_reply<'a>(id: Option<u64>, reply: &'a Reply, out: &mut Vec<u8>) {
         Reply::Alive => line("alive"),
         Reply::Blocked(user) => of_user("blocked", user),
         Reply::Unblocked(user) => of_user("unblocked", user),
+        Reply::Asked { user, answer_within } => {
+            ServerLine { seconds: Some(seconds(*answer_within)), ..of_user("asked", user) }
+        }
+        Reply::Consented { user, address, certificate, connect_within } => ServerLine {
+            address: Some(address.disclose().to_string().into()),
+            certificate: Some(certificate.to_string().into()),
+            seconds: Some(seconds(*connect_within)),
+            ..of_user("consented", user)
+        },
+        Reply::Declined(user) => of_user("declined", user),
+        Reply::Revoked(user) => of_user("revoked", user),
+        Reply::Privacy(list) => ServerLine {
+            blocked: Some(list.blocked.iter().map(|user| user.as_str().into()).collect()),
+            consents: Some(list.consents.iter().map(pending_line).collect()),
+            asked_by: Some(list.asked_by.iter().map(pending_line).collect()),
+            asking: Some(list.asking.iter().map(pending_line).collect()),
+            ..line("privacy")
+        },
         Reply::Users(accounts) => return encode_accounts(id, accounts, out),
         Reply::Online(users) => return encode_users("online", id, users, out),
         Reply::BlockList(users) => return encode_users("block-list", id, users, out),
         Reply::History(page) => return encode_history(id, page, out),
     };
     write(&line, out);
+}
+
+/// Rounded up: what has not ended is never told as zero.
+fn seconds(span: Duration) -> u64 {
+    span.as_micros().div_ceil(1_000_000) as u64
+}
+
+fn pending_line(pending: &Pending) -> PendingLine<'_> {
+    PendingLine { user: pending.user.as_str().into(), seconds: seconds(pending.left) }
 }
 
 /// Room that a list has in a line: what is left of `SERVER_LINE_BYTES_MAX` when the rest of the object is written.
@@ -414,6 +464,49 @@ pub(in crate::wire) fn encode_event(event: &Event, out: &mut Vec<u8>) {
             ServerLine { number: Some(number.0), to: Some(to.as_str().into()), ..line("delivered") }
         }
         Event::Token => line("token"),
+        Event::Asks { user, certificate, answer_within } => ServerLine {
+            user: Some(user.as_str().into()),
+            certificate: Some(certificate.to_string().into()),
+            seconds: Some(seconds(*answer_within)),
+            ..line("asks")
+        },
+        Event::AskOver { user, why } => ServerLine {
+            user: Some(user.as_str().into()),
+            reason: Some(
+                match why {
+                    AskOver::Answered => "answered",
+                    AskOver::Expired => "expired",
+                    AskOver::Withdrawn => "withdrawn",
+                    AskOver::Blocked => "blocked",
+                    AskOver::NotStored => "not-stored",
+                }
+                .into(),
+            ),
+            ..line("ask-over")
+        },
+        Event::Address { user, address, port, certificate, connect_within } => ServerLine {
+            user: Some(user.as_str().into()),
+            address: Some(address.disclose().to_string().into()),
+            port: Some(port.get()),
+            certificate: Some(certificate.to_string().into()),
+            seconds: Some(seconds(*connect_within)),
+            ..line("address")
+        },
+        Event::NoAddress { user, why } => ServerLine {
+            user: Some(user.as_str().into()),
+            reason: Some(
+                match why {
+                    NoAddress::Declined => "no",
+                    NoAddress::Expired => "expired",
+                    NoAddress::Offline => "offline",
+                    NoAddress::Withdrawn => "withdrawn",
+                    NoAddress::NotStored => "not-stored",
+                }
+                .into(),
+            ),
+            ..line("no-address")
+        },
+        Event::Revoked(user) => ServerLine { user: Some(user.as_str().into()), ..line("revoked") },
         Event::Missed { count } => ServerLine { count: Some(*count), ..line("missed") },
         Event::Closing(reason) => {
             let (reason, text) = match reason {
@@ -480,6 +573,28 @@ fn word(refusal: &Refusal) -> (&'static str, String) {
         Refusal::NotBlocked(name) => return ("not-blocked", format!("{name} is not blocked")),
         Refusal::TooManyBlocked => ("too-many-blocked", "your block list is full: unblock somebody first"),
         Refusal::CannotBlockYourself => ("cannot-block-yourself", "you can't block yourself"),
+        Refusal::CannotAskYourself => ("cannot-ask-yourself", "your own address is no secret from you"),
+        Refusal::BlockedByYou(name) => {
+            return ("blocked-by-you", format!("you have blocked {name}, who would learn your address: unblock first"));
+        }
+        Refusal::Offline(name) => return ("offline", format!("{name} is offline: ask when they are there")),
+        Refusal::CannotBeAsked(name) => {
+            return (
+                "cannot-be-asked",
+                format!("{name} is here without encryption, and can't be asked for an address"),
+            );
+        }
+        Refusal::Busy(name) => {
+            return ("busy", format!("somebody else is asking {name}: try again in a moment"));
+        }
+        Refusal::AlreadyAsked(name) => return ("already-asked", format!("{name} has your question already")),
+        Refusal::AskedLately(name) => {
+            return ("asked-lately", format!("{name} did not say yes: ask again in a minute"));
+        }
+        Refusal::TooManyQuestions => ("too-many-questions", "you are waiting for too many answers already"),
+        Refusal::NotAsked(name) => return ("not-asked", format!("{name} is not asking you, or no longer")),
+        Refusal::TooManyConsents => ("too-many-consents", "you have said yes to too many: revoke one first"),
+        Refusal::NotConsented(name) => return ("not-consented", format!("there is no yes of yours for {name}")),
         Refusal::QueueFull(name) => {
             return ("queue-full", format!("too much waits for {name} already: try again when they have been online"));
         }

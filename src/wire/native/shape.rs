@@ -53,6 +53,12 @@ pub struct RequestLine<'a> {
     pub before: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Str<'a>>,
 }
 
 /// Every field that a request can have, as it was written: what is wrong with one can be told by its name, and JSON that
@@ -99,6 +105,12 @@ pub struct RequestFields<'a> {
     pub before: Option<&'a RawValue>,
     #[serde(borrow)]
     pub limit: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub answer: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub port: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub certificate: Option<&'a RawValue>,
 }
 
 /// Only the id of a line whose other fields can't be read.
@@ -145,6 +157,23 @@ pub struct ServerLine<'a> {
     pub waiting: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
+    /// An IPv4 or IPv6 address in its usual form.
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub address: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub certificate: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub blocked: Option<Vec<Str<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub consents: Option<Vec<PendingLine<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "asked-by", borrow)]
+    pub asked_by: Option<Vec<PendingLine<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub asking: Option<Vec<PendingLine<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none", borrow)]
     pub users: Option<Vec<Str<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none", borrow)]
@@ -179,6 +208,14 @@ pub struct MessageLine<'a> {
     pub to: Str<'a>,
     #[serde(borrow)]
     pub text: Str<'a>,
+}
+
+/// Something with another user that ends by itself.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct PendingLine<'a> {
+    #[serde(borrow)]
+    pub user: Str<'a>,
+    pub seconds: u64,
 }
 
 /// An account, for the operator.

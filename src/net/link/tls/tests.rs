@@ -1,12 +1,13 @@
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::super::tests::{bytes, until};
-use super::super::{Happening, Link};
+use super::super::{Gone, Happening, Link};
 use super::*;
 
 type Stream = StreamOwned<ServerConnection, TcpStream>;
@@ -95,7 +96,9 @@ fn bytes_go_both_ways_and_both_ends_have_the_same_binding() {
     let heard = bytes(&all);
     assert_eq!(heard[..32], secured.binding.0);
     assert!(heard[32..] == sent);
-    assert!(all.iter().all(|h| !matches!(h, Happening::Bytes(bytes) if bytes.len() > super::super::READ_BYTES_MAX)));
+    assert!(
+        all.iter().all(|h| !matches!(h, Happening::Bytes(bytes) if bytes.len() > super::super::server::READ_BYTES_MAX))
+    );
     there.join().unwrap();
 }
 
@@ -153,7 +156,7 @@ fn a_connection_that_goes_on_from_another_is_held_to_the_certificate_too() {
 fn a_handshake_that_takes_too_long_is_given_up_and_no_other_address_is_tried() {
     let (silent, other) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
     let mut link = Link::new().unwrap();
-    link.handshake_max = Duration::from_millis(50);
+    link.server.handshake_max = Duration::from_millis(50);
     let addresses = [&silent, &other].map(|listener| listener.local_addr().unwrap());
     link.connect(addresses, Some(&Tls::new(None)));
     let all = until(&mut link, is_closed);
@@ -165,10 +168,7 @@ fn a_handshake_that_takes_too_long_is_given_up_and_no_other_address_is_tried() {
 
 #[test]
 fn the_verifier_takes_any_certificate_until_one_is_pinned() {
-    let verifier = |pin| Verifier {
-        pin: Pin(Arc::new(Mutex::new(pin))),
-        algorithms: provider::default_provider().signature_verification_algorithms,
-    };
+    let verifier = |pin| Verifier::new(Pin::new(pin));
     let certificate = CertificateDer::from(vec![1, 2, 3]);
     let shown = Fingerprint::of(&certificate);
     let verdict = |pin| {

@@ -1,0 +1,450 @@
+//! Who may learn a user's address, to talk to them without the server.
+//!
+//! One user asks, and every device of the other's that can answer is told. The first that answers is the one: its address is
+//! the one that is given. A yes is for that one asker, holds for a time, can be taken back, and is stored before anything of
+//! it leaves. Whoever asks gives their own address to whoever says yes. Knows nothing of the conversation that follows: the
+//! server takes no part in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::change::{Change, ConsentRow};
+use super::effect::{AskOver, Event, IfLost, NoAddress, Outbox, Pending, PrivacyList, Refusal, Reply};
+use super::fingerprint::Fingerprint;
+use super::id::{ConnectionId, PeerAddress, UserId};
+use super::input::Offer;
+use super::name::UserName;
+use super::time::{Instant, Now};
+use super::{Answered, Hub};
+
+/// A question that nobody answers is over after this.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(120);
+/// A yes is good for so long.
+pub const CONNECT_WITHIN: Duration = Duration::from_secs(600);
+/// Whoever got no yes may ask the same user again after this.
+pub const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// Questions that one connection may have open.
+pub const QUESTIONS_MAX: usize = 8;
+/// Users to whom one user may have said yes at a time.
+pub const CONSENTS_MAX: usize = 64;
+
+/// All questions and all consents.
+#[derive(Debug, Default)]
+pub struct Consents {
+    /// By who is asked: one at a time.
+    questions: BTreeMap<UserId, Question>,
+    /// Who asks whom on which connection.
+    asking: BTreeSet<(ConnectionId, UserId)>,
+    /// Whose address who may learn, and until when.
+    given: BTreeMap<(UserId, UserId), Given>,
+    /// Who, asked by whom, has not said yes lately.
+    unwilling: BTreeSet<(UserId, UserId)>,
+    deadlines: BTreeSet<(Instant, Timer)>,
+}
+
+/// Somebody wants to know somebody's address.
+#[derive(Clone, Debug)]
+struct Question {
+    asker: UserId,
+    /// Where the answer goes.
+    connection: ConnectionId,
+    /// What whoever says yes learns of the asker.
+    address: PeerAddress,
+    certificate: Fingerprint,
+    until: Instant,
+}
+
+/// A yes.
+#[derive(Clone, Debug)]
+struct Given {
+    row: ConsentRow,
+    until: Instant,
+    /// Who waits for it, until it is stored; not known after a restart, and not needed then.
+    waits: Option<ConnectionId>,
+}
+
+/// What ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// The question to this user.
+    Question(UserId),
+    /// The consent of the first to the second.
+    Consent(UserId, UserId),
+    /// The first may be asked again by the second.
+    Unwilling(UserId, UserId),
+}
+
+impl Consents {
+    /// What was given before the restart and still holds; what does not is to be stored as over.
+    pub(super) fn new(rows: Vec<ConsentRow>, now: Now, changes: &mut Vec<Change>) -> Consents {
+        let mut consents = Consents::default();
+        for row in rows {
+            // The wall clock may have jumped: no consent lasts longer than a fresh one.
+            let left = row.until.since(now.wall).min(CONNECT_WITHIN);
+            if left.is_zero() {
+                changes.push(Change::ConsentOver { row, revoked: false });
+            } else {
+                consents.give(Given { row, until: now.instant + left, waits: None });
+            }
+        }
+        consents
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|&(at, _)| at)
+    }
+
+    fn open(&mut self, asked: UserId, question: Question) {
+        self.deadlines.insert((question.until, Timer::Question(asked)));
+        self.asking.insert((question.connection, asked));
+        self.questions.insert(asked, question);
+    }
+
+    fn close(&mut self, asked: UserId) -> Option<Question> {
+        let question = self.questions.remove(&asked)?;
+        self.asking.remove(&(question.connection, asked));
+        self.deadlines.remove(&(question.until, Timer::Question(asked)));
+        Some(question)
+    }
+
+    /// The users whom this connection has asked.
+    fn asked_on(&self, connection: ConnectionId) -> impl Iterator<Item = UserId> + '_ {
+        self.asking.range((connection, UserId(0))..=(connection, UserId(u32::MAX))).map(|&(_, asked)| asked)
+    }
+
+    /// Comes back: the consent that it replaces.
+    fn give(&mut self, given: Given) -> Option<Given> {
+        let (of, to) = (given.row.of, given.row.to);
+        let older = self.take_back(of, to);
+        self.deadlines.insert((given.until, Timer::Consent(of, to)));
+        self.given.insert((of, to), given);
+        older
+    }
+
+    fn take_back(&mut self, of: UserId, to: UserId) -> Option<Given> {
+        let given = self.given.remove(&(of, to))?;
+        self.deadlines.remove(&(given.until, Timer::Consent(of, to)));
+        Some(given)
+    }
+
+    fn given_by(&self, of: UserId) -> impl Iterator<Item = &Given> {
+        self.given.range((of, UserId(0))..=(of, UserId(u32::MAX))).map(|(_, given)| given)
+    }
+
+    fn note_unwilling(&mut self, asked: UserId, asker: UserId, now: Instant) {
+        if self.unwilling.insert((asked, asker)) {
+            self.deadlines.insert((now + ASK_AGAIN_AFTER, Timer::Unwilling(asked, asker)));
+        }
+    }
+
+    pub(super) fn check_invariants(&self) {
+        for (&asked, question) in &self.questions {
+            assert_ne!(asked, question.asker);
+            assert!(self.asking.contains(&(question.connection, asked)));
+            assert!(self.deadlines.contains(&(question.until, Timer::Question(asked))));
+        }
+        for (&(of, to), given) in &self.given {
+            assert_eq!((of, to), (given.row.of, given.row.to));
+            assert!(self.deadlines.contains(&(given.until, Timer::Consent(of, to))));
+        }
+        assert_eq!(self.asking.len(), self.questions.len());
+        let timed = self.questions.len() + self.given.len() + self.unwilling.len();
+        assert_eq!(self.deadlines.len(), timed, "one deadline for each, and for nothing else");
+    }
+}
+
+impl Hub {
+    /// Somebody wants to talk to `name` without the server.
+    pub(super) fn ask_address(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        name: UserName,
+        certificate: Fingerprint,
+        out: &mut Outbox,
+    ) -> Answered {
+        match self.may_ask(connection, &name) {
+            Err(refusal) => Answered::refuse(refusal),
+            Ok((asker, address, asked)) => {
+                let until = now.instant + ANSWER_WITHIN;
+                self.consents.open(asked, Question { asker, connection, address, certificate, until });
+                let devices: Vec<ConnectionId> = self.who_can_answer(asked).collect();
+                for device in devices {
+                    self.tell_question(now, asked, device, out);
+                }
+                Answered::reply(Reply::Asked { user: self.accounts.name(asked).clone(), answer_within: ANSWER_WITHIN })
+            }
+        }
+    }
+
+    fn may_ask(&self, connection: ConnectionId, name: &UserName) -> Result<(UserId, PeerAddress, UserId), Refusal> {
+        let (asker, address) = self.encrypted(connection)?;
+        let Some(asked) = self.accounts.find(name) else { return Err(Refusal::NoSuchUser(name.clone())) };
+        let name = self.accounts.name(asked);
+        if asked == asker {
+            return Err(Refusal::CannotAskYourself);
+        }
+        // Whoever says yes is to learn the asker's address.
+        if !self.gate.may_see(asked, asker) {
+            return Err(Refusal::BlockedByYou(name.clone()));
+        }
+        if !self.gate.may_see(asker, asked) {
+            return Err(Refusal::BlockedBy(name.clone()));
+        }
+        if !self.presence.is_online(asked) {
+            return Err(Refusal::Offline(name.clone()));
+        }
+        if self.who_can_answer(asked).next().is_none() {
+            return Err(Refusal::CannotBeAsked(name.clone()));
+        }
+        match self.consents.questions.get(&asked) {
+            Some(question) if question.asker == asker => return Err(Refusal::AlreadyAsked(name.clone())),
+            Some(_) => return Err(Refusal::Busy(name.clone())),
+            None => {}
+        }
+        if self.consents.unwilling.contains(&(asked, asker)) {
+            return Err(Refusal::AskedLately(name.clone()));
+        }
+        if self.consents.asked_on(connection).count() >= QUESTIONS_MAX {
+            return Err(Refusal::TooManyQuestions);
+        }
+        Ok((asker, address, asked))
+    }
+
+    /// The session's user and address. Without encryption whoever is in between could put their own certificate in place of
+    /// a user's.
+    fn encrypted(&self, connection: ConnectionId) -> Result<(UserId, PeerAddress), Refusal> {
+        let session = self.presence.session(connection).ok_or(Refusal::LogInFirst)?;
+        match session.encrypted {
+            true => Ok((session.user, session.address)),
+            false => Err(Refusal::NeedsTls),
+        }
+    }
+
+    fn who_can_answer(&self, user: UserId) -> impl Iterator<Item = ConnectionId> + '_ {
+        let is_encrypted = |&connection: &ConnectionId| self.encrypted(connection).is_ok();
+        self.presence.devices_of(user).filter(is_encrypted)
+    }
+
+    fn tell_question(&self, now: Now, asked: UserId, device: ConnectionId, out: &mut Outbox) {
+        let Some(question) = self.consents.questions.get(&asked) else { return };
+        let event = Event::Asks {
+            user: self.accounts.name(question.asker).clone(),
+            certificate: question.certificate,
+            answer_within: question.until.since(now.instant),
+        };
+        out.event(device, event, IfLost::Send);
+    }
+
+    /// A device has come: it may answer too.
+    pub(super) fn tell_open_question(&self, now: Now, connection: ConnectionId, out: &mut Outbox) {
+        if let Ok((user, _)) = self.encrypted(connection) {
+            self.tell_question(now, user, connection, out);
+        }
+    }
+
+    /// The answer to a question; `None`: no.
+    pub(super) fn consent(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        name: UserName,
+        offer: Option<Offer>,
+        out: &mut Outbox,
+    ) -> Answered {
+        let (of, address) = match self.encrypted(connection) {
+            Ok(found) => found,
+            Err(refusal) => return Answered::refuse(refusal),
+        };
+        let Some(to) = self.accounts.find_ever(&name) else { return Answered::refuse(Refusal::NoSuchUser(name)) };
+        let name = self.accounts.name(to).clone();
+        if self.consents.questions.get(&of).is_none_or(|question| question.asker != to) {
+            return Answered::refuse(Refusal::NotAsked(name));
+        }
+        if offer.is_some() && self.is_full_of_consents(of, to) {
+            return Answered::refuse(Refusal::TooManyConsents);
+        }
+        let Some(question) = self.consents.close(of) else { return Answered::refuse(Refusal::NotAsked(name)) };
+        let Some(Offer { port, certificate }) = offer else {
+            self.consents.note_unwilling(of, to, now.instant);
+            self.tell_asker(&question, of, NoAddress::Declined, out);
+            self.tell_asked(of, to, AskOver::Answered, Some(connection), IfLost::Send, out);
+            return Answered::reply(Reply::Declined(name));
+        };
+        let row = ConsentRow { of, to, until: now.wall + CONNECT_WITHIN };
+        let given = Given { row, until: now.instant + CONNECT_WITHIN, waits: Some(question.connection) };
+        let before = self.consents.give(given).map(|older| older.row);
+        out.changes.push(Change::Consent { row, before });
+        let user = self.accounts.name(of).clone();
+        let event = Event::Address { user, address, port, certificate, connect_within: CONNECT_WITHIN };
+        out.event(question.connection, event, IfLost::Drop);
+        self.tell_asked(of, to, AskOver::Answered, Some(connection), IfLost::Drop, out);
+        Answered::stored(Reply::Consented {
+            user: name,
+            address: question.address,
+            certificate: question.certificate,
+            connect_within: CONNECT_WITHIN,
+        })
+    }
+
+    fn is_full_of_consents(&self, of: UserId, to: UserId) -> bool {
+        !self.consents.given.contains_key(&(of, to)) && self.consents.given_by(of).count() >= CONSENTS_MAX
+    }
+
+    fn tell_asker(&self, question: &Question, asked: UserId, why: NoAddress, out: &mut Outbox) {
+        let event = Event::NoAddress { user: self.accounts.name(asked).clone(), why };
+        out.event(question.connection, event, IfLost::Send);
+    }
+
+    /// The devices that were told of a question hear that it is over.
+    fn tell_asked(
+        &self,
+        asked: UserId,
+        asker: UserId,
+        why: AskOver,
+        except: Option<ConnectionId>,
+        if_lost: IfLost,
+        out: &mut Outbox,
+    ) {
+        let devices = self.who_can_answer(asked).filter(|&device| Some(device) != except);
+        out.event_to_many(devices, || Event::AskOver { user: self.accounts.name(asker).clone(), why }, if_lost);
+    }
+
+    /// A yes is taken back.
+    pub(super) fn revoke(&mut self, user: UserId, name: UserName, out: &mut Outbox) -> Answered {
+        let Some(to) = self.accounts.find_ever(&name) else { return Answered::refuse(Refusal::NoSuchUser(name)) };
+        let name = self.accounts.name(to).clone();
+        match self.take_back(user, to, out) {
+            true => Answered::stored(Reply::Revoked(name)),
+            // As firm as whatever has taken it back.
+            false => Answered::Now(Err(Refusal::NotConsented(name)), IfLost::Refuse),
+        }
+    }
+
+    fn take_back(&mut self, of: UserId, to: UserId, out: &mut Outbox) -> bool {
+        let Some(given) = self.consents.take_back(of, to) else { return false };
+        out.changes.push(Change::ConsentOver { row: given.row, revoked: true });
+        let sessions = self.presence.sessions_of(&[to].into());
+        let event = || Event::Revoked(self.accounts.name(of).clone());
+        out.event_to_many(sessions.into_iter(), event, IfLost::Drop);
+        true
+    }
+
+    /// `user` has blocked `other`, who is to learn nothing more of them.
+    pub(super) fn consents_end_with_block(&mut self, user: UserId, other: UserId, out: &mut Outbox) {
+        if self.consents.questions.get(&user).is_some_and(|question| question.asker == other)
+            && let Some(question) = self.consents.close(user)
+        {
+            self.tell_asker(&question, user, NoAddress::Declined, out);
+            self.tell_asked(user, other, AskOver::Blocked, None, IfLost::Send, out);
+        }
+        if self.consents.questions.get(&other).is_some_and(|question| question.asker == user)
+            && let Some(question) = self.consents.close(other)
+        {
+            self.tell_asker(&question, other, NoAddress::Withdrawn, out);
+            self.tell_asked(other, user, AskOver::Withdrawn, None, IfLost::Send, out);
+        }
+        self.take_back(user, other, out);
+    }
+
+    /// The account is gone, and with it what was consented by or to it.
+    pub(super) fn consents_end_with_account(&mut self, user: UserId, out: &mut Outbox) {
+        let pairs = self.consents.given.keys().copied().filter(|&(of, to)| of == user || to == user);
+        for (of, to) in pairs.collect::<Vec<_>>() {
+            self.take_back(of, to, out);
+        }
+    }
+
+    /// Whoever asked on this connection is gone.
+    pub(super) fn questions_end_with_asker(&mut self, connection: ConnectionId, out: &mut Outbox) {
+        for asked in self.consents.asked_on(connection).collect::<Vec<_>>() {
+            if let Some(question) = self.consents.close(asked) {
+                self.tell_asked(asked, question.asker, AskOver::Withdrawn, None, IfLost::Send, out);
+            }
+        }
+    }
+
+    /// A device of the user's is gone; it may have been the last that could answer.
+    pub(super) fn question_ends_with_asked(&mut self, user: UserId, out: &mut Outbox) {
+        if self.who_can_answer(user).next().is_none()
+            && let Some(question) = self.consents.close(user)
+        {
+            self.tell_asker(&question, user, NoAddress::Offline, out);
+        }
+    }
+
+    /// The server stops, and everybody is told that.
+    pub(super) fn forget_questions(&mut self) {
+        for asked in self.consents.questions.keys().copied().collect::<Vec<_>>() {
+            self.consents.close(asked);
+        }
+    }
+
+    /// Ends what has had its time.
+    pub(super) fn expire_consents(&mut self, now: Now, out: &mut Outbox) {
+        while let Some(&(at, timer)) = self.consents.deadlines.first() {
+            if at > now.instant {
+                return;
+            }
+            match timer {
+                Timer::Question(asked) => {
+                    if let Some(question) = self.consents.close(asked) {
+                        self.consents.note_unwilling(asked, question.asker, now.instant);
+                        self.tell_asker(&question, asked, NoAddress::Expired, out);
+                        self.tell_asked(asked, question.asker, AskOver::Expired, None, IfLost::Send, out);
+                    }
+                }
+                Timer::Consent(of, to) => {
+                    // Nobody is told: both have known the time from the beginning.
+                    if let Some(Given { row, .. }) = self.consents.take_back(of, to) {
+                        out.changes.push(Change::ConsentOver { row, revoked: false });
+                    }
+                }
+                Timer::Unwilling(asked, asker) => {
+                    self.consents.unwilling.remove(&(asked, asker));
+                    self.consents.deadlines.remove(&(at, timer));
+                }
+            }
+        }
+    }
+
+    /// Who may reach the user, and who has asked.
+    pub(super) fn privacy(&self, now: Now, user: UserId) -> Answered {
+        let pending = |other: UserId, until: Instant| Pending {
+            user: self.accounts.name(other).clone(),
+            left: until.since(now.instant),
+        };
+        let own = self.consents.questions.iter().filter(|(_, question)| question.asker == user);
+        let list = PrivacyList {
+            blocked: self.names_blocked_by(user),
+            consents: self.consents.given_by(user).map(|given| pending(given.row.to, given.until)).collect(),
+            asked_by: self.consents.questions.get(&user).map(|question| pending(question.asker, question.until)),
+            asking: own.map(|(&asked, question)| pending(asked, question.until)).collect(),
+        };
+        // As firm as the blocks and the consents themselves.
+        Answered::stored(Reply::Privacy(Box::new(list)))
+    }
+
+    /// A yes could not be stored: nothing of it has left, and what was `before` holds again.
+    pub(super) fn consent_was_lost(&mut self, now: Now, row: ConsentRow, before: Option<ConsentRow>, out: &mut Outbox) {
+        let ConsentRow { of, to, .. } = row;
+        let is_there = self.consents.given.get(&(of, to)).is_some_and(|given| given.row == row);
+        let Some(given) = is_there.then(|| self.consents.take_back(of, to)).flatten() else { return };
+        if let Some(connection) = given.waits {
+            let event = Event::NoAddress { user: self.accounts.name(of).clone(), why: NoAddress::NotStored };
+            out.event(connection, event, IfLost::Send);
+            self.tell_asked(of, to, AskOver::NotStored, None, IfLost::Send, out);
+        }
+        if let Some(before) = before {
+            self.consent_is_back(now, before);
+        }
+    }
+
+    /// That a consent was revoked could not be stored: it holds again, as long as it would have.
+    pub(super) fn consent_is_back(&mut self, now: Now, row: ConsentRow) {
+        let left = row.until.since(now.wall).min(CONNECT_WITHIN);
+        if !left.is_zero() && !self.consents.given.contains_key(&(row.of, row.to)) {
+            self.consents.give(Given { row, until: now.instant + left, waits: None });
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What two clients say to each other without the server: one JSON object a line, as everywhere in this protocol.
+//!
+//! Whoever was dialled begins with `hello`; before it the other says nothing. Each numbers its own texts from 1.
+
+use serde::{Deserialize, Serialize};
+
+use super::REQUEST_BYTES_MAX;
+use super::shape::Str;
+use crate::hub::text::Text;
+use crate::wire::lines::{Line, first_line};
+
+/// A line of a conversation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerLine {
+    /// You are who I expect.
+    Hello,
+    Say {
+        number: u64,
+        text: Text,
+    },
+    /// Everything up to this number has been shown.
+    Heard {
+        number: u64,
+    },
+    /// The conversation ends; the connection closes next.
+    Bye,
+    /// A newer client has said something that can be left out.
+    Unknown,
+}
+
+/// What stands at the beginning of what the other client sent.
+#[derive(Debug, PartialEq, Eq)]
+pub enum PeerHear {
+    Wait,
+    Line {
+        used: usize,
+        line: PeerLine,
+    },
+    /// No client of this kind.
+    NotUnderstood,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+struct Shape<'a> {
+    #[serde(borrow)]
+    peer: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    number: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    text: Option<Str<'a>>,
+}
+
+/// Appends a line and its newline; nothing for `Unknown`.
+pub fn encode(line: &PeerLine, out: &mut Vec<u8>) {
+    let shape = |peer: &'static str| Shape { peer: Some(peer.into()), ..Shape::default() };
+    let shape = match line {
+        PeerLine::Hello => shape("hello"),
+        PeerLine::Say { number, text } => {
+            Shape { number: Some(*number), text: Some(text.as_str().into()), ..shape("say") }
+        }
+        PeerLine::Heard { number } => Shape { number: Some(*number), ..shape("heard") },
+        PeerLine::Bye => shape("bye"),
+        PeerLine::Unknown => return,
+    };
+    serde_json::to_writer(&mut *out, &shape).expect("strings and numbers can be written to memory");
+    out.push(b'\n');
+}
+
+/// Reads the line at the beginning of `bytes`. How they were split on their way changes nothing.
+pub fn decode(bytes: &[u8]) -> PeerHear {
+    let (line, used) = match first_line(bytes, REQUEST_BYTES_MAX) {
+        Line::Whole { line, used } => (line, used),
+        Line::Partial => return PeerHear::Wait,
+        Line::TooLong => return PeerHear::NotUnderstood,
+    };
+    match serde_json::from_slice::<Shape>(line).ok().and_then(meant) {
+        Some(line) => PeerHear::Line { used, line },
+        None => PeerHear::NotUnderstood,
+    }
+}
+
+fn meant(shape: Shape<'_>) -> Option<PeerLine> {
+    Some(match &*shape.peer? {
+        "hello" => PeerLine::Hello,
+        "say" => PeerLine::Say { number: shape.number?, text: Text::parse(&shape.text?).ok()? },
+        "heard" => PeerLine::Heard { number: shape.number? },
+        "bye" => PeerLine::Bye,
+        _ => PeerLine::Unknown,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn lines() -> Vec<(&'static str, PeerLine)> {
+        let say = |number, text: &str| PeerLine::Say { number, text: Text::parse(text).unwrap() };
+        vec![
+            ("{\"peer\":\"hello\"}\n", PeerLine::Hello),
+            ("{\"peer\":\"say\",\"number\":1,\"text\":\"hi\"}\n", say(1, "hi")),
+            ("{\"peer\":\"say\",\"number\":2,\"text\":\"a \\\"b\\\" \\\\\\n\\té😀\"}\n", say(2, "a \"b\" \\\n\té😀")),
+            ("{\"peer\":\"heard\",\"number\":18446744073709551615}\n", PeerLine::Heard { number: u64::MAX }),
+            ("{\"peer\":\"bye\"}\n", PeerLine::Bye),
+        ]
+    }
+
+    #[test]
+    fn each_line_has_its_bytes() {
+        for (bytes, line) in lines() {
+            let mut out = Vec::new();
+            encode(&line, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), bytes);
+            assert_eq!(decode(bytes.as_bytes()), PeerHear::Line { used: bytes.len(), line });
+        }
+        let newer = b"{\"peer\":\"wave\",\"hand\":\"left\"}\n";
+        assert_eq!(decode(newer), PeerHear::Line { used: newer.len(), line: PeerLine::Unknown });
+    }
+
+    #[test]
+    fn what_no_client_says_is_not_understood() {
+        for bad in [
+            "\n",
+            "GET / HTTP/1.1\r\n",
+            "{}\n",
+            "{\"peer\":5}\n",
+            "{\"peer\":\"say\",\"text\":\"hi\"}\n",
+            "{\"peer\":\"say\",\"number\":1}\n",
+            "{\"peer\":\"say\",\"number\":1,\"text\":\"\"}\n",
+            "{\"peer\":\"say\",\"number\":1,\"text\":\"\\u001b[2J\"}\n",
+            "{\"peer\":\"say\",\"number\":-1,\"text\":\"hi\"}\n",
+            "{\"peer\":\"heard\"}\n",
+            "{\"peer\":\"hello\",\"peer\":\"bye\"}\n",
+            "[{\"peer\":\"hello\"}]\n",
+        ] {
+            assert_eq!(decode(bad.as_bytes()), PeerHear::NotUnderstood, "{bad}");
+        }
+        assert_eq!(decode(&vec![b'{'; REQUEST_BYTES_MAX + 1]), PeerHear::NotUnderstood);
+        assert_eq!(decode(&vec![b'{'; REQUEST_BYTES_MAX - 1]), PeerHear::Wait);
+    }
+
+    #[test]
+    fn the_longest_text_fits_a_line() {
+        let text = Text::parse(&"\"".repeat(crate::wire::TEXT_BYTES_MAX)).unwrap();
+        let (line, mut out) = (PeerLine::Say { number: u64::MAX, text }, Vec::new());
+        encode(&line, &mut out);
+        assert_eq!(decode(&out), PeerHear::Line { used: out.len(), line });
+    }
+
+    proptest! {
+        #[test]
+        fn every_text_comes_out_as_it_went_in(text in any::<String>(), number in any::<u64>(), cut in any::<prop::sample::Index>()) {
+            if let Ok(text) = Text::parse(&text) {
+                let (line, mut out) = (PeerLine::Say { number, text }, Vec::new());
+                encode(&line, &mut out);
+                prop_assert_eq!(decode(&out[..cut.index(out.len())]), PeerHear::Wait);
+                prop_assert_eq!(decode(&out), PeerHear::Line { used: out.len(), line });
+            }
+        }
+
+        #[test]
+        fn nothing_that_comes_panics(bytes in any::<Vec<u8>>()) {
+            decode(&bytes);
+        }
+    }
+}
