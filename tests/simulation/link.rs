@@ -74,6 +74,8 @@ pub struct Link {
     pub up: Half,
     pub down: Half,
     pub reset: bool,
+    /// A reset is on its way: nothing follows it.
+    cut: bool,
     /// Something happened that the server's poll has not told yet.
     pub edge: bool,
     carried: u64,
@@ -113,6 +115,7 @@ impl Links {
             up: Half::default(),
             down: Half::default(),
             reset: false,
+            cut: false,
             edge: false,
             carried: 0,
             server_closed: false,
@@ -127,7 +130,7 @@ impl Links {
     pub fn send(&mut self, dice: &mut Dice, now: Time, id: LinkId, to_server: bool, bytes: &[u8]) {
         let Some(link) = self.map.get_mut(&id).filter(|link| !link.is_closed(to_server)) else { return };
         let mut rest = bytes;
-        while !rest.is_empty() && !link.reset {
+        while !rest.is_empty() {
             let single = link.passes_singly(to_server);
             let size = if single { 1 } else { dice.range(1, link.weather.piece_max + 1) as usize }.min(rest.len());
             let (piece, after) = rest.split_at(size);
@@ -155,7 +158,7 @@ impl Links {
     }
 
     pub fn fin(&mut self, dice: &mut Dice, now: Time, id: LinkId, to_server: bool) {
-        let Some(link) = self.map.get_mut(&id).filter(|link| !link.reset && !link.is_closed(to_server)) else { return };
+        let Some(link) = self.map.get_mut(&id).filter(|link| !link.is_closed(to_server)) else { return };
         *if to_server { &mut link.client_closed } else { &mut link.server_closed } = true;
         let at = link.arrival(dice, now, to_server);
         self.departed.push((at, Transit { link: id, to_server, segment: Segment::Fin }));
@@ -163,7 +166,8 @@ impl Links {
 
     /// Breaks the link; both ends learn it.
     pub fn reset(&mut self, dice: &mut Dice, now: Time, id: LinkId) {
-        let Some(link) = self.map.get_mut(&id).filter(|link| !link.reset) else { return };
+        let Some(link) = self.map.get_mut(&id).filter(|link| !link.cut) else { return };
+        link.cut = true;
         self.fired.note(Fault::Reset);
         for to_server in [true, false] {
             let at = link.arrival(dice, now, to_server);
@@ -264,9 +268,9 @@ impl Link {
         half.singles < self.weather.singles
     }
 
-    /// Whether this side has said that nothing more comes.
+    /// Whether nothing more comes from this side.
     fn is_closed(&self, to_server: bool) -> bool {
-        if to_server { self.client_closed } else { self.server_closed }
+        self.cut || if to_server { self.client_closed } else { self.server_closed }
     }
 
     fn arrival(&mut self, dice: &mut Dice, now: Time, to_server: bool) -> Time {

@@ -52,6 +52,8 @@ pub struct Person {
     pub woken_at: Option<Time>,
     pub over: bool,
     pub flooding: u32,
+    /// Has asked to be logged out on this connection.
+    pub leaves: bool,
     /// Closes its side as soon as everything is said.
     pub half_closes: bool,
     /// When it has closed its side, and what it had asked before that.
@@ -79,9 +81,17 @@ impl Person {
             woken_at: None,
             over: false,
             flooding: 0,
+            leaves: false,
             half_closes: false,
             half_closed: None,
         }
+    }
+}
+
+impl Person {
+    pub fn log_out(&mut self) {
+        self.leaves = true;
+        self.session.log_out();
     }
 }
 

@@ -495,7 +495,7 @@ impl World {
         for uid in everybody {
             if let Some(person) = self.people.get_mut(&uid) {
                 person.wants_in = false;
-                person.session.log_out();
+                person.log_out();
                 self.drive(uid);
             }
         }

@@ -40,7 +40,7 @@ impl World {
             75..80 => {
                 if let Some(person) = self.people.get_mut(&uid) {
                     person.wants_in = false;
-                    person.session.log_out();
+                    person.log_out();
                     self.drive(uid);
                 }
             }

@@ -68,7 +68,8 @@ impl World {
     /// The client has nothing more to say, and waits for the answers.
     pub(super) fn half_close(&mut self, uid: Uid) {
         let Some(person) = self.people.get_mut(&uid) else { return };
-        let has_said_all = person.session.is_logged_in() && person.unsent.is_empty() && person.half_closed.is_none();
+        let may_ask = person.session.is_logged_in() && !person.leaves;
+        let has_said_all = may_ask && person.unsent.is_empty() && person.half_closed.is_none();
         let Some(link) = person.link.filter(|_| has_said_all) else { return };
         person.half_closes = false;
         person.half_closed = Some((self.now, person.asks.keys().copied().collect()));
@@ -150,13 +151,13 @@ impl World {
                     self.ledger.logged_in(self.now, uid, person.linked_at, link, told_by_the_dead, &self.disk);
                 }
                 if person.kind == Kind::Once && person.asks.is_empty() {
-                    person.session.log_out();
+                    person.log_out();
                 }
             }
             Happening::Answered { tag, answer } => {
                 let asked = person.asks.remove(&tag);
                 if person.kind == Kind::Once && person.asks.is_empty() {
-                    person.session.log_out();
+                    person.log_out();
                 }
                 match (asked, answer) {
                     (Some(Asked::Message(name)), Ok(Done::Accepted { number, .. })) => {
@@ -312,7 +313,7 @@ impl World {
     pub(super) fn hang_up(&mut self, uid: Uid) {
         let Some(person) = self.people.get_mut(&uid) else { return };
         person.session.disconnected();
-        person.half_closed = None;
+        (person.half_closed, person.leaves) = (None, false);
         person.unsent.clear();
         person.reads = true;
         person.connected = false;
@@ -335,7 +336,7 @@ impl World {
     pub(super) fn lose_link(&mut self, uid: Uid) {
         let Some(person) = self.people.get_mut(&uid) else { return };
         person.session.disconnected();
-        person.half_closed = None;
+        (person.half_closed, person.leaves) = (None, false);
         person.unsent.clear();
         person.reads = true;
         person.connected = false;
