@@ -288,9 +288,9 @@ pub enum Refusal {
     /// Somebody else's question to the user is open.
     Busy(UserName),
     AlreadyAsked(UserName),
-    /// The user did not say yes a moment ago.
+    /// The user did not say yes a moment ago, or was not given the time to.
     AskedLately(UserName),
-    /// This connection has too many questions open.
+    /// This user has too many questions open.
     TooManyQuestions,
     /// The user has not asked, or the question is over.
     NotAsked(UserName),

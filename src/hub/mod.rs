@@ -274,7 +274,7 @@ impl Hub {
             Request::Acknowledge(number) => self.acknowledge(now, connection, number, out),
             Request::Alive => Answered::reply(Reply::Alive),
             Request::Online => self.asking(connection, |hub, user| hub.who_is_online(user)),
-            Request::Block(other) => self.asking(connection, |hub, user| hub.block(user, other, out)),
+            Request::Block(other) => self.asking(connection, |hub, user| hub.block(now, user, other, out)),
             Request::Unblock(other) => self.asking(connection, |hub, user| hub.unblock(user, other, out)),
             Request::Blocked => self.asking(connection, |hub, user| hub.block_list(user)),
             Request::AskAddress { user, certificate } => self.ask_address(now, connection, user, certificate, out),
@@ -293,7 +293,7 @@ impl Hub {
         }
     }
 
-    fn block(&mut self, user: id::UserId, other: UserName, out: &mut Outbox) -> Answered {
+    fn block(&mut self, now: Now, user: id::UserId, other: UserName, out: &mut Outbox) -> Answered {
         let Some(other) = self.accounts.find_ever(&other) else {
             return Answered::refuse(Refusal::NoSuchUser(other));
         };
@@ -307,7 +307,7 @@ impl Hub {
             let shown = self.devices.highest_cursor(user);
             self.gate.block(user, other, shown);
             out.changes.push(Change::Block { user, other, shown });
-            self.consents_end_with_block(user, other, out);
+            self.consents_end_with_block(now, user, other, out);
         }
         Answered::stored(Reply::Blocked(self.accounts.name(other).clone()))
     }
@@ -342,6 +342,6 @@ impl Hub {
         self.devices.check_invariants();
         self.presence.check_invariants();
         self.delivery.check_invariants();
-        self.consents.check_invariants();
+        self.consents.check_invariants(&self.gate);
     }
 }

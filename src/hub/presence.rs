@@ -393,7 +393,7 @@ impl Hub {
     fn remove(&mut self, now: Now, connection: ConnectionId, out: &mut Outbox) -> Option<UserId> {
         self.log_ins.forget_connection(connection);
         let State::LoggedIn(session) = self.presence.connections.remove(connection)?.state else { return None };
-        self.questions_end_with_asker(connection, out);
+        self.questions_end_with_asker(now, session.user, connection, out);
         let Presence { heartbeats, online, .. } = &mut self.presence;
         heartbeats.remove(&(session.look_at, connection));
         let device = session.device?;

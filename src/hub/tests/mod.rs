@@ -1,5 +1,6 @@
 //! The rules by their values: exact outputs, and nothing more. No socket, no clock.
 
+mod consent;
 mod delivery;
 mod log_in;
 mod membership;
