@@ -29,6 +29,10 @@ pub struct Fold {
     expired: BTreeSet<Number>,
     pub blocks: BTreeMap<(UserId, UserId), Number>,
     consents: BTreeMap<(UserId, UserId), ConsentRow>,
+    /// How often a consent was stored.
+    consented: BTreeMap<(UserId, UserId), u32>,
+    /// For planted bugs: those that were taken back.
+    revoked: Vec<ConsentRow>,
     devices: BTreeMap<(UserId, DeviceId), (DeviceRow, Number)>,
     shown: BTreeMap<UserId, Number>,
     tries: BTreeMap<(String, Option<Vec<u8>>), TriesRow>,
@@ -45,6 +49,16 @@ impl Fold {
 
     pub fn has_device(&self, user: &UserName, device: DeviceId) -> bool {
         self.devices.keys().any(|(id, known)| *known == device && self.name(*id) == Some(user))
+    }
+
+    /// How often a yes of the first to the second was stored.
+    pub fn consented(&self, of: &UserName, to: &UserName) -> u32 {
+        let is_theirs = |(by, whom): &(UserId, UserId)| self.name(*by) == Some(of) && self.name(*whom) == Some(to);
+        self.consented.iter().filter(|(key, _)| is_theirs(key)).map(|(_, count)| count).sum()
+    }
+
+    pub fn has_consents(&self) -> bool {
+        !self.consents.is_empty()
     }
 
     pub fn has_account(&self, user: &UserName) -> bool {
@@ -109,9 +123,13 @@ impl Fold {
             }
             Change::Consent { row, .. } => {
                 self.consents.insert((row.of, row.to), *row);
+                *self.consented.entry((row.of, row.to)).or_default() += 1;
             }
-            Change::ConsentOver { row, .. } => {
+            Change::ConsentOver { row, revoked } => {
                 self.consents.remove(&(row.of, row.to));
+                if *revoked {
+                    self.revoked.push(*row);
+                }
             }
             Change::Device(row) => {
                 let last = self.messages.keys().next_back().copied().unwrap_or_default();
@@ -152,6 +170,17 @@ impl Fold {
         for row in self.tries.values_mut().filter(|row| row.locked_until.is_some()) {
             row.locked_until = Some(WallTime::from_millis(u64::MAX));
         }
+    }
+
+    /// For planted bugs.
+    pub fn forget_consents(&mut self) {
+        self.consents.clear();
+    }
+
+    /// For planted bugs.
+    pub fn bring_consents_back(&mut self) {
+        let rows = self.revoked.drain(..).map(|row| ((row.of, row.to), row));
+        self.consents.extend(rows);
     }
 
     /// For planted bugs.

@@ -1,5 +1,7 @@
 //! What was sent, answered and shown, as the people saw it, and the laws that it must keep.
 
+mod consents;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -10,6 +12,8 @@ use chatd::hub::message::Message;
 use chatd::hub::name::UserName;
 use chatd::hub::time::WallTime;
 use chatd::wire::native::client::{Heard, Party, Problem};
+
+use consents::Consents;
 
 use crate::disk::Disk;
 use crate::link::{LinkId, Time};
@@ -78,6 +82,7 @@ pub struct Ledger {
     by_text: HashMap<String, usize>,
     pub devices: BTreeMap<Uid, Device>,
     blocks: BTreeMap<(UserName, UserName), Vec<BlockAsked>>,
+    pub consents: Consents,
     /// Which links bring a wrong password.
     pub wrong: BTreeSet<LinkId>,
     /// The resume tokens that links bring, and those that have served.
@@ -106,6 +111,7 @@ impl Ledger {
             by_text: HashMap::new(),
             devices: BTreeMap::new(),
             blocks: BTreeMap::new(),
+            consents: Consents::default(),
             wrong: BTreeSet::new(),
             tokens: BTreeMap::new(),
             tokens_used: BTreeSet::new(),

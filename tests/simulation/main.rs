@@ -78,7 +78,7 @@ fn run_all(seeds: impl IntoIterator<Item = u64>, verbose: bool) -> (Vec<u64>, Fi
     let mut failed = Vec::new();
     let mut fired = Fired::default();
     let mut refused: BTreeMap<String, u32> = BTreeMap::new();
-    let (mut sent, mut shown, mut turns) = (0, 0, 0);
+    let (mut sent, mut shown, mut met, mut turns) = (0, 0, 0, 0);
     for (seed, outcome) in on_threads(&seeds, |seed| run(seed, Plant::None, verbose)) {
         let (verdict, fired) = match outcome {
             Ok(outcome) => {
@@ -86,6 +86,7 @@ fn run_all(seeds: impl IntoIterator<Item = u64>, verbose: bool) -> (Vec<u64>, Fi
                 outcome.refused.iter().for_each(|(code, count)| *refused.entry(code.clone()).or_default() += count);
                 sent += outcome.sent;
                 shown += outcome.shown;
+                met += outcome.met;
                 turns += outcome.turns;
                 (outcome.verdict, format!("{:?} in {} s", outcome.fired, outcome.lasted / link::SECOND))
             }
@@ -99,7 +100,7 @@ fn run_all(seeds: impl IntoIterator<Item = u64>, verbose: bool) -> (Vec<u64>, Fi
             }
         }
     }
-    println!("all: {fired:?}; {sent} sent, {shown} shown, {turns} turns; refused {refused:?}");
+    println!("all: {fired:?}; {sent} sent, {shown} shown, {met} meetings, {turns} turns; refused {refused:?}");
     (failed, fired)
 }
 

@@ -31,6 +31,8 @@ pub struct Mix {
     /// In percent, of the chances for it.
     pub acks_dropped: u64,
     pub blocks: bool,
+    /// People want to know each other's addresses.
+    pub consents: bool,
     pub one_shots: bool,
     pub wrong_passwords: bool,
     pub strangers: bool,
@@ -68,6 +70,7 @@ impl Mix {
         let (kills_after_commit, kills_at_start, wall_jumps) = (some(25), some(30), some(40));
         let (clock_stalls, disk_stalls, disk_failures) = (some(30), some(40), some(45));
         let (exhaustions, watch_failures) = (some(25), some(25));
+        let consents = dice.percent(50);
         let mut count = |there: bool| if there { dice.range(1, 4) } else { 0 };
         let (kills, stops) = (count(kills), count(stops));
         let (clock_stalls, disk_stalls, disk_failures) =
@@ -88,12 +91,13 @@ impl Mix {
             tries: *dice.pick(&[1, 3, 3, 3]),
             fresh_secret: dice.one_in(16),
             expiry: dice.one_in(12).then_some(20 * SECOND),
-            encrypted: *dice.pick(&[0, 50, 80, 100]),
+            encrypted: if consents { *dice.pick(&[80, 100]) } else { *dice.pick(&[0, 50, 100]) },
             check_always: !flood && dice.one_in(3),
             flood,
             stays_away: dice.one_in(2),
             acks_dropped: *dice.pick(&[0, 0, 50, 100]),
             blocks,
+            consents,
             one_shots,
             wrong_passwords,
             strangers,

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chatd::hub::change::Change;
-use chatd::hub::effect::{self, CloseReason, Effect, Event, Recipients};
-use chatd::hub::id::{ConnectionId, DeviceId, Source};
+use chatd::hub::effect::{self, AskOver, CloseReason, Effect, Event, NoAddress, Recipients};
+use chatd::hub::id::{ConnectionId, DeviceId, PeerAddress, Source};
 use chatd::hub::input::{Input, Mechanism, Peer, Request};
 use chatd::hub::message::{HistoryPage, HistoryQuery};
 use chatd::hub::name::UserName;
@@ -508,6 +508,8 @@ impl Environment for Outside {
             Input::CommitFailed(changes) => match self.plant {
                 Plant::MessagesAreNotUndone => changes.retain(|change| !matches!(change, Change::Message(_))),
                 Plant::AccountsAreNotUndone => changes.retain(|change| !matches!(change, Change::Account { .. })),
+                Plant::ConsentsAreNotUndone => changes.retain(|change| !matches!(change, Change::Consent { .. })),
+                Plant::RevokesAreNotUndone => changes.retain(|change| !matches!(change, Change::ConsentOver { .. })),
                 Plant::BlocksAreNotUndone => changes.retain(|change| !matches!(change, Change::Block { .. })),
                 _ => {}
             },
@@ -577,6 +579,8 @@ impl Environment for Outside {
         match (self.plant, effect) {
             (Plant::AcknowledgedBeforeCommit, Effect::Reply { answer: Ok(effect::Reply::Accepted { .. }), .. }) => 0,
             (Plant::SignedUpBeforeCommit, Effect::Reply { answer: Ok(effect::Reply::SignedUp(_)), .. }) => 0,
+            (Plant::AddressLeavesBeforeCommit, Effect::Event { event: Event::Address { .. }, .. }) => 0,
+            (Plant::ConsentedBeforeCommit, Effect::Reply { answer: Ok(effect::Reply::Consented { .. }), .. }) => 0,
             (Plant::OnlyTheTurnCounts, _) => own,
             _ => rests_on,
         }
@@ -634,18 +638,34 @@ impl Outside {
         }
     }
 
-    /// Planted bugs: what is for many goes to others.
+    /// Planted bugs: what is for one or for many goes to others, or to nobody.
     fn misdirect(&self, seen: Seen<'_, Socket>) {
         let outbox = seen.outbox;
         for effect in &mut outbox.effects[seen.effects_before..] {
-            let Effect::Event { to: Recipients::Many(range), event: Event::Message(_), .. } = effect else { continue };
-            match self.plant {
-                Plant::BroadcastsReachEverybody => {
+            let Effect::Event { to, event, .. } = effect else { continue };
+            match (self.plant, event, to) {
+                (Plant::BroadcastsReachEverybody, Event::Message(_), Recipients::Many(range)) => {
                     let start = outbox.recipients.len();
                     outbox.recipients.extend(self.here.keys());
                     *range = start..outbox.recipients.len();
                 }
-                Plant::OneIsLeftOut => range.start += 1,
+                (Plant::OneIsLeftOut, Event::Message(_), Recipients::Many(range)) => range.start += 1,
+                (Plant::AddressGoesToAnother, Event::Address { .. }, to)
+                | (Plant::QuestionGoesToAnother, Event::Asks { .. }, to) => {
+                    let Recipients::One(right) = to else { continue };
+                    let other = self.here.iter().find(|(id, who)| *id != right && Some(*who) != self.here.get(right));
+                    if let Some((id, _)) = other {
+                        *to = Recipients::One(*id);
+                    }
+                }
+                (Plant::AddressIsAnother, Event::Address { address, .. }, _) => {
+                    *address = PeerAddress::of([10, 9, 9, 9].into());
+                }
+                (Plant::ExpiryIsNotTold, Event::NoAddress { why: NoAddress::Expired, .. }, to)
+                | (Plant::RefusalIsNotTold, Event::NoAddress { why: NoAddress::Declined, .. }, to)
+                | (Plant::WithdrawalIsNotTold, Event::AskOver { why: AskOver::Withdrawn, .. }, to) => {
+                    *to = Recipients::Many(0..0);
+                }
                 _ => {}
             }
         }

@@ -48,10 +48,27 @@ pub enum Plant {
     AccountsAreNotUndone,
     /// The store loses accounts when it is opened.
     AccountsAreForgotten,
+    AddressLeavesBeforeCommit,
+    ConsentedBeforeCommit,
+    AddressGoesToAnother,
+    AddressIsAnother,
+    QuestionGoesToAnother,
+    /// The asker hears nothing when nobody has answered.
+    ExpiryIsNotTold,
+    /// Whoever is asked hears nothing when the asker has gone.
+    WithdrawalIsNotTold,
+    /// The asker hears nothing of a no, nor of a block.
+    RefusalIsNotTold,
+    ConsentsAreNotUndone,
+    RevokesAreNotUndone,
+    /// The store loses consents when it is opened.
+    ConsentsAreForgotten,
+    /// The store loses revokes when it is opened.
+    RevokesAreForgotten,
 }
 
 impl Plant {
-    pub const ALL: [Plant; 32] = [
+    pub const ALL: [Plant; 44] = [
         Plant::AcknowledgedBeforeCommit,
         Plant::NothingWaitsForTheDisk,
         Plant::OnlyTheTurnCounts,
@@ -84,5 +101,17 @@ impl Plant {
         Plant::SignedUpBeforeCommit,
         Plant::AccountsAreNotUndone,
         Plant::AccountsAreForgotten,
+        Plant::AddressLeavesBeforeCommit,
+        Plant::ConsentedBeforeCommit,
+        Plant::AddressGoesToAnother,
+        Plant::AddressIsAnother,
+        Plant::QuestionGoesToAnother,
+        Plant::ExpiryIsNotTold,
+        Plant::WithdrawalIsNotTold,
+        Plant::RefusalIsNotTold,
+        Plant::ConsentsAreNotUndone,
+        Plant::RevokesAreNotUndone,
+        Plant::ConsentsAreForgotten,
+        Plant::RevokesAreForgotten,
     ];
 }

@@ -21,6 +21,8 @@ use crate::link::{LinkId, Links, Time};
 use crate::outside::Outside;
 use crate::plant::Plant;
 
+const NO_CONSENTS: &str = "Consents { questions: {}, asking: {}, given: {}, unwilling: {}, deadlines: {} }";
+
 /// The world around a turn.
 pub struct Around<'a> {
     pub now: Time,
@@ -228,7 +230,15 @@ impl Server {
         }
         self.turn.hub().check_invariants();
         let hub = format!("{:?}", self.turn.hub());
-        for empty in ["connections: {}", "online: {}", "heartbeats: {}", "waiting: []", "mailboxes: {}", "dirty: {}"] {
+        for empty in [
+            "connections: {}",
+            "online: {}",
+            "heartbeats: {}",
+            "waiting: []",
+            "mailboxes: {}",
+            "dirty: {}",
+            NO_CONSENTS,
+        ] {
             if !hub.contains(empty) {
                 return Err(format!("11: nobody is connected, everything is shown, and the hub has no '{empty}'"));
             }

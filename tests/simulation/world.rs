@@ -3,12 +3,14 @@
 mod acts;
 mod clients;
 mod faults;
+mod meetings;
 mod newcomers;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chatd::hub::Config;
+use chatd::hub::consent::{ANSWER_WITHIN, CONNECT_WITHIN};
 use chatd::hub::credentials::Credential;
 use chatd::hub::name::UserName;
 use chatd::hub::time::WallTime;
@@ -25,6 +27,7 @@ use crate::plant::Plant;
 use crate::secrets;
 use crate::server::{Around, Server, Turned};
 use faults::Strike;
+use meetings::Meeting;
 use newcomers::Newcomer;
 
 const NAMES: [&str; 6] = ["alice", "Bob", "carol-3", "dave.d", "eve_", "Frank"];
@@ -49,6 +52,13 @@ enum Happens {
     Dial(Uid),
     /// Somebody who has no account makes one.
     SignUp(usize),
+    /// Somebody who was asked for their address by this user makes up their mind.
+    Decide(Uid, UserName),
+    Meet(Meeting),
+    /// Somebody asks when nothing is wrong any more.
+    AskLate,
+    LookLate,
+    HangUp(Uid),
     /// Somebody new comes for a moment.
     Visitor,
     DiskDone,
@@ -66,6 +76,7 @@ pub struct Outcome {
     pub turns: u64,
     pub sent: usize,
     pub shown: u64,
+    pub met: u64,
     pub refused: BTreeMap<String, u32>,
     pub committed: Vec<std::sync::Arc<[chatd::hub::change::Change]>>,
     /// What was on the disk before the first of these.
@@ -96,6 +107,8 @@ pub struct World {
     boot_asked: bool,
     people: BTreeMap<Uid, Person>,
     newcomers: Vec<Newcomer>,
+    /// So often two have met without the server.
+    met: u64,
     next_uid: Uid,
     next_link: u64,
     users: Vec<UserName>,
@@ -140,6 +153,7 @@ pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
         boot_asked: false,
         people: BTreeMap::new(),
         newcomers: Vec::new(),
+        met: 0,
         next_uid: 0,
         next_link: 0,
         users,
@@ -173,6 +187,7 @@ pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
         turns: world.turns,
         sent: world.ledger.sent.len(),
         shown: world.ledger.shown_count,
+        met: world.met,
         refused: world.ledger.refused,
         committed: world.disk.committed,
         secret: (!world.mix.fresh_secret).then_some(SECRET),
@@ -204,10 +219,26 @@ impl World {
         }
         self.run_until(end);
         self.heal();
-        self.run_until(self.now + self.mix.lockout + 60 * SECOND);
+        let mut settling = self.mix.lockout + 60 * SECOND;
+        if self.mix.consents {
+            // The questions of this time have to be over too.
+            settling = settling.max(2 * ANSWER_WITHIN.as_micros() as Time);
+            self.at(self.now + 8 * SECOND, Happens::LookLate);
+            (0..4).for_each(|_| {
+                let at = self.now + self.dice.range(10 * SECOND, 40 * SECOND);
+                self.at(at, Happens::AskLate);
+            });
+        }
+        self.run_until(self.now + settling);
         self.check_settled();
         self.leave();
         self.run_until(self.now + 30 * SECOND);
+        if self.mix.consents && self.server.as_ref().is_some_and(|server| server.connections() == 0) {
+            self.run_until(self.now + CONNECT_WITHIN.as_micros() as Time + 60 * SECOND);
+        }
+        if self.ledger.verdict().is_none() && self.disk.fold.has_consents() {
+            self.ledger.broken("11: every consent has ended, and the disk has some");
+        }
         if self.ledger.verdict().is_none() {
             let left = match &self.server {
                 Some(server) if server.connections() > 0 => {
@@ -367,6 +398,8 @@ impl World {
             Plant::BlocksAreForgotten => self.disk.fold.blocks.clear(),
             Plant::TriesAreForgotten => self.disk.fold.forget_tries(),
             Plant::AccountsAreForgotten => self.disk.fold.forget_accounts(),
+            Plant::ConsentsAreForgotten => self.disk.fold.forget_consents(),
+            Plant::RevokesAreForgotten => self.disk.fold.bring_consents_back(),
             Plant::LocksBeginAnew => self.disk.fold.begin_locks_anew(),
             Plant::CursorsRunAhead => self.disk.fold.advance_cursors(),
             _ => {}
@@ -430,6 +463,11 @@ impl World {
             Happens::Wake(uid) => self.wake(uid),
             Happens::Act(uid) => self.act(uid),
             Happens::Dial(uid) => self.dial(uid),
+            Happens::Decide(uid, asker) => self.decide(uid, asker),
+            Happens::Meet(meeting) => self.meet(meeting),
+            Happens::AskLate => self.ask_late(),
+            Happens::LookLate => self.look_late(),
+            Happens::HangUp(uid) => self.hang_up(uid),
             Happens::SignUp(newcomer) => self.sign_up(newcomer),
             Happens::Visitor => self.visit(),
             Happens::DiskDone => {
@@ -487,6 +525,7 @@ impl World {
                 return;
             }
         }
+        self.check_questions();
         self.ledger.check_arrivals();
     }
 

@@ -29,6 +29,9 @@ impl World {
             return;
         }
         let other = self.dice.pick(&self.users).clone();
+        if self.mix.consents && !flooding && self.dice.one_in(4) {
+            return self.mind_privacy(uid, other);
+        }
         match self.dice.range(0, 100) {
             _ if flooding => self.flood(uid),
             0..45 => self.message(uid, Some(other)),
@@ -109,6 +112,7 @@ impl World {
         person.password_right = true;
         person.session = core::Session::new(login(&person.user, memory, word));
         person.asks.clear();
+        person.expects.clear();
         person.woken_at = None;
         self.fires(Fault::ClientRestart);
     }
@@ -122,7 +126,7 @@ impl World {
         person.session = core::Session::new(login(&person.user, memory, Some("wrong".to_owned())));
     }
 
-    fn ask(&mut self, uid: Uid, request: Request, asked: Asked) {
+    pub(super) fn ask(&mut self, uid: Uid, request: Request, asked: Asked) {
         let Some(person) = self.people.get_mut(&uid) else { return };
         if let Ok(tag) = person.session.ask(request) {
             person.asks.insert(tag, asked);
@@ -194,7 +198,7 @@ impl World {
     }
 
     /// Sometimes two sessions of somebody's ask for the same.
-    fn block(&mut self, uid: Uid, other: UserName, block: bool) {
+    pub(super) fn block(&mut self, uid: Uid, other: UserName, block: bool) {
         self.block_once(uid, other.clone(), block);
         let Some(person) = self.people.get(&uid) else { return };
         let is_twin = |twin: &&Person| twin.uid != uid && twin.user == person.user && twin.session.is_logged_in();
@@ -212,6 +216,9 @@ impl World {
             return;
         }
         let index = self.ledger.block_asked(self.now, uid, &user, &other, block);
+        if block {
+            self.expect_no_more(uid, &other);
+        }
         let asked = Asked::Block { other: other.clone(), index };
         let request = if block { Request::Block { user: other } } else { Request::Unblock { user: other } };
         self.ask(uid, request, asked);

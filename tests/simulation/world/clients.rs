@@ -170,6 +170,7 @@ impl World {
                         self.ledger.block_answered(self.now, &user, &other, index, answer.is_ok(), &self.disk);
                     }
                     (Some(Asked::Other), _) => {}
+                    (Some(asked), answer) if asked.is_about_privacy() => self.privacy_answered(uid, asked, answer),
                     (asked, answer) => {
                         self.ledger.broken(&format!("13: {asked:?} was answered with {answer:?}"));
                     }
@@ -185,7 +186,8 @@ impl World {
             Happening::News(News::Missed { .. }) => {
                 self.ledger.broken("1: messages were given up, though they were few")
             }
-            Happening::News(_) | Happening::Closing { .. } => {}
+            Happening::News(news) => self.privacy_news(uid, news),
+            Happening::Closing { .. } => {}
             Happening::End(End::NotUnderstood) => self.ledger.broken("13: the client does not understand the server"),
             Happening::End(End::Impostor(why)) => {
                 self.ledger.broken(&format!("13: the server can't prove itself: {why}"))
@@ -295,6 +297,9 @@ impl World {
         let Some(person) = self.people.get_mut(&uid) else { return };
         person.connected = true;
         person.linked_at = self.now;
+        if let Some(found) = self.links.map.get(&link) {
+            self.ledger.seen_from(uid, found.source);
+        }
         if !person.password_right || person.kind == Kind::Stranger {
             self.ledger.wrong.insert(link);
         }
@@ -312,11 +317,7 @@ impl World {
     /// The client gives its link up; it may come back.
     pub(super) fn hang_up(&mut self, uid: Uid) {
         let Some(person) = self.people.get_mut(&uid) else { return };
-        person.session.disconnected();
-        (person.half_closed, person.leaves) = (None, false);
-        person.unsent.clear();
-        person.reads = true;
-        person.connected = false;
+        person.disconnected();
         if person.kind != Kind::Device {
             person.over = true;
         }
@@ -335,11 +336,7 @@ impl World {
     /// Leaves the link lying, as a machine does that loses its network. The server hears nothing.
     pub(super) fn lose_link(&mut self, uid: Uid) {
         let Some(person) = self.people.get_mut(&uid) else { return };
-        person.session.disconnected();
-        (person.half_closed, person.leaves) = (None, false);
-        person.unsent.clear();
-        person.reads = true;
-        person.connected = false;
+        person.disconnected();
         if let Some(link) = person.link.take() {
             self.links.client_leaves(link);
         }
