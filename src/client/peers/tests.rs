@@ -103,7 +103,7 @@ fn what_was_not_confirmed_when_it_ended_is_kept_and_not_sent_elsewhere() {
     let mut alice = alice_talking(&["one", "two"]);
     actions(&mut alice);
     alice.received(PeerId(1), &bytes(&[PeerLine::Heard { number: 1 }]));
-    alice.gone(PeerId(1), &PeerGone::CutOff);
+    alice.gone(NOW, PeerId(1), &PeerGone::CutOff);
     let why = Failure::new(Status::NoServer, "the connection was cut off");
     let ended = PeerNews::Ended { user: name("bob"), why: why.text.clone() };
     assert_eq!(news(&mut alice), [PeerNews::NotSaid { user: name("bob"), texts: 1, why }, ended]);
@@ -165,7 +165,7 @@ fn if_both_dial_both_keep_the_same_connection() {
     let sent = [Action::Close(PeerId(8)), Action::Send(PeerId(7), hello), Action::Send(PeerId(7), hi)];
     assert_eq!(actions(&mut bob), sent);
     assert_eq!(news(&mut bob), [PeerNews::Up { user: name("alice"), dialled: false }]);
-    bob.gone(PeerId(8), &PeerGone::Refused);
+    bob.gone(NOW, PeerId(8), &PeerGone::Refused);
     assert_eq!(news(&mut bob), []);
 }
 
