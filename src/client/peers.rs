@@ -791,4 +791,6 @@ fn why_over(user: &UserName, gone: &PeerGone) -> String {
 }
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;

@@ -2,18 +2,18 @@
 
 use super::*;
 
-const NOW: Now = Duration::from_secs(1000);
-const WITHIN: Duration = Duration::from_secs(600);
+pub const NOW: Now = Duration::from_secs(1000);
+pub const WITHIN: Duration = Duration::from_secs(600);
 
-fn name(text: &str) -> UserName {
+pub fn name(text: &str) -> UserName {
     UserName::parse(text).unwrap()
 }
 
-fn text(text: &str) -> Text {
+pub fn text(text: &str) -> Text {
     Text::parse(text).unwrap()
 }
 
-fn certificate(n: u8) -> Fingerprint {
+pub fn certificate(n: u8) -> Fingerprint {
     Fingerprint([n; Fingerprint::BYTES])
 }
 
