@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::id::{DeviceId, Number, Source, UserId};
+use super::id::{ConnectionId, DeviceId, Number, Source, UserId};
 use super::message::{Message, Origin, Recipient};
 use super::name::UserName;
 use super::scram::{StoredKeys, Verifier};
@@ -31,8 +31,8 @@ pub enum Change {
     Block { user: UserId, other: UserId, shown: Number },
     /// The end of the block that was made with this `shown`.
     Unblock { user: UserId, other: UserId, shown: Number },
-    /// Until then one user may learn another's address. `before` is what it replaces.
-    Consent { row: ConsentRow, before: Option<ConsentRow> },
+    /// Until then one user may learn another's address. `before` is what it replaces; `waits` is told if this is lost.
+    Consent { row: ConsentRow, before: Option<ConsentRow>, waits: ConnectionId },
     /// The end of a consent, by itself or because it was `revoked`.
     ConsentOver { row: ConsentRow, revoked: bool },
     /// The row of a device, new or changed.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::change::{Change, ConsentRow};
 use super::effect::{AskOver, Event, IfLost, NoAddress, Outbox, Pending, PrivacyList, Refusal, Reply};
 use super::fingerprint::Fingerprint;
+use super::gate::Gate;
 use super::id::{ConnectionId, PeerAddress, UserId};
 use super::input::Offer;
 use super::name::UserName;
@@ -21,9 +22,9 @@ use super::{Answered, Hub};
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(120);
 /// A yes is good for so long.
 pub const CONNECT_WITHIN: Duration = Duration::from_secs(600);
-/// Whoever got no yes may ask the same user again after this.
+/// Whoever got no yes, or did not wait for it, may ask the same user again after this.
 pub const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
-/// Questions that one connection may have open.
+/// Questions that one user may have open, on all their connections together.
 pub const QUESTIONS_MAX: usize = 8;
 /// Users to whom one user may have said yes at a time.
 pub const CONSENTS_MAX: usize = 64;
@@ -33,11 +34,12 @@ pub const CONSENTS_MAX: usize = 64;
 pub struct Consents {
     /// By who is asked: one at a time.
     questions: BTreeMap<UserId, Question>,
-    /// Who asks whom on which connection.
-    asking: BTreeSet<(ConnectionId, UserId)>,
+    /// Who asks whom.
+    asking: BTreeSet<(UserId, UserId)>,
     /// Whose address who may learn, and until when.
     given: BTreeMap<(UserId, UserId), Given>,
-    /// Who, asked by whom, has not said yes lately.
+    /// Who, asked by whom, has not said yes lately, even if the question was taken back before any answer: nobody is to see
+    /// it come and go.
     unwilling: BTreeSet<(UserId, UserId)>,
     deadlines: BTreeSet<(Instant, Timer)>,
 }
@@ -59,8 +61,6 @@ struct Question {
 struct Given {
     row: ConsentRow,
     until: Instant,
-    /// Who waits for it, until it is stored; not known after a restart, and not needed then.
-    waits: Option<ConnectionId>,
 }
 
 /// What ends by itself.
@@ -84,7 +84,7 @@ impl Consents {
             if left.is_zero() {
                 changes.push(Change::ConsentOver { row, revoked: false });
             } else {
-                consents.give(Given { row, until: now.instant + left, waits: None });
+                consents.give(Given { row, until: now.instant + left });
             }
         }
         consents
@@ -96,20 +96,21 @@ impl Consents {
 
     fn open(&mut self, asked: UserId, question: Question) {
         self.deadlines.insert((question.until, Timer::Question(asked)));
-        self.asking.insert((question.connection, asked));
+        self.asking.insert((question.asker, asked));
         self.questions.insert(asked, question);
     }
 
     fn close(&mut self, asked: UserId) -> Option<Question> {
         let question = self.questions.remove(&asked)?;
-        self.asking.remove(&(question.connection, asked));
+        self.asking.remove(&(question.asker, asked));
         self.deadlines.remove(&(question.until, Timer::Question(asked)));
         Some(question)
     }
 
-    /// The users whom this connection has asked.
-    fn asked_on(&self, connection: ConnectionId) -> impl Iterator<Item = UserId> + '_ {
-        self.asking.range((connection, UserId(0))..=(connection, UserId(u32::MAX))).map(|&(_, asked)| asked)
+    /// The questions of a user, by who is asked.
+    fn asked_by(&self, asker: UserId) -> impl Iterator<Item = (UserId, &Question)> {
+        let asked = self.asking.range((asker, UserId(0))..=(asker, UserId(u32::MAX))).map(|&(_, asked)| asked);
+        asked.filter_map(|asked| Some((asked, self.questions.get(&asked)?)))
     }
 
     /// Comes back: the consent that it replaces.
@@ -137,10 +138,19 @@ impl Consents {
         }
     }
 
-    pub(super) fn check_invariants(&self) {
+    /// Whether nothing is left of anything.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let Consents { questions, asking, given, unwilling, deadlines } = self;
+        let tables = [questions.is_empty(), asking.is_empty(), given.is_empty(), unwilling.is_empty()];
+        tables == [true; 4] && deadlines.is_empty()
+    }
+
+    pub(super) fn check_invariants(&self, gate: &Gate) {
         for (&asked, question) in &self.questions {
             assert_ne!(asked, question.asker);
-            assert!(self.asking.contains(&(question.connection, asked)));
+            assert!(gate.may_see(asked, question.asker) && gate.may_see(question.asker, asked));
+            assert!(self.asking.contains(&(question.asker, asked)));
             assert!(self.deadlines.contains(&(question.until, Timer::Question(asked))));
         }
         for (&(of, to), given) in &self.given {
@@ -205,7 +215,7 @@ impl Hub {
         if self.consents.unwilling.contains(&(asked, asker)) {
             return Err(Refusal::AskedLately(name.clone()));
         }
-        if self.consents.asked_on(connection).count() >= QUESTIONS_MAX {
+        if self.consents.asked_by(asker).count() >= QUESTIONS_MAX {
             return Err(Refusal::TooManyQuestions);
         }
         Ok((asker, address, asked))
@@ -272,9 +282,9 @@ impl Hub {
             return Answered::reply(Reply::Declined(name));
         };
         let row = ConsentRow { of, to, until: now.wall + CONNECT_WITHIN };
-        let given = Given { row, until: now.instant + CONNECT_WITHIN, waits: Some(question.connection) };
+        let given = Given { row, until: now.instant + CONNECT_WITHIN };
         let before = self.consents.give(given).map(|older| older.row);
-        out.changes.push(Change::Consent { row, before });
+        out.changes.push(Change::Consent { row, before, waits: question.connection });
         let user = self.accounts.name(of).clone();
         let event = Event::Address { user, address, port, certificate, connect_within: CONNECT_WITHIN };
         out.event(question.connection, event, IfLost::Drop);
@@ -331,20 +341,27 @@ impl Hub {
     }
 
     /// `user` has blocked `other`, who is to learn nothing more of them.
-    pub(super) fn consents_end_with_block(&mut self, user: UserId, other: UserId, out: &mut Outbox) {
+    pub(super) fn consents_end_with_block(&mut self, now: Now, user: UserId, other: UserId, out: &mut Outbox) {
+        self.questions_end_with_block(now, user, other, out);
+        self.take_back(user, other, out);
+    }
+
+    /// `user` blocks `other`: neither asks the other any more.
+    pub(super) fn questions_end_with_block(&mut self, now: Now, user: UserId, other: UserId, out: &mut Outbox) {
         if self.consents.questions.get(&user).is_some_and(|question| question.asker == other)
             && let Some(question) = self.consents.close(user)
         {
+            self.consents.note_unwilling(user, other, now.instant);
             self.tell_asker(&question, user, NoAddress::Declined, out);
             self.tell_asked(user, other, AskOver::Blocked, None, IfLost::Send, out);
         }
         if self.consents.questions.get(&other).is_some_and(|question| question.asker == user)
             && let Some(question) = self.consents.close(other)
         {
+            self.consents.note_unwilling(other, user, now.instant);
             self.tell_asker(&question, other, NoAddress::Withdrawn, out);
             self.tell_asked(other, user, AskOver::Withdrawn, None, IfLost::Send, out);
         }
-        self.take_back(user, other, out);
     }
 
     /// The account is gone, and with it what was consented by or to it.
@@ -356,11 +373,18 @@ impl Hub {
     }
 
     /// Whoever asked on this connection is gone.
-    pub(super) fn questions_end_with_asker(&mut self, connection: ConnectionId, out: &mut Outbox) {
-        for asked in self.consents.asked_on(connection).collect::<Vec<_>>() {
-            if let Some(question) = self.consents.close(asked) {
-                self.tell_asked(asked, question.asker, AskOver::Withdrawn, None, IfLost::Send, out);
-            }
+    pub(super) fn questions_end_with_asker(
+        &mut self,
+        now: Now,
+        user: UserId,
+        connection: ConnectionId,
+        out: &mut Outbox,
+    ) {
+        let asked = self.consents.asked_by(user).filter(|(_, question)| question.connection == connection);
+        for asked in asked.map(|(asked, _)| asked).collect::<Vec<_>>() {
+            self.consents.close(asked);
+            self.consents.note_unwilling(asked, user, now.instant);
+            self.tell_asked(asked, user, AskOver::Withdrawn, None, IfLost::Send, out);
         }
     }
 
@@ -414,37 +438,55 @@ impl Hub {
             user: self.accounts.name(other).clone(),
             left: until.since(now.instant),
         };
-        let own = self.consents.questions.iter().filter(|(_, question)| question.asker == user);
+        let asking = self.consents.asked_by(user).map(|(asked, question)| pending(asked, question.until));
         let list = PrivacyList {
             blocked: self.names_blocked_by(user),
             consents: self.consents.given_by(user).map(|given| pending(given.row.to, given.until)).collect(),
             asked_by: self.consents.questions.get(&user).map(|question| pending(question.asker, question.until)),
-            asking: own.map(|(&asked, question)| pending(asked, question.until)).collect(),
+            asking: asking.collect(),
         };
         // As firm as the blocks and the consents themselves.
         Answered::stored(Reply::Privacy(Box::new(list)))
     }
 
-    /// A yes could not be stored: nothing of it has left, and what was `before` holds again.
-    pub(super) fn consent_was_lost(&mut self, now: Now, row: ConsentRow, before: Option<ConsentRow>, out: &mut Outbox) {
+    /// A yes could not be stored: nothing of it has left, and what was `before` holds again. It may have been taken back, or
+    /// have ended, by now: whoever waits for it has heard nothing all the same. Comes back: what is to be stored instead.
+    pub(super) fn consent_was_lost(
+        &mut self,
+        now: Now,
+        row: ConsentRow,
+        before: Option<ConsentRow>,
+        waits: ConnectionId,
+        out: &mut Outbox,
+    ) -> Option<Change> {
         let ConsentRow { of, to, .. } = row;
-        let is_there = self.consents.given.get(&(of, to)).is_some_and(|given| given.row == row);
-        let Some(given) = is_there.then(|| self.consents.take_back(of, to)).flatten() else { return };
-        if let Some(connection) = given.waits {
+        // Who has asked again meanwhile waits for the answer to that.
+        let asks_on = self.consents.questions.get(&of).filter(|question| question.asker == to);
+        let asks_on = asks_on.map(|question| question.connection);
+        if asks_on != Some(waits) {
             let event = Event::NoAddress { user: self.accounts.name(of).clone(), why: NoAddress::NotStored };
-            out.event(connection, event, IfLost::Send);
+            out.event(waits, event, IfLost::Send);
+        }
+        if asks_on.is_none() {
             self.tell_asked(of, to, AskOver::NotStored, None, IfLost::Send, out);
         }
-        if let Some(before) = before {
-            self.consent_is_back(now, before);
+        if self.consents.given.get(&(of, to)).is_none_or(|given| given.row != row) {
+            return None;
         }
+        self.consents.take_back(of, to);
+        before.and_then(|before| self.consent_is_back(now, before))
     }
 
-    /// That a consent was revoked could not be stored: it holds again, as long as it would have.
-    pub(super) fn consent_is_back(&mut self, now: Now, row: ConsentRow) {
+    /// The end of a consent could not be stored: it holds again, as long as it would have. Comes back: what is to be stored
+    /// if that time is over.
+    pub(super) fn consent_is_back(&mut self, now: Now, row: ConsentRow) -> Option<Change> {
         let left = row.until.since(now.wall).min(CONNECT_WITHIN);
-        if !left.is_zero() && !self.consents.given.contains_key(&(row.of, row.to)) {
-            self.consents.give(Given { row, until: now.instant + left, waits: None });
+        if left.is_zero() {
+            return Some(Change::ConsentOver { row, revoked: false });
         }
+        if !self.consents.given.contains_key(&(row.of, row.to)) {
+            self.consents.give(Given { row, until: now.instant + left });
+        }
+        None
     }
 }

@@ -122,6 +122,9 @@ impl Hub {
                 Change::Account { user, .. } | Change::Unblock { user, .. } if gone.contains(&user) => {
                     unsaved.push(change);
                 }
+                Change::ConsentOver { row, .. } if gone.contains(&row.of) || gone.contains(&row.to) => {
+                    unsaved.push(change);
+                }
                 Change::Message(message) => {
                     self.delivery.retract(&message);
                     if message.sender().is_none() {
@@ -131,9 +134,14 @@ impl Hub {
                     }
                 }
                 Change::Block { user, other, .. } => _ = self.gate.unblock(user, other),
-                Change::Unblock { user, other, shown } => self.gate.block(user, other, shown),
-                Change::Consent { row, before } => self.consent_was_lost(now, row, before, out),
-                Change::ConsentOver { row, revoked: true } => self.consent_is_back(now, row),
+                Change::Unblock { user, other, shown } => {
+                    self.gate.block(user, other, shown);
+                    self.questions_end_with_block(now, user, other, out);
+                }
+                Change::Consent { row, before, waits } => {
+                    unsaved.extend(self.consent_was_lost(now, row, before, waits, out));
+                }
+                Change::ConsentOver { row, revoked: true } => unsaved.extend(self.consent_is_back(now, row)),
                 Change::Account { user, before, .. } => _ = self.accounts.keep(user, before),
                 Change::Retired { user } => {
                     // Somebody has the name by now, and keeps it.

@@ -10,6 +10,7 @@ use chatd::hub::input::Input;
 use chatd::hub::time::{Instant, Now, WallTime};
 use chatd::hub::{Config, Hub};
 use chatd::net::connection::Door;
+use chatd::net::room::Room;
 use chatd::net::scope::Scope;
 use chatd::net::server::ALL_OUT_BYTES_MAX;
 use chatd::net::turn::{Admission, Ended, Turn};
@@ -73,7 +74,7 @@ impl Server {
             plaintext: Scope::Any,
             registration: Scope::Off,
             tls: None,
-            strangers_max: 1024,
+            room: Room::of(usize::MAX),
             seed: [7; 32],
         };
         let mut server = Server {

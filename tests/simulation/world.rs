@@ -361,6 +361,7 @@ impl World {
             lockout: Duration::from_micros(self.mix.lockout),
             queue_expiry: self.mix.expiry.map_or(Config::default().queue_expiry, Duration::from_micros),
             scram_iterations: secrets::ITERATIONS,
+            messages_per_second: None,
             ..Config::default()
         };
         let accounts = self.users.iter().map(|user| Credential::new(user.clone(), password(user))).collect();

@@ -1,10 +1,12 @@
 //! The rules by their values: exact outputs, and nothing more. No socket, no clock.
 
+mod consent;
 mod delivery;
 mod log_in;
 mod membership;
 mod membership_laws;
 mod presence;
+mod rate;
 mod storage;
 
 use std::sync::Arc;
@@ -69,7 +71,7 @@ fn binding() -> ChannelBinding {
 }
 
 fn config() -> Config {
-    Config { scram_iterations: 1, ..Config::default() }
+    Config { scram_iterations: 1, messages_per_second: None, ..Config::default() }
 }
 
 impl World {
