@@ -525,6 +525,8 @@ impl Peers {
                 PeerHear::Line { used: length, line } => {
                     used += length;
                     self.line(&user, line, &mut heard_before);
+                    // What has room now goes now: what may be confirmed must not hang on how the lines were split.
+                    self.pump(&user);
                 }
             }
         }
@@ -541,7 +543,6 @@ impl Peers {
             }
             Stage::Asking { .. } | Stage::Coming { .. } => {}
         }
-        self.pump(&user);
     }
 
     fn line(&mut self, user: &UserName, said: PeerLine, heard_before: &mut Option<u64>) {
