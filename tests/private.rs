@@ -11,6 +11,8 @@ mod coming;
 mod going;
 #[path = "private/peer.rs"]
 mod peer;
+#[path = "private/screen.rs"]
+mod screen;
 
 use std::net::{IpAddr, SocketAddr};
 

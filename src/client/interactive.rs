@@ -475,7 +475,13 @@ impl Talk<'_> {
                     format!("{} (privately): {}", self.screen.bold(user.as_str()), render::visible(text.as_str()));
                 lines.push(self.screen.stamp(now_ms(), &line));
             }
-            PeerNews::Asked { .. } | PeerNews::Up { .. } | PeerNews::Ended { .. } => {
+            PeerNews::Up { user, .. } => {
+                self.know(std::slice::from_ref(user));
+                let line = render::private_line(news).unwrap_or_default();
+                let line = format!("{line}: 'private {user} TEXT' says something, 'end private {user}' ends it");
+                lines.push(self.screen.stamp(now_ms(), &self.screen.dim(&line)));
+            }
+            PeerNews::Asked { .. } | PeerNews::Ended { .. } => {
                 let line = render::private_line(news).map(|line| self.screen.stamp(now_ms(), &self.screen.dim(&line)));
                 lines.extend(line);
             }
