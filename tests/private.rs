@@ -67,11 +67,17 @@ impl ByHand {
     /// Is asked, and says yes for this socket.
     #[track_caller]
     pub fn says_yes(&mut self, user: &str, door: &Door) -> Value {
+        self.says_yes_at(user, door.port())
+    }
+
+    /// The same for a port.
+    #[track_caller]
+    pub fn says_yes_at(&mut self, user: &str, port: u16) -> Value {
         let event = self.server.event("asks");
         assert_eq!([&event["user"], &event["seconds"]], [&json!(user), &json!(120)], "{event}");
         let certificate = self.identity.fingerprint();
         let request = json!({
-            "request": "consent", "user": user, "answer": true, "port": door.port(), "certificate": certificate,
+            "request": "consent", "user": user, "answer": true, "port": port, "certificate": certificate,
         });
         let answer = self.server.ask(request);
         assert_eq!(answer["reply"], "consented", "{answer}");

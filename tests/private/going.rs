@@ -1,13 +1,15 @@
 //! Where a chat goes when it was told an address: to a peer by hand, to somebody else, to nobody.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread::{self, JoinHandle};
 
 use rustls::AlertDescription;
 use serde_json::json;
 
 use crate::peer::{Door, End, Identity, Peer};
-use crate::support::Chatd;
 use crate::support::chat::{KILLED, Person, Session};
+use crate::support::{Chatd, LIMIT};
 use crate::{ByHand, IS_ASKED, LOCALHOST, UP_WITH_BOB, hears_the_address};
 
 /// Alice's chat, which wants to talk to bob, who is the test.
@@ -22,7 +24,10 @@ const SECRET: &str = "the secret";
 
 impl Wanting {
     fn new() -> Wanting {
-        let chatd = Chatd::start(&["--memory"]);
+        Wanting::at(Chatd::start(&["--memory"]))
+    }
+
+    fn at(chatd: Chatd) -> Wanting {
         let bob = ByHand::new(&chatd, "bob");
         let alices = Person::new(&chatd, "alice");
         let alice = alices.session(&chatd, &[]);
@@ -285,4 +290,129 @@ fn a_command_tells_by_its_status_what_has_become_of_it() {
     peer.hears(r#"{"peer":"bye"}"#);
     peer.has_ended(End::Goodbye);
     done.join().unwrap().is("", "", 0);
+}
+
+/// Passes on what comes at a port to another one, and keeps it.
+fn relay(to: u16) -> (u16, JoinHandle<Vec<u8>>) {
+    let listener = TcpListener::bind((LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let thread = thread::spawn(move || {
+        let (client, _) = listener.accept().unwrap();
+        let server = TcpStream::connect((LOCALHOST, to)).unwrap();
+        let ways = [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)];
+        let ways = ways.map(|(mut from, mut to)| {
+            thread::spawn(move || {
+                from.set_read_timeout(Some(LIMIT)).unwrap();
+                let (mut all, mut bytes) = (Vec::new(), [0; 4096]);
+                while let Ok(count @ 1..) = from.read(&mut bytes) {
+                    all.extend(&bytes[..count]);
+                    if to.write_all(&bytes[..count]).is_err() {
+                        break;
+                    }
+                }
+                let _ = to.shutdown(Shutdown::Write);
+                all
+            })
+        });
+        ways.map(|way| way.join().unwrap()).concat()
+    });
+    (port, thread)
+}
+
+#[test]
+fn whoever_is_in_between_and_passes_everything_on_reads_nothing() {
+    let mut wanting = Wanting::new();
+    let door = Door::open(LOCALHOST, &wanting.bob.identity);
+    let (port, relay) = relay(door.port());
+    wanting.alice.says(&format!("private bob {SECRET}"));
+    wanting.bob.says_yes_at("alice", port);
+    let mut peer = door.accept().expect("a handshake");
+    peer.says(r#"{"peer":"hello"}"#);
+    peer.hears(&format!(r#"{{"peer":"say","number":1,"text":"{SECRET}"}}"#));
+    peer.says(r#"{"peer":"say","number":1,"text":"another secret"}"#);
+    peer.hears(r#"{"peer":"heard","number":1}"#);
+    peer.says(r#"{"peer":"bye"}"#);
+    peer.has_ended(End::Goodbye);
+    peer.goodbye();
+    let record = relay.join().unwrap();
+    assert!(record.len() > 1000, "{} bytes", record.len());
+    for word in [SECRET, "another secret", "\"peer\"", "hello", "alice", "bob"] {
+        assert!(!record.windows(word.len()).any(|window| window == word.as_bytes()), "{word}");
+    }
+}
+
+#[test]
+fn what_could_not_even_be_delivered_is_kept() {
+    let mut wanting = Wanting::new();
+    wanting.alice.says(&format!("private bob {SECRET}"));
+    assert_eq!(wanting.bob.server.event("asks")["user"], "alice");
+    let no = json!({"request": "consent", "user": "alice", "answer": false});
+    assert_eq!(wanting.bob.server.ask(no)["reply"], "declined");
+    wanting.alice.hears(IS_ASKED);
+    wanting.alice.hears("* no address of bob: the answer is no");
+    wanting.alice.is_told_something_with("not said to bob");
+    assert_eq!(wanting.bob.server.ask(json!({"request": "block", "user": "alice"}))["reply"], "blocked");
+    wanting.alice.says("deliver bob");
+    wanting.alice.is_told("chat: line 2: bob has blocked you");
+    assert_eq!(wanting.bob.server.ask(json!({"request": "unblock", "user": "alice"}))["reply"], "unblocked");
+    wanting.alice.says("deliver bob");
+    wanting.alice.hears("ok 1");
+    assert_eq!(wanting.bob.server.event("message")["text"], SECRET);
+}
+
+#[test]
+fn a_delivery_without_a_server_is_kept_when_it_is_given_up() {
+    let mut chatd = Chatd::start(&[]);
+    let mut bob = ByHand::new(&chatd, "bob");
+    let alices = Person::new(&chatd, "alice");
+    let mut alice = alices.session(&chatd, &["--timeout", "4"]);
+    alice.says(&format!("private bob {SECRET}"));
+    assert_eq!(bob.server.event("asks")["user"], "alice");
+    let no = json!({"request": "consent", "user": "alice", "answer": false});
+    assert_eq!(bob.server.ask(no)["reply"], "declined");
+    alice.hears(IS_ASKED);
+    alice.hears("* no address of bob: the answer is no");
+    alice.is_told_something_with("not said to bob");
+    chatd.kill();
+    alice.is_told(&format!("chat: {KILLED}"));
+    alice.says("deliver bob");
+    alice.is_told("chat: line 2: no answer from the server in time: it may be sent or not, and is kept");
+    alice.says("privacy");
+    alice.hears("* not connected now: nothing comes through the server, and this is what chat itself knows");
+    alice.hears("nobody may come to you without the server");
+    alice.hears("nobody is asking for your address");
+    alice.hears("not said to bob: 1; 'deliver bob' sends them through the server");
+    assert!(alice.hears_something().starts_with("your certificate in private conversations is SHA256:"));
+    chatd.start_again();
+    alice.is_told("chat: connected again");
+    alice.says("deliver bob");
+    alice.hears("ok 1");
+    alices.chat(&["history", "bob"]).undated().is(&format!("(time) alice -> bob: {SECRET}\n"), "", 0);
+}
+
+#[test]
+fn a_session_that_comes_back_finds_its_conversation_as_it_was() {
+    let mut wanting = Wanting::at(Chatd::start(&[]));
+    let door = Door::open(LOCALHOST, &wanting.bob.identity);
+    let mut peer = wanting.talks(&door);
+    wanting.chatd.kill();
+    wanting.alice.is_told(&format!("chat: {KILLED}"));
+    wanting.chatd.start_again();
+    wanting.alice.is_told("chat: connected again");
+    wanting.alice.says("private bob as before");
+    peer.hears(r#"{"peer":"say","number":2,"text":"as before"}"#);
+    peer.says(r#"{"peer":"heard","number":2}"#);
+    wanting.alice.hears("ok");
+    assert!(!door.has_somebody(), "there is one connection");
+}
+
+#[test]
+fn whom_one_blocks_one_does_not_ask() {
+    let mut wanting = Wanting::new();
+    assert_eq!(wanting.bob.server.event("online")["user"], "alice");
+    wanting.alice.says("block bob");
+    wanting.alice.hears("ok");
+    wanting.alice.says("private bob hi");
+    wanting.alice.is_told_something_with("line 2: not said to bob: you have blocked bob");
+    wanting.bob.server.nothing_but_alive();
 }
