@@ -33,6 +33,9 @@ const ASKED_WITHIN: Duration = Duration::from_secs(60);
 /// How long whoever was dialled may take to say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
+/// What the server says of a question whose yes another device of ours has taken back.
+pub const REVOKED: &str = "revoked";
+
 /// What the driver is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -406,8 +409,11 @@ impl Peers {
                 let until = now.saturating_add(*answer_within);
                 self.questions.insert(user.clone(), Question { certificate: *certificate, until });
             }
-            News::AskOver { user, .. } => {
+            News::AskOver { user, reason } => {
                 self.questions.remove(user);
+                if reason == REVOKED {
+                    self.revoke(user);
+                }
             }
             News::Address { user, address, certificate, connect_within } => {
                 let until = now.saturating_add(*connect_within);

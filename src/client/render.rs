@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::core::Done;
 use super::exit::Failure;
-use super::peers::{PeerNews, Stand, Standing};
+use super::peers::{PeerNews, REVOKED, Stand, Standing};
 use crate::net::link::peers::NotLetIn;
 use crate::wire::native::client::{Heard, News, Party, ReachTold};
 use crate::wire::{Fingerprint, Pending, PrivacyList, UserName};
@@ -121,6 +121,9 @@ pub fn event_line(news: &News) -> Option<String> {
                 "* {user} asks for your address, to talk to you without the server: \
                  'consent {user} yes' or 'consent {user} no' within {seconds} s"
             )
+        }
+        News::AskOver { user, reason } if reason == REVOKED => {
+            format!("* {user} may not come to you any more: the yes is taken back")
         }
         News::AskOver { user, reason } => format!("* {user} needs no answer any more: {}", ask_over(reason)),
         News::Address { user, address, connect_within, .. } => {

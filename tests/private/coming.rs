@@ -324,3 +324,20 @@ fn who_comes_anew_takes_the_place_of_the_old_connection() {
     waiting.bob.hears("alice (privately): me again");
     assert_eq!(waiting.bobs.chat(&["history"]).out, "");
 }
+
+#[test]
+fn a_yes_that_is_taken_back_elsewhere_lets_nobody_in_either() {
+    let mut waiting = Waiting::new();
+    waiting.bobs.chat(&["revoke", "alice"]).is("", "", 0);
+    assert_eq!(waiting.alice.server.event("revoked"), json!({"event": "revoked", "user": "bob"}));
+    waiting.bob.hears("* alice may not come to you any more: the yes is taken back");
+    assert!(TcpStream::connect_timeout(&waiting.address, Duration::from_secs(5)).is_err(), "nobody listens");
+    // What is begun ends, too.
+    waiting.ask();
+    let mut alice = waiting.comes();
+    waiting.bobs.chat(&["revoke", "alice"]).is("", "", 0);
+    waiting.bob.hears("* alice may not come to you any more: the yes is taken back");
+    waiting.bob.hears("* the private conversation with alice is over: you have taken back your yes");
+    alice.hears(r#"{"peer":"bye"}"#);
+    alice.has_ended(End::Goodbye);
+}

@@ -473,3 +473,17 @@ fn a_session_that_comes_back_asks_again_and_forgets_who_asked() {
     assert_eq!(alice.standing(NOW).questions, []);
     assert_eq!(alice.standing(NOW).talks, [(name("bob"), Stand::Asking)]);
 }
+
+#[test]
+fn a_yes_that_another_device_has_taken_back_is_taken_back_here() {
+    let mut bob = bob_talking();
+    let over = |reason: &str| News::AskOver { user: name("alice"), reason: reason.to_owned() };
+    bob.news(NOW, &over("withdrawn"));
+    assert_eq!((news(&mut bob), actions(&mut bob)), (vec![], vec![]), "an older question of hers");
+    bob.news(NOW, &over("revoked"));
+    let bye = Action::Send(PeerId(7), bytes(&[PeerLine::Bye]));
+    let rest = [Action::ExpectNoLonger(certificate(1)), Action::StopListening, bye, Action::Close(PeerId(7))];
+    assert_eq!(actions(&mut bob), rest);
+    let why = "you have taken back your yes".to_owned();
+    assert_eq!(news(&mut bob), [PeerNews::Ended { user: name("alice"), why }]);
+}
