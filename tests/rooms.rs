@@ -23,7 +23,7 @@ const OUTSIDE_THE_TURN: &[&str] = &[
     "rand",
 ];
 
-const ROOMS: [Room; 10] = [
+const ROOMS: [Room; 11] = [
     Room {
         path: "src/hub",
         forbidden: &[
@@ -70,6 +70,7 @@ const ROOMS: [Room; 10] = [
     Room { path: "src/net", forbidden: &["crate::client", "rusqlite", "serde_json", "clap", "println"] },
     Room { path: "src/net/turn.rs", forbidden: OUTSIDE_THE_TURN },
     Room { path: "src/net/turn", forbidden: OUTSIDE_THE_TURN },
+    Room { path: "src/net/arrivals.rs", forbidden: OUTSIDE_THE_TURN },
     Room { path: "src/net/connection.rs", forbidden: OUTSIDE_THE_TURN },
     Room { path: "src/net/queue.rs", forbidden: OUTSIDE_THE_TURN },
     Room {

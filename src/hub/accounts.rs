@@ -215,6 +215,18 @@ impl Accounts {
         self.names.remove(&name);
     }
 
+    /// The account that the name was taken for came to nothing: the name is nobody's again. `false`: there is one, or was.
+    pub(super) fn release(&mut self, user: UserId) -> bool {
+        let Some(found) = self.user(user).filter(|found| !found.has_been && found.verifier().is_none()) else {
+            return false;
+        };
+        let name = found.name.clone();
+        if self.find_ever(&name) == Some(user) {
+            self.names.remove(&name);
+        }
+        true
+    }
+
     /// The name is the user's again, unless somebody has taken it: `false`.
     pub(super) fn restore(&mut self, user: UserId) -> bool {
         let name = self.name(user).clone();

@@ -65,6 +65,7 @@ impl Lockout {
         rows: Vec<TriesRow>,
         sources: Vec<(UserId, Source, WallTime)>,
         now: Now,
+        changes: &mut Vec<Change>,
     ) -> Lockout {
         let mut lockout = Lockout {
             tries_max: tries_max.max(1) as usize,
@@ -76,17 +77,25 @@ impl Lockout {
             unwritten: BTreeSet::new(),
         };
         for row in rows {
-            // The wall clock may have jumped while the server was down: no lock lasts longer than a fresh one.
+            // The wall clock may have jumped while the server was down: no lock lasts longer than a fresh one, and what has
+            // been said of the time is said anew, or the jump would count again at the next start.
             let left = row.locked_until.map(|until| until.since(now.wall).min(duration));
-            let key = (row.name, row.source);
+            let last = row.last.min(now.wall);
+            let key = (row.name.clone(), row.source);
             let (window, bound) = lockout.window(&key);
-            let forgotten = row.locked_until.is_none() && now.wall.since(row.last) >= window;
+            let forgotten = row.locked_until.is_none() && now.wall.since(last) >= window;
             if forgotten || left.is_some_and(|left| left.is_zero()) {
-                continue; // It has ended, and the count begins anew.
+                // It has ended, and the count begins anew; nor does it come back when the clock is set back.
+                changes.push(Change::Tries(TriesRow { failures: 0, locked_until: None, ..row }));
+                continue;
             }
             let locked = left.map(|left| (now.instant + left, now.wall + left));
+            let locked_until = locked.map(|(_, wall)| wall);
+            if (last, locked_until) != (row.last, row.locked_until) {
+                changes.push(Change::Tries(TriesRow { last, locked_until, ..row.clone() }));
+            }
             let failures = std::iter::repeat_n(now.instant, (row.failures as usize).min(bound)).collect();
-            let tries = Tries { failures, last_wall: row.last, locked, touched: now.instant };
+            let tries = Tries { failures, last_wall: last, locked, touched: now.instant };
             lockout.insert(key, tries);
         }
         let mut sources = sources;
@@ -113,6 +122,11 @@ impl Lockout {
         let tries = self.counters.range((name.folded(), None)..).take_while(|((other, _), _)| *other == name.folded());
         let mut locks = tries.filter_map(|(_, tries)| tries.locked);
         locks.any(|(until, _)| now.instant < until)
+    }
+
+    /// How many counters there are.
+    pub fn counters(&self) -> usize {
+        self.counters.len()
     }
 
     /// The operator ends all lock-outs of a name. What comes back is to be stored.
@@ -281,7 +295,7 @@ mod tests {
 
     #[test]
     fn three_failures_lock_one_source_for_exactly_the_duration() {
-        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0), &mut vec![]);
         for i in 0..3 {
             assert!(!lockout.is_locked(&alice(), Some(USER), source(1), at(i)));
             lockout.failed(&alice(), source(1), at(i));
@@ -297,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_success_resets_the_count() {
-        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0), &mut vec![]);
         lockout.failed(&alice(), source(1), at(0));
         lockout.failed(&alice(), source(1), at(0));
         let (row, new) = lockout.succeeded(&alice(), USER, source(1), at(1));
@@ -311,7 +325,7 @@ mod tests {
 
     #[test]
     fn thirty_failures_over_all_sources_lock_only_strangers() {
-        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0), &mut vec![]);
         lockout.succeeded(&alice(), USER, source(200), at(0));
         for i in 0..30 {
             lockout.failed(&alice(), source(i), at(u64::from(i)));
@@ -323,7 +337,7 @@ mod tests {
 
     #[test]
     fn failures_over_all_sources_count_for_ten_minutes() {
-        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0), &mut vec![]);
         for i in 0..29 {
             lockout.failed(&alice(), source(i), at(0));
         }
@@ -333,22 +347,49 @@ mod tests {
 
     #[test]
     fn a_lock_survives_a_restart_but_never_lasts_longer_than_a_fresh_one() {
-        let mut lockout = Lockout::new(1, D, vec![], vec![], at(0));
+        let mut lockout = Lockout::new(1, D, vec![], vec![], at(0), &mut vec![]);
         let row = lockout.failed(&alice(), source(1), at(0)).swap_remove(0);
-        let again = Lockout::new(1, D, vec![row.clone()], vec![], at(10_000_000));
+        let again = Lockout::new(1, D, vec![row.clone()], vec![], at(10_000_000), &mut vec![]);
         assert!(again.is_locked(&alice(), None, source(1), at(D.as_micros() as u64 - 1)));
         assert!(!again.is_locked(&alice(), None, source(1), at(D.as_micros() as u64)));
         let jumped_back = Now { instant: Instant::from_micros(0), wall: WallTime::from_millis(0) };
-        let again = Lockout::new(1, D, vec![row], vec![], jumped_back);
+        let again = Lockout::new(1, D, vec![row], vec![], jumped_back, &mut vec![]);
         assert!(!again.is_locked(&alice(), None, source(1), at(D.as_micros() as u64)));
     }
 
     #[test]
+    fn a_jump_of_the_wall_clock_lengthens_a_lock_once_and_not_at_every_start() {
+        let mut lockout = Lockout::new(1, D, vec![], vec![], at(0), &mut vec![]);
+        let row = lockout.failed(&alice(), source(1), at(0)).swap_remove(0);
+        let back = |micros: u64| Now { wall: WallTime::from_millis(micros / 1000), ..at(micros) };
+        let (mut changes, end) = (vec![], 5 + D.as_micros() as u64);
+        let again = Lockout::new(1, D, vec![row.clone()], vec![], back(5), &mut changes);
+        assert!(again.is_locked(&alice(), None, source(1), back(end - 1)));
+        let (last, locked_until) = (back(5).wall, Some(back(5).wall + D));
+        let rewritten = TriesRow { last, locked_until, ..row };
+        assert_eq!(changes, [Change::Tries(rewritten.clone())]);
+        let mut changes = vec![];
+        let again = Lockout::new(1, D, vec![rewritten], vec![], back(10_000_000), &mut changes);
+        assert!(again.is_locked(&alice(), None, source(1), back(end - 6)));
+        assert!(!again.is_locked(&alice(), None, source(1), back(end)), "as long as at the first start, and no longer");
+        assert_eq!(changes, []);
+    }
+
+    #[test]
+    fn a_lock_that_ended_before_a_start_does_not_come_back_when_the_clock_is_set_back() {
+        let mut lockout = Lockout::new(1, D, vec![], vec![], at(0), &mut vec![]);
+        let row = lockout.failed(&alice(), source(1), at(0)).swap_remove(0);
+        let mut changes = vec![];
+        Lockout::new(1, D, vec![row.clone()], vec![], at(D.as_micros() as u64), &mut changes);
+        assert_eq!(changes, [Change::Tries(TriesRow { failures: 0, locked_until: None, ..row })]);
+    }
+
+    #[test]
     fn after_a_lock_that_ended_during_a_restart_the_count_begins_anew() {
-        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0), &mut vec![]);
         let rows = (0..3).map(|_| lockout.failed(&alice(), source(1), at(0))).last().unwrap();
         let end = D.as_micros() as u64;
-        let mut again = Lockout::new(3, D, rows, vec![], at(end));
+        let mut again = Lockout::new(3, D, rows, vec![], at(end), &mut vec![]);
         again.failed(&alice(), source(1), at(end));
         again.failed(&alice(), source(1), at(end));
         assert!(!again.is_locked(&alice(), None, source(1), at(end)));
@@ -358,7 +399,7 @@ mod tests {
 
     #[test]
     fn counters_are_bounded() {
-        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0), &mut vec![]);
         (0..3).for_each(|_| drop(lockout.failed(&alice(), source(1), at(0))));
         let mut kept = 3;
         for i in 0..COUNTERS_MAX as u64 {
@@ -379,7 +420,7 @@ mod tests {
     #[test]
     fn a_hundred_failures_from_a_source_lock_the_names_that_are_strange_to_it() {
         let bob = UserName::parse("bob").unwrap();
-        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0), &mut vec![]);
         lockout.succeeded(&alice(), USER, source(1), at(0));
         spray(&mut lockout, SOURCE_TRIES - 1, source(1), at(0));
         assert!(!lockout.is_locked(&bob, Some(UserId(2)), source(1), at(0)));
@@ -399,12 +440,12 @@ mod tests {
 
     #[test]
     fn failures_of_a_source_count_for_ten_minutes_and_no_success_takes_them_back() {
-        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0), &mut vec![]);
         let window = SOURCE_WINDOW.as_micros() as u64;
         spray(&mut lockout, SOURCE_TRIES - 1, source(1), at(0));
         lockout.succeeded(&alice(), USER, source(1), at(0));
         let bob = UserName::parse("bob").unwrap();
-        let mut later = Lockout::new(3, D, spray(&mut lockout, 0, source(1), at(0)), vec![], at(0));
+        let mut later = Lockout::new(3, D, spray(&mut lockout, 0, source(1), at(0)), vec![], at(0), &mut vec![]);
         spray(&mut later, SOURCE_TRIES - 1, source(1), at(0));
         later.failed(&bob, source(1), at(window));
         assert!(!later.is_locked(&alice(), Some(USER), source(1), at(window)));
@@ -415,13 +456,13 @@ mod tests {
     #[test]
     fn the_count_of_a_source_survives_a_restart() {
         let bob = UserName::parse("bob").unwrap();
-        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0), &mut vec![]);
         let rows = spray(&mut lockout, SOURCE_TRIES, source(1), at(0));
         let [one_less, locked] = &rows[SOURCE_TRIES - 2..] else { panic!() };
-        let again = Lockout::new(3, D, vec![locked.clone()], vec![], at(10));
+        let again = Lockout::new(3, D, vec![locked.clone()], vec![], at(10), &mut vec![]);
         assert!(again.is_locked(&bob, None, source(1), at(10)));
         assert!(!again.is_locked(&bob, None, source(1), at(10 + D.as_micros() as u64)));
-        let mut again = Lockout::new(3, D, vec![one_less.clone()], vec![], at(10));
+        let mut again = Lockout::new(3, D, vec![one_less.clone()], vec![], at(10), &mut vec![]);
         assert!(!again.is_locked(&bob, None, source(1), at(10)));
         again.failed(&alice(), source(1), at(10));
         assert!(again.is_locked(&bob, None, source(1), at(10)));
@@ -429,12 +470,12 @@ mod tests {
 
     #[test]
     fn what_failed_long_before_a_restart_is_forgotten() {
-        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0));
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0), &mut vec![]);
         (0..2).for_each(|_| drop(lockout.failed(&alice(), source(1), at(0))));
         let rows = lockout.left_unchecked(&alice(), source(1));
         let later = FORGOTTEN_AFTER.as_micros() as u64;
         for (restart, locked) in [(later - 1_000_000, true), (later, false)] {
-            let mut again = Lockout::new(3, D, rows.clone(), vec![], at(restart));
+            let mut again = Lockout::new(3, D, rows.clone(), vec![], at(restart), &mut vec![]);
             again.failed(&alice(), source(1), at(restart));
             assert_eq!(again.is_locked(&alice(), None, source(1), at(restart)), locked);
         }

@@ -26,6 +26,7 @@ pub mod rate;
 pub mod scram;
 pub mod seal;
 pub mod sends;
+pub mod status;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -162,11 +163,14 @@ impl Hub {
         let last = snapshot.last.max(devices::highest_number(&snapshot.devices, &snapshot.shown));
         out.changes.extend(snapshot.online.iter().map(|&user| Change::Left { user, last }));
         let devices = Devices::new(snapshot.devices, snapshot.shown, last, &mut out.changes);
+        let Config { password_tries, lockout, .. } = config;
+        let Snapshot { tries, sources, .. } = snapshot;
+        let lockout = Lockout::new(password_tries, lockout, tries, sources, now, &mut out.changes);
         Hub {
             accounts: Accounts::new(secret, snapshot.users, &snapshot.retired, snapshot.accounts),
             log_ins: LogIns::default(),
             membership: Membership::default(),
-            lockout: Lockout::new(config.password_tries, config.lockout, snapshot.tries, snapshot.sources, now),
+            lockout,
             gate: Gate::new(snapshot.blocks),
             presence: Presence::default(),
             delivery: Delivery::new(snapshot.waiting, snapshot.sends, last, &devices, now),

@@ -31,6 +31,11 @@ impl Unsaved {
         self.retry_at
     }
 
+    /// How much is to be stored again.
+    pub fn count(&self) -> usize {
+        self.changes.len() + self.notes.len()
+    }
+
     fn try_later(&mut self, now: Instant) {
         self.retry_at.get_or_insert(now + RETRY_AFTER);
     }
@@ -173,8 +178,17 @@ impl Hub {
                 Change::Forget { .. } => {}
             }
         }
-        unsaved.reverse();
-        self.unsaved.put_first(unsaved, now.instant);
+        let mut again = Vec::new();
+        for change in unsaved.into_iter().rev() {
+            let named = if let Change::User { id, .. } = change { Some(id) } else { None };
+            again.push(change);
+            // A name that is found at the next start without an account would seem to have had one; and whoever takes it
+            // next may be among these changes already.
+            if let Some(user) = named.filter(|&user| self.accounts.release(user)) {
+                again.push(Change::Retired { user });
+            }
+        }
+        self.unsaved.put_first(again, now.instant);
         // Who has logged in by what does not hold any more can't stay.
         let changed = verifiers.into_iter().filter(|(user, before)| self.accounts.verifier(*user) != before.as_ref());
         let changed = changed.map(|(user, _)| user).collect();

@@ -1,4 +1,4 @@
-//! Listening sockets, and accepting when descriptors run out.
+//! Listening sockets.
 
 use std::fs::File;
 use std::io;
@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 
 use mio::net::{TcpListener, TcpStream};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::arrivals::Listening;
 
 /// Connections that may wait in the kernel to be accepted.
 const BACKLOG: i32 = 1024;
@@ -24,56 +26,19 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
-/// A descriptor in reserve: with edge-triggered readiness a connection that can't be accepted would never be announced
-/// again, so it is accepted with this one and closed.
-#[derive(Debug)]
-pub struct Reserve(Option<File>);
+/// All of the server's.
+#[derive(Debug, Default)]
+pub struct Listeners(pub Vec<TcpListener>);
 
-/// What came of accepting.
-#[derive(Debug)]
-pub enum Accepted {
-    Connection(TcpStream, SocketAddr),
-    /// Nobody waits.
-    Nobody,
-    /// Whoever came has gone again.
-    Failed,
-    /// Somebody was turned away, since descriptors have run out.
-    TurnedAway,
-    /// Descriptors have run out, and not even the reserve helps: try again later.
-    Exhausted,
-}
+impl Listening for Listeners {
+    type Stream = TcpStream;
+    type Held = File;
 
-impl Reserve {
-    pub fn new() -> io::Result<Reserve> {
-        Ok(Reserve(Some(File::open("/dev/null")?)))
+    fn accept(&mut self, listener: usize) -> io::Result<(TcpStream, SocketAddr)> {
+        self.0[listener].accept()
     }
 
-    /// Accepts one connection.
-    pub fn accept(&mut self, listener: &TcpListener) -> Accepted {
-        match listener.accept() {
-            Ok((stream, address)) => return Accepted::Connection(stream, address),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Accepted::Nobody,
-            Err(error) if is_exhaustion(&error) => {}
-            Err(_) => return Accepted::Failed,
-        }
-        if self.0.take().is_none() {
-            self.0 = File::open("/dev/null").ok();
-            return Accepted::Exhausted;
-        }
-        let turned_away = listener.accept();
-        let outcome = match &turned_away {
-            Ok(_) => Accepted::TurnedAway,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Accepted::Nobody,
-            Err(_) => Accepted::Exhausted,
-        };
-        drop(turned_away);
-        self.0 = File::open("/dev/null").ok();
-        outcome
+    fn hold(&mut self) -> io::Result<File> {
+        File::open("/dev/null")
     }
-}
-
-fn is_exhaustion(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let code = error.raw_os_error();
-    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].iter().any(|errno| code == Some(errno.raw_os_error()))
 }

@@ -1,6 +1,7 @@
 //! The loop and everything that touches a socket: the only user of mio. No rule of the chat, no byte of a protocol.
 //! [`server`] has the sockets and the clock; [`turn`] is what happens each time, and has neither.
 
+pub mod arrivals;
 mod clock;
 pub mod connection;
 pub mod control;

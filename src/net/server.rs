@@ -3,6 +3,7 @@
 //! A round of the loop: poll until the nearest deadline; read the clocks; tell the turn what was announced; accept; let
 //! the turn go round. What the store and the worker have done wakes the poll.
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
@@ -19,10 +20,11 @@ use rustls::ServerConfig;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
+use super::arrivals::{Arrivals, Reserve, is_exhaustion};
 use super::clock::Clock;
 use super::connection::Door;
 use super::control::Control;
-use super::listener::{Accepted, Reserve, listen};
+use super::listener::{Listeners, listen};
 use super::room::Room;
 use super::scope::Scope;
 use super::socket::Socket;
@@ -42,8 +44,6 @@ use crate::store::{Batch, Completion, Opened, Store, Submitted, Ticket};
 
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 1024;
-/// Connections accepted in a turn, from each listener.
-const ACCEPTS_A_TURN: usize = 64;
 /// All connections together may have this much to be written, unless told otherwise; with more, who lets most wait is
 /// closed.
 pub const ALL_OUT_BYTES_MAX: usize = 512 * 1024 * 1024;
@@ -55,8 +55,6 @@ const _: () = {
     let window = 2 * (WINDOW_BYTES as usize + TEXT_BYTES_MAX) + WINDOW_MESSAGES as usize * FIELDS_BYTES_MAX;
     assert!(ALL_OUT_BYTES_MIN >= 2 * window && ALL_OUT_BYTES_MIN < ALL_OUT_BYTES_MAX);
 };
-/// When descriptors have run out, accepting is tried again after this time.
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How often it is looked whether the store is closed: the thread wakes the loop a moment before it ends.
 const CLOSE_LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -112,19 +110,15 @@ pub struct Server {
     waker: Arc<Waker>,
     stop: Arc<AtomicBool>,
     signals: Option<Signals>,
-    listeners: Vec<Listener>,
+    listeners: Listeners,
+    arrivals: Arrivals<File>,
     control: Option<Control>,
     /// Somebody may wait at the control socket.
     control_ready: bool,
     reload: Option<Reload>,
-    reserve: Reserve,
-    accept_again_at: Option<Instant>,
+    /// With this the operator comes in when descriptors have run out, which is something to be seen.
+    operators_reserve: Reserve<File>,
     turn: Turn<Outside>,
-}
-
-struct Listener {
-    socket: TcpListener,
-    ready: bool,
 }
 
 /// What the turn reaches of the machine.
@@ -159,11 +153,11 @@ impl Server {
             Some(directory) => Some(open_control(&poll, directory)?),
             None => None,
         };
-        let mut listeners = Vec::new();
+        let mut listeners = Listeners::default();
         if !options.addresses.is_empty() {
             let mut socket = listen_on_first(&options.addresses)?;
             poll.registry().register(&mut socket, Token(LISTENERS), Interest::READABLE)?;
-            listeners.push(Listener { socket, ready: true });
+            listeners.0.push(socket);
         }
         let signals = match options.signals {
             true => {
@@ -194,19 +188,19 @@ impl Server {
             waker,
             stop: Arc::new(AtomicBool::new(false)),
             signals,
+            arrivals: Arrivals::new(listeners.0.len(), Reserve::new(&mut listeners)?),
+            operators_reserve: Reserve::new(&mut listeners)?,
             listeners,
             control,
             control_ready: true,
             reload,
-            reserve: Reserve::new()?,
-            accept_again_at: None,
             turn,
         })
     }
 
     /// The addresses that are listened on.
     pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.iter().map(|listener| listener.socket.local_addr()).collect()
+        self.listeners.0.iter().map(TcpListener::local_addr).collect()
     }
 
     pub fn stopper(&self) -> Stopper {
@@ -271,9 +265,9 @@ impl Server {
             if self.turn.stopping().is_some() {
                 return Ok(Some(Ended::Hurried));
             }
-            self.listeners.clear();
+            self.listeners.0.clear();
+            self.arrivals.close();
             self.control = None;
-            self.accept_again_at = None;
             self.turn.begin_stop(now);
             progress = true;
         }
@@ -283,12 +277,14 @@ impl Server {
         // With as many events as that more may have been ready.
         let complete = events.iter().count() < EVENTS_MAX;
         progress |= self.turn.go_round(now, complete.then_some(began));
+        // Before somebody else takes what was freed.
+        self.operators_reserve.refill(&mut self.listeners);
         self.turn.watch_progress(!events.is_empty(), progress);
         Ok(self.turn.has_stopped(now))
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        let accept = self.accept_again_at.map(|at| at.since(now));
+        let accept = self.arrivals.again_at().map(|at| at.since(now));
         self.turn.timeout(now).into_iter().chain(accept).min()
     }
 
@@ -298,11 +294,7 @@ impl Server {
             match event.token() {
                 WAKER | SIGNALS => progress = true,
                 CONTROL => self.control_ready = true,
-                Token(token) if token < CONNECTIONS => {
-                    if let Some(listener) = self.listeners.get_mut(token - LISTENERS) {
-                        listener.ready = true;
-                    }
-                }
+                Token(token) if token < CONNECTIONS => self.arrivals.note_ready(token - LISTENERS),
                 token => {
                     let id = connection_of(token);
                     if event.is_readable() || event.is_read_closed() || event.is_error() {
@@ -340,6 +332,12 @@ impl Server {
                         log::warn!("the operator's connection could not be watched: {error}");
                     }
                 }
+                Err(error) if is_exhaustion(&error) => {
+                    if !self.operators_reserve.give() {
+                        self.control_ready = false;
+                        self.arrivals.try_again(now.instant);
+                    }
+                }
                 // Whoever could not be accepted is announced again with whoever comes next.
                 Err(_) => self.control_ready = false,
             }
@@ -348,43 +346,15 @@ impl Server {
     }
 
     fn accept(&mut self, now: Now) -> bool {
-        if self.accept_again_at.is_some_and(|at| at <= now.instant) {
-            self.accept_again_at = None;
-            self.listeners.iter_mut().for_each(|listener| listener.ready = true);
-        }
-        let mut progress = false;
-        for listener in &mut self.listeners {
-            for _ in 0..ACCEPTS_A_TURN {
-                if !listener.ready {
-                    break;
-                }
-                match self.reserve.accept(&listener.socket) {
-                    Accepted::Connection(stream, address) => {
-                        progress = true;
-                        let added = stream.set_nodelay(true);
-                        let (socket, door) = (Socket::Tcp(stream), Door::Port(address.ip()));
-                        if let Err(error) = added.and_then(|()| self.turn.add(now, socket, door)) {
-                            log::warn!("a connection could not be watched: {error}");
-                        }
-                    }
-                    Accepted::Nobody => listener.ready = false,
-                    Accepted::Failed => {}
-                    Accepted::TurnedAway => {
-                        progress = true;
-                        log::warn!("descriptors have run out: a connection was turned away");
-                    }
-                    Accepted::Exhausted => {
-                        listener.ready = false;
-                        self.accept_again_at = Some(now.instant + ACCEPT_AGAIN_AFTER);
-                    }
-                }
+        // The operator may wait as well.
+        self.control_ready |= self.arrivals.again_at().is_some_and(|at| at <= now.instant);
+        let Server { arrivals, listeners, turn, .. } = self;
+        arrivals.accept(now.instant, listeners, |stream, address| {
+            let added = stream.set_nodelay(true);
+            if let Err(error) = added.and_then(|()| turn.add(now, Socket::Tcp(stream), Door::Port(address.ip()))) {
+                log::warn!("a connection could not be watched: {error}");
             }
-            if listener.ready && self.accept_again_at.is_none() {
-                // More may wait than a turn accepts.
-                self.accept_again_at = Some(now.instant);
-            }
-        }
-        progress
+        })
     }
 }
 
@@ -426,6 +396,11 @@ impl Environment for Outside {
 
     fn done(&mut self) -> Option<Done> {
         self.worker.result()
+    }
+
+    fn descriptors(&self) -> Option<usize> {
+        // Without the one that this takes itself.
+        std::fs::read_dir("/proc/self/fd").ok().map(|open| open.count().saturating_sub(1))
     }
 }
 

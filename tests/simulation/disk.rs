@@ -15,6 +15,7 @@ use chatd::hub::time::WallTime;
 use chatd::store::Batch;
 
 use crate::dice::Dice;
+use crate::fired::{Fault, Fired};
 use crate::link::{MS, Time};
 
 /// The state that the committed changes come to.
@@ -28,6 +29,10 @@ pub struct Fold {
     expired: BTreeSet<Number>,
     pub blocks: BTreeMap<(UserId, UserId), Number>,
     consents: BTreeMap<(UserId, UserId), ConsentRow>,
+    /// How often a consent was stored.
+    consented: BTreeMap<(UserId, UserId), u32>,
+    /// For planted bugs: those that were taken back.
+    revoked: Vec<ConsentRow>,
     devices: BTreeMap<(UserId, DeviceId), (DeviceRow, Number)>,
     shown: BTreeMap<UserId, Number>,
     tries: BTreeMap<(String, Option<Vec<u8>>), TriesRow>,
@@ -44,6 +49,20 @@ impl Fold {
 
     pub fn has_device(&self, user: &UserName, device: DeviceId) -> bool {
         self.devices.keys().any(|(id, known)| *known == device && self.name(*id) == Some(user))
+    }
+
+    /// How often a yes of the first to the second was stored.
+    pub fn consented(&self, of: &UserName, to: &UserName) -> u32 {
+        let is_theirs = |(by, whom): &(UserId, UserId)| self.name(*by) == Some(of) && self.name(*whom) == Some(to);
+        self.consented.iter().filter(|(key, _)| is_theirs(key)).map(|(_, count)| count).sum()
+    }
+
+    pub fn has_consents(&self) -> bool {
+        !self.consents.is_empty()
+    }
+
+    pub fn has_account(&self, user: &UserName) -> bool {
+        self.accounts.keys().any(|&id| self.name(id) == Some(user))
     }
 
     pub fn name(&self, user: UserId) -> Option<&UserName> {
@@ -104,9 +123,13 @@ impl Fold {
             }
             Change::Consent { row, .. } => {
                 self.consents.insert((row.of, row.to), *row);
+                *self.consented.entry((row.of, row.to)).or_default() += 1;
             }
-            Change::ConsentOver { row, .. } => {
+            Change::ConsentOver { row, revoked } => {
                 self.consents.remove(&(row.of, row.to));
+                if *revoked {
+                    self.revoked.push(*row);
+                }
             }
             Change::Device(row) => {
                 let last = self.messages.keys().next_back().copied().unwrap_or_default();
@@ -140,6 +163,29 @@ impl Fold {
             // Nothing is as old as that here.
             Change::Forget { .. } => {}
         }
+    }
+
+    /// For planted bugs.
+    pub fn begin_locks_anew(&mut self) {
+        for row in self.tries.values_mut().filter(|row| row.locked_until.is_some()) {
+            row.locked_until = Some(WallTime::from_millis(u64::MAX));
+        }
+    }
+
+    /// For planted bugs.
+    pub fn forget_consents(&mut self) {
+        self.consents.clear();
+    }
+
+    /// For planted bugs.
+    pub fn bring_consents_back(&mut self) {
+        let rows = self.revoked.drain(..).map(|row| ((row.of, row.to), row));
+        self.consents.extend(rows);
+    }
+
+    /// For planted bugs.
+    pub fn forget_accounts(&mut self) {
+        self.accounts.clear();
     }
 
     /// For planted bugs.
@@ -236,6 +282,8 @@ pub enum Told {
 /// The writer and what it has written.
 pub struct Disk {
     pub fold: Fold,
+    /// For planted bugs: what there was before the last commit.
+    pub before: Option<Fold>,
     /// Every batch that was committed, in order.
     pub committed: Vec<Arc<[Change]>>,
     orders: VecDeque<Order>,
@@ -247,13 +295,14 @@ pub struct Disk {
     pub stalled_until: Time,
     /// Every commit fails until then.
     pub failing_until: Time,
-    pub failures: u32,
+    pub fired: Fired,
 }
 
 impl Disk {
     pub fn new(fold: Fold, latency: Time) -> Disk {
         Disk {
             fold,
+            before: None,
             committed: Vec::new(),
             orders: VecDeque::new(),
             failed: false,
@@ -262,7 +311,7 @@ impl Disk {
             latency,
             stalled_until: 0,
             failing_until: 0,
-            failures: 0,
+            fired: Fired::default(),
         }
     }
 
@@ -307,7 +356,7 @@ impl Disk {
             if commit_failed {
                 self.commit(&group);
             }
-            self.failures += 1;
+            self.fired.note(Fault::FailedCommit);
             self.failed = true;
             self.told.push_back(Told::Failed { first });
         } else {
@@ -321,6 +370,9 @@ impl Disk {
         if !self.fold.accepts(&changes) {
             return false;
         }
+        if let Some(before) = &mut self.before {
+            before.clone_from(&self.fold);
+        }
         changes.iter().for_each(|change| self.fold.apply(change));
         self.committed.extend(group.iter().map(|batch| Arc::clone(&batch.changes)));
         true
@@ -330,12 +382,22 @@ impl Disk {
     /// Comes back: up to which batch everything is there, beside those that failed.
     pub fn killed(&mut self, dice: &mut Dice, now: Time) -> Option<u64> {
         let mut through = self.last_persisted();
+        let (mut lost, is_writing) = (!self.orders.is_empty(), self.group.is_some());
+        if through.is_some() {
+            self.fired.note(Fault::UnheardCommit);
+        }
         if let Some((_, group)) = self.group.take()
             && now >= self.failing_until
             && dice.one_in(2)
             && self.commit(&group)
         {
             through = group.last().map(|batch| batch.number);
+            self.fired.note(Fault::UnheardCommit);
+        } else {
+            lost |= is_writing;
+        }
+        if lost {
+            self.fired.note(Fault::LostCommit);
         }
         self.orders.clear();
         self.told.clear();

@@ -1,15 +1,22 @@
 //! What was sent, answered and shown, as the people saw it, and the laws that it must keep.
 
+mod consents;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use chatd::hub::effect::LogInFailure;
 use chatd::hub::id::{DeviceId, Number, Source};
+use chatd::hub::lockout::FORGOTTEN_AFTER;
 use chatd::hub::message::Message;
 use chatd::hub::name::UserName;
+use chatd::hub::time::WallTime;
 use chatd::wire::native::client::{Heard, Party, Problem};
 
+use consents::Consents;
+
 use crate::disk::Disk;
-use crate::link::{LinkId, MS, Time};
+use crate::link::{LinkId, Time};
 
 /// As many messages may wait for somebody.
 const QUEUE_MESSAGES_MAX: usize = 1000;
@@ -63,6 +70,9 @@ struct BlockAsked {
 struct Tries {
     failures: u32,
     until: Option<Time>,
+    /// The same by the wall clock, which is all that a restart has to go by.
+    wall_until: Option<WallTime>,
+    last: WallTime,
 }
 
 type TriesKey = (String, String);
@@ -72,6 +82,7 @@ pub struct Ledger {
     by_text: HashMap<String, usize>,
     pub devices: BTreeMap<Uid, Device>,
     blocks: BTreeMap<(UserName, UserName), Vec<BlockAsked>>,
+    pub consents: Consents,
     /// Which links bring a wrong password.
     pub wrong: BTreeSet<LinkId>,
     /// The resume tokens that links bring, and those that have served.
@@ -100,6 +111,7 @@ impl Ledger {
             by_text: HashMap::new(),
             devices: BTreeMap::new(),
             blocks: BTreeMap::new(),
+            consents: Consents::default(),
             wrong: BTreeSet::new(),
             tokens: BTreeMap::new(),
             tokens_used: BTreeSet::new(),
@@ -364,15 +376,13 @@ impl Ledger {
         (user.folded(), source.address().to_string())
     }
 
-    /// `None`: too near to the edge to be said.
+    /// `None`: it can't be said, since there were too many tries over all sources.
     fn locked(&self, now: Time, user: &UserName, source: Source) -> Option<bool> {
         if self.failures_of.get(&user.folded()).is_some_and(|&failures| failures >= 29) {
             return None;
         }
         let until = self.tries.get(&Ledger::tries_key(user, source)).and_then(|tries| tries.until);
         match until {
-            // The wall clock, by which a lock survives a restart, counts milliseconds.
-            Some(until) if self.restarted && now.abs_diff(until) <= 2 * MS => None,
             Some(until) => Some(now < until),
             None => Some(false),
         }
@@ -411,7 +421,7 @@ impl Ledger {
 
     pub fn log_in_failed(
         &mut self,
-        now: Time,
+        (now, wall): (Time, WallTime),
         link: LinkId,
         user: &UserName,
         source: Source,
@@ -442,8 +452,10 @@ impl Ledger {
                 tries = Tries::default();
             }
             tries.failures += 1;
-            if tries.failures >= self.tries_max {
+            tries.last = wall;
+            if tries.failures >= self.tries_max && tries.until.is_none() {
                 tries.until = Some(now + self.lockout);
+                tries.wall_until = Some(wall + Duration::from_micros(self.lockout));
             }
             self.note_tries(key, tries, batch);
         }
@@ -474,6 +486,29 @@ impl Ledger {
         self.tries_in_flight.clear();
         self.tries = self.tries_kept.clone();
         self.restarted = true;
+    }
+
+    /// A server begins with what was committed. A lock lasts for what the wall clock says is left of it, and no longer than
+    /// a fresh one.
+    pub fn booted(&mut self, now: Time, wall: WallTime) {
+        let fresh = Duration::from_micros(self.lockout);
+        for (key, tries) in std::mem::take(&mut self.tries) {
+            let left = tries.wall_until.map(|until| until.since(wall).min(fresh));
+            let last = tries.last.min(wall);
+            let forgotten = left.is_none() && wall.since(last) >= FORGOTTEN_AFTER;
+            let again = match left {
+                _ if forgotten => Tries::default(),
+                Some(left) if left.is_zero() => Tries::default(),
+                left => Tries {
+                    until: left.map(|left| now + left.as_micros() as Time),
+                    wall_until: left.map(|left| wall + left),
+                    last,
+                    ..tries
+                },
+            };
+            // With the server's first changes.
+            self.note_tries(key, again, 1);
+        }
     }
 
     /// Whether `other` may have been blocked by `user` at some time after `since`.

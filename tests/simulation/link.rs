@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
+use chatd::hub::scram::ChannelBinding;
+
 use crate::dice::Dice;
+use crate::fired::{Fault, Fired};
 
 /// Microseconds of virtual time.
 pub type Time = u64;
@@ -40,7 +43,14 @@ pub struct Weather {
     pub buffer: usize,
     /// After so many bytes, in whichever direction, it is reset.
     pub reset_after: Option<u64>,
+    /// What had come before a reset can still be read.
+    pub reset_leaves: bool,
+    /// So many bytes pass one by one, in each direction: each is read, and written, alone.
+    pub singles: usize,
 }
+
+/// Between two bytes that pass one by one.
+const BETWEEN_SINGLES: Time = 250;
 
 /// One direction, as its receiver's kernel sees it.
 #[derive(Debug, Default)]
@@ -50,6 +60,8 @@ pub struct Half {
     pub fin: bool,
     /// So many bytes are under way or unread.
     pub held: usize,
+    /// So many have passed one by one.
+    singles: usize,
     last_arrival: Time,
 }
 
@@ -57,16 +69,24 @@ pub struct Half {
 pub struct Link {
     pub source: IpAddr,
     pub weather: Weather,
+    /// What the log-in is bound to; `None`: it is not encrypted. Nobody reads along here, so the bytes stay plain.
+    pub binding: Option<ChannelBinding>,
     pub up: Half,
     pub down: Half,
     pub reset: bool,
+    /// A reset is on its way: nothing follows it.
+    cut: bool,
     /// Something happened that the server's poll has not told yet.
     pub edge: bool,
     carried: u64,
     server_closed: bool,
     client_closed: bool,
+    /// The client has no descriptor for it.
+    client_gone: bool,
     /// The server has no descriptor for it.
     server_gone: bool,
+    /// The server has died on it.
+    pub died: bool,
 }
 
 /// All links, and what is under way on them.
@@ -75,7 +95,7 @@ pub struct Links {
     pub map: BTreeMap<LinkId, Link>,
     /// To be put among the world's events.
     pub departed: Vec<(Time, Transit)>,
-    pub resets: u32,
+    pub fired: Fired,
 }
 
 /// What a read gives.
@@ -87,55 +107,68 @@ pub enum Read {
 }
 
 impl Links {
-    pub fn open(&mut self, id: LinkId, source: IpAddr, weather: Weather) {
+    pub fn open(&mut self, id: LinkId, source: IpAddr, weather: Weather, binding: Option<ChannelBinding>) {
         let link = Link {
             source,
             weather,
+            binding,
             up: Half::default(),
             down: Half::default(),
             reset: false,
+            cut: false,
             edge: false,
             carried: 0,
             server_closed: false,
             client_closed: false,
+            client_gone: false,
             server_gone: false,
+            died: false,
         };
         self.map.insert(id, link);
     }
 
     pub fn send(&mut self, dice: &mut Dice, now: Time, id: LinkId, to_server: bool, bytes: &[u8]) {
-        let Some(link) = self.map.get_mut(&id) else { return };
+        let Some(link) = self.map.get_mut(&id).filter(|link| !link.is_closed(to_server)) else { return };
         let mut rest = bytes;
-        while !rest.is_empty() && !link.reset {
-            let size = (dice.range(1, link.weather.piece_max + 1) as usize).min(rest.len());
+        while !rest.is_empty() {
+            let single = link.passes_singly(to_server);
+            let size = if single { 1 } else { dice.range(1, link.weather.piece_max + 1) as usize }.min(rest.len());
             let (piece, after) = rest.split_at(size);
             rest = after;
             link.carried += size as u64;
             if link.weather.reset_after.is_some_and(|bound| link.carried > bound) {
                 link.weather.reset_after = None;
-                self.resets += 1;
                 return self.reset(dice, now, id);
             }
             let at = link.arrival(dice, now, to_server);
+            if at > now + SECOND {
+                self.fired.note(Fault::Delay);
+            }
             let half = if to_server { &mut link.up } else { &mut link.down };
             half.held += size;
+            if single {
+                half.singles += 1;
+                half.last_arrival += BETWEEN_SINGLES;
+                if half.singles == 1 {
+                    self.fired.note(Fault::SingleBytes);
+                }
+            }
             self.departed.push((at, Transit { link: id, to_server, segment: Segment::Bytes(piece.to_vec()) }));
         }
     }
 
     pub fn fin(&mut self, dice: &mut Dice, now: Time, id: LinkId, to_server: bool) {
-        let Some(link) = self.map.get_mut(&id).filter(|link| !link.reset) else { return };
-        let closed = if to_server { &mut link.client_closed } else { &mut link.server_closed };
-        if std::mem::replace(closed, true) {
-            return;
-        }
+        let Some(link) = self.map.get_mut(&id).filter(|link| !link.is_closed(to_server)) else { return };
+        *if to_server { &mut link.client_closed } else { &mut link.server_closed } = true;
         let at = link.arrival(dice, now, to_server);
         self.departed.push((at, Transit { link: id, to_server, segment: Segment::Fin }));
     }
 
     /// Breaks the link; both ends learn it.
     pub fn reset(&mut self, dice: &mut Dice, now: Time, id: LinkId) {
-        let Some(link) = self.map.get_mut(&id).filter(|link| !link.reset) else { return };
+        let Some(link) = self.map.get_mut(&id).filter(|link| !link.cut) else { return };
+        link.cut = true;
+        self.fired.note(Fault::Reset);
         for to_server in [true, false] {
             let at = link.arrival(dice, now, to_server);
             self.departed.push((at, Transit { link: id, to_server, segment: Segment::Reset }));
@@ -158,7 +191,7 @@ impl Links {
     /// The server reads once.
     pub fn read(&mut self, id: LinkId, max: usize) -> Read {
         let Some(link) = self.map.get_mut(&id) else { return Read::Broken };
-        if link.reset {
+        if link.reset && (link.up.arrived.is_empty() || !link.weather.reset_leaves) {
             return Read::Broken;
         }
         let bytes = link.up.take(max);
@@ -172,10 +205,11 @@ impl Links {
     /// The server writes once; says how many bytes were taken.
     pub fn write(&mut self, dice: &mut Dice, now: Time, id: LinkId, bytes: &[u8]) -> Option<usize> {
         let link = self.map.get(&id)?;
-        if link.reset {
+        if link.reset || link.server_closed {
             return None;
         }
         let room = link.weather.buffer.saturating_sub(link.down.held).min(bytes.len());
+        let room = if link.passes_singly(false) { room.min(1) } else { room };
         let room = if room > 1 && dice.one_in(8) { dice.range(1, room as u64) as usize } else { room };
         self.send(dice, now, id, false, &bytes[..room]);
         Some(room)
@@ -200,14 +234,25 @@ impl Links {
     /// There is no server behind this link any more.
     pub fn server_dies(&mut self, dice: &mut Dice, now: Time, id: LinkId) {
         let Some(link) = self.map.get_mut(&id) else { return };
-        link.server_gone = true;
-        self.reset(dice, now, id);
+        (link.server_gone, link.died) = (true, true);
+        match link.up.arrived.is_empty() && dice.one_in(2) {
+            true => self.fin(dice, now, id, false),
+            false => self.reset(dice, now, id),
+        }
         self.tidy(id);
     }
 
-    /// A link that nobody has any more goes. `client_closed` stays false for one that was left lying.
+    /// The client has closed its descriptor, or left it lying.
+    pub fn client_leaves(&mut self, id: LinkId) {
+        if let Some(link) = self.map.get_mut(&id) {
+            link.client_gone = true;
+        }
+        self.tidy(id);
+    }
+
+    /// A link that nobody has any more goes.
     pub fn tidy(&mut self, id: LinkId) {
-        if self.map.get(&id).is_some_and(|link| link.server_gone && (link.client_closed || link.reset)) {
+        if self.map.get(&id).is_some_and(|link| link.server_gone && link.client_gone) {
             self.map.remove(&id);
         }
     }
@@ -218,6 +263,16 @@ impl Links {
 }
 
 impl Link {
+    fn passes_singly(&self, to_server: bool) -> bool {
+        let half = if to_server { &self.up } else { &self.down };
+        half.singles < self.weather.singles
+    }
+
+    /// Whether nothing more comes from this side.
+    fn is_closed(&self, to_server: bool) -> bool {
+        self.cut || if to_server { self.client_closed } else { self.server_closed }
+    }
+
     fn arrival(&mut self, dice: &mut Dice, now: Time, to_server: bool) -> Time {
         let delay = match dice.one_in(4) {
             true => dice.range(0, self.weather.delay_max + 1),

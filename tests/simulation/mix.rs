@@ -7,6 +7,8 @@ use crate::link::{MS, SECOND, Time, Weather};
 pub struct Mix {
     pub users: u64,
     pub devices_max: u64,
+    /// So many people make an account.
+    pub newcomers: u64,
     pub duration: Time,
     /// Between two things that a device does, about.
     pub pause: Time,
@@ -20,6 +22,8 @@ pub struct Mix {
     /// Messages expire after this.
     pub expiry: Option<Time>,
     pub check_always: bool,
+    /// So many connections of a hundred are encrypted.
+    pub encrypted: u64,
     /// Somebody sends very much to somebody.
     pub flood: bool,
     /// And who gets it is not there.
@@ -27,19 +31,31 @@ pub struct Mix {
     /// In percent, of the chances for it.
     pub acks_dropped: u64,
     pub blocks: bool,
+    /// People want to know each other's addresses.
+    pub consents: bool,
     pub one_shots: bool,
     pub wrong_passwords: bool,
     pub strangers: bool,
     pub zombies: bool,
     pub silence: bool,
     pub non_readers: bool,
+    /// Some connections begin with bytes that pass one by one.
     pub bytewise: bool,
     pub resets: bool,
+    pub half_closes: bool,
     pub kills: u64,
+    pub kills_after_commit: u64,
+    /// A server that has just started is killed again, now and then.
+    pub kills_at_start: bool,
     pub stops: u64,
     pub clock_stalls: u64,
+    pub wall_jumps: u64,
     pub disk_stalls: u64,
     pub disk_failures: u64,
+    /// Descriptors run out.
+    pub exhaustions: u64,
+    /// The kernel watches nothing more.
+    pub watch_failures: u64,
 }
 
 impl Mix {
@@ -49,16 +65,22 @@ impl Mix {
         let mut some = |percent: u64| !calm && dice.percent(percent);
         let (blocks, one_shots, wrong_passwords) = (some(50), some(60), some(40));
         let (strangers, zombies, silence, non_readers) = (some(30), some(50), some(30), some(25));
-        let (bytewise, resets) = (some(20), some(50));
+        let (bytewise, resets, half_closes) = (some(20), some(50), some(40));
         let (flood, kills, stops) = (some(8), some(55), some(20));
+        let (kills_after_commit, kills_at_start, wall_jumps) = (some(25), some(30), some(40));
         let (clock_stalls, disk_stalls, disk_failures) = (some(30), some(40), some(45));
+        let (exhaustions, watch_failures) = (some(25), some(25));
+        let consents = dice.percent(50);
         let mut count = |there: bool| if there { dice.range(1, 4) } else { 0 };
         let (kills, stops) = (count(kills), count(stops));
         let (clock_stalls, disk_stalls, disk_failures) =
             (count(clock_stalls), count(disk_stalls), count(disk_failures));
+        let (kills_after_commit, wall_jumps) = (count(kills_after_commit), count(wall_jumps));
+        let (exhaustions, watch_failures) = (count(exhaustions), count(watch_failures));
         Mix {
             users: dice.range(3, 7),
             devices_max: dice.range(1, 4),
+            newcomers: *dice.pick(&[0, 0, 1, 2]),
             duration: dice.range(10, 40) * SECOND,
             pause: dice.range(100, 2000) * MS,
             delay_max,
@@ -69,11 +91,13 @@ impl Mix {
             tries: *dice.pick(&[1, 3, 3, 3]),
             fresh_secret: dice.one_in(16),
             expiry: dice.one_in(12).then_some(20 * SECOND),
+            encrypted: if consents { *dice.pick(&[80, 100]) } else { *dice.pick(&[0, 50, 100]) },
             check_always: !flood && dice.one_in(3),
             flood,
             stays_away: dice.one_in(2),
             acks_dropped: *dice.pick(&[0, 0, 50, 100]),
             blocks,
+            consents,
             one_shots,
             wrong_passwords,
             strangers,
@@ -82,26 +106,29 @@ impl Mix {
             non_readers,
             bytewise,
             resets,
+            half_closes,
             kills,
+            kills_after_commit,
+            kills_at_start,
             stops,
             clock_stalls,
+            wall_jumps,
             disk_stalls,
             disk_failures,
+            exhaustions,
+            watch_failures,
         }
     }
 
     pub fn weather(&self, dice: &mut Dice) -> Weather {
-        let piece_max = match (self.bytewise && dice.one_in(6), dice.range(0, 3)) {
-            (true, _) => 1,
-            (false, 0) => 40,
-            (false, 1) => 1000,
-            (false, _) => 100_000,
-        };
+        let piece_max = *dice.pick(&[40, 1000, 100_000]);
         Weather {
             delay_max: self.delay_max,
             piece_max,
             buffer: *dice.pick(&[4 * 1024, 64 * 1024, 256 * 1024]),
             reset_after: (self.resets && dice.one_in(3)).then(|| dice.range(1, 6000)),
+            reset_leaves: dice.one_in(2),
+            singles: if self.bytewise && dice.one_in(8) { dice.range(1, 400) as usize } else { 0 },
         }
     }
 }

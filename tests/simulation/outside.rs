@@ -5,24 +5,27 @@ use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, IoSlice, Read, Write};
 use std::mem::swap;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use chatd::hub::change::Change;
-use chatd::hub::effect::{self, CloseReason, Effect, Event, Recipients};
-use chatd::hub::id::{ConnectionId, DeviceId, Source};
-use chatd::hub::input::{Input, Mechanism, Request};
+use chatd::hub::effect::{self, AskOver, CloseReason, Effect, Event, NoAddress, Recipients};
+use chatd::hub::id::{ConnectionId, DeviceId, PeerAddress, Source};
+use chatd::hub::input::{Input, Mechanism, Peer, Request};
 use chatd::hub::message::{HistoryPage, HistoryQuery};
 use chatd::hub::name::UserName;
+use chatd::hub::time::WallTime;
 use chatd::net::connection::{Stage, Stream};
 use chatd::net::queue::BatchNumber;
 use chatd::net::turn::{Environment, STRANGE_BYTES_MAX, Seen};
 use chatd::net::worker::{Done, Job, Reload};
 use chatd::store::{Batch, Completion, Submitted, Ticket};
+use rustix::io::Errno;
 
 use crate::dice::Dice;
 use crate::disk::{Disk, Fold, Told};
+use crate::fired::Fault;
+use crate::kernel::{Kernel, Listener};
 use crate::ledger::Ledger;
 use crate::link::{self, LinkId, Links, MS, Time};
 use crate::plant::Plant;
@@ -34,26 +37,35 @@ const ANSWER_WITHIN: Time = 20 * MS;
 
 /// The world, for as long as the server acts in it. Between two turns this holds nothing of meaning but the rest.
 pub struct Lent {
-    now: Time,
-    dice: Dice,
-    links: Links,
+    pub now: Time,
+    wall: WallTime,
+    pub dice: Dice,
+    pub links: Links,
     disk: Disk,
-    ledger: Ledger,
+    pub ledger: Ledger,
+    pub kernel: Kernel,
+    plant: Plant,
     /// A kill falls when so many points in turns have passed.
     pub die_in: Option<u64>,
+    /// It falls right after the next commit that the server hears of.
+    pub die_after_commit: bool,
+    pub dies_of_commit: bool,
     /// Nothing that the server does counts any more.
     dead: bool,
+    /// Links whose descriptor was closed.
+    closed: Vec<LinkId>,
     /// A stream has not taken everything since this was last announced.
     full: BTreeSet<LinkId>,
 }
 
 impl Lent {
     pub fn exchange(&mut self, around: &mut Around) {
-        self.now = around.now;
+        (self.now, self.wall) = (around.now, around.wall);
         swap(&mut self.dice, around.dice);
         swap(&mut self.links, around.links);
         swap(&mut self.disk, around.disk);
         swap(&mut self.ledger, around.ledger);
+        swap(&mut self.kernel, around.kernel);
     }
 
     /// Whether the kill has fallen. Each call is a point at which it may.
@@ -65,12 +77,40 @@ impl Lent {
         }
         self.dead
     }
+
+    /// Whether the kernel takes a connection among those that it watches.
+    fn watch(&mut self) -> io::Result<()> {
+        if !self.dead && self.now < self.kernel.unwatchable_until && self.dice.one_in(2) {
+            self.kernel.fired.note(Fault::NotWatched);
+            return Err(Errno::NOMEM.into());
+        }
+        Ok(())
+    }
 }
 
-/// The server's end of a link.
+/// The server's end of a link. Dropped, it is closed.
 pub struct Socket {
     link: LinkId,
     lent: Rc<RefCell<Lent>>,
+    /// For planted bugs: it is never closed.
+    leaks: bool,
+}
+
+impl Socket {
+    pub fn new(link: LinkId, lent: Rc<RefCell<Lent>>) -> Socket {
+        Socket { link, lent, leaks: false }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let lent = &mut *self.lent.borrow_mut();
+        if !lent.dead && !self.leaks {
+            lent.closed.push(self.link);
+            lent.kernel.open = lent.kernel.open.saturating_sub(1);
+            lent.kernel.give_descriptor(lent.now);
+        }
+    }
 }
 
 impl Read for Socket {
@@ -82,11 +122,15 @@ impl Read for Socket {
         if lent.dice.one_in(64) {
             return Err(io::ErrorKind::Interrupted.into());
         }
+        if lent.plant == Plant::TheEndEatsWhatCame && lent.links.map.get(&self.link).is_some_and(|link| link.up.fin) {
+            return Ok(0);
+        }
         match lent.links.read(self.link, buffer.len()) {
             link::Read::Bytes(bytes) => {
                 buffer[..bytes.len()].copy_from_slice(&bytes);
                 Ok(bytes.len())
             }
+            link::Read::End if lent.plant == Plant::HalfCloseIsAClose => Err(io::ErrorKind::ConnectionReset.into()),
             link::Read::End => Ok(0),
             link::Read::Nothing => Err(io::ErrorKind::WouldBlock.into()),
             link::Read::Broken => Err(io::ErrorKind::ConnectionReset.into()),
@@ -108,11 +152,16 @@ impl Write for Socket {
         if written < bytes.len() {
             lent.full.insert(self.link);
         }
-        if written == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(written) }
+        match written {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            _ if lent.plant == Plant::ShortWritesCountAsWhole => Ok(bytes.len()),
+            _ => Ok(written),
+        }
     }
 
     fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+        let mut bytes = Vec::new();
+        pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
         self.write(&bytes)
     }
 
@@ -176,7 +225,7 @@ pub struct Outside {
     by_password: bool,
     /// How many changes of the turn somebody has asked for, so far.
     changes_seen: usize,
-    closed: Vec<LinkId>,
+    accounts_read: bool,
 }
 
 impl Outside {
@@ -189,12 +238,18 @@ impl Outside {
     ) -> Outside {
         let lent = Lent {
             now: booted,
+            wall: WallTime::default(),
             dice: Dice::new(0),
             links: Links::default(),
             disk: Disk::new(Fold::default(), 0),
             ledger: Ledger::new(0, 0),
+            kernel: Kernel::default(),
+            plant,
             die_in: None,
+            die_after_commit: false,
+            dies_of_commit: false,
             dead: false,
+            closed: Vec::new(),
             full: BTreeSet::new(),
         };
         Outside {
@@ -215,12 +270,16 @@ impl Outside {
             asker: None,
             by_password: false,
             changes_seen: 0,
-            closed: Vec::new(),
+            accounts_read: false,
         }
     }
 
     pub fn lent(&self) -> RefMut<'_, Lent> {
         self.lent.borrow_mut()
+    }
+
+    pub fn listener(&self) -> Listener {
+        Listener::new(Rc::clone(&self.lent), self.plant)
     }
 
     fn is_writable(known: &Known, full: &BTreeSet<LinkId>, links: &Links) -> bool {
@@ -235,6 +294,11 @@ impl Outside {
         })
     }
 
+    /// Whether the operator's accounts have been read.
+    pub fn has_accounts(&self) -> bool {
+        self.accounts_read
+    }
+
     /// When the worker or the store is done with something.
     pub fn next_result(&self) -> Option<Time> {
         let job = self.jobs.front().map(|(at, _)| *at);
@@ -245,7 +309,8 @@ impl Outside {
     /// Announces, once, what has happened on the links. A round begins.
     pub fn poll(&mut self) -> Vec<(ConnectionId, Announced)> {
         self.round += 1;
-        let Lent { links, full, .. } = &mut *self.lent.borrow_mut();
+        let Lent { links, full, kernel, .. } = &mut *self.lent.borrow_mut();
+        kernel.deaf = false;
         let mut events = Vec::new();
         for (&id, known) in &self.known {
             let mut event = Announced::default();
@@ -263,12 +328,6 @@ impl Outside {
             }
         }
         events
-    }
-
-    /// A connection that waits to be accepted.
-    pub fn connect(&mut self, link: LinkId) -> Option<(Socket, IpAddr)> {
-        let address = self.lent.borrow().links.map.get(&link)?.source;
-        Some((Socket { link, lent: Rc::clone(&self.lent) }, address))
     }
 
     /// A round is over in which everybody who was `due` should have been served. Silence is judged by `judged`.
@@ -291,7 +350,7 @@ impl Outside {
 
     /// Links whose descriptor was closed since the last call.
     pub fn take_closed(&mut self) -> Vec<LinkId> {
-        std::mem::take(&mut self.closed)
+        std::mem::take(&mut self.lent.borrow_mut().closed)
     }
 }
 
@@ -299,7 +358,12 @@ impl Environment for Outside {
     type Stream = Socket;
 
     fn register(&mut self, socket: &mut Socket, id: ConnectionId) -> io::Result<()> {
-        let lent = self.lent.borrow();
+        let lent = &mut *self.lent.borrow_mut();
+        if let Err(error) = lent.watch() {
+            lent.kernel.deaf |= self.plant == Plant::UnwatchedLosesTheListener;
+            socket.leaks = self.plant == Plant::UnwatchedIsLeaked;
+            return Err(error);
+        }
         let known = Known {
             link: socket.link,
             source: Source::of(lent.links.map[&socket.link].source),
@@ -314,10 +378,12 @@ impl Environment for Outside {
     }
 
     fn reregister(&mut self, socket: &mut Socket, id: ConnectionId, writable: bool) -> io::Result<()> {
+        let lent = &mut *self.lent.borrow_mut();
+        lent.watch()?;
         if let Some(known) = self.known.get_mut(&id) {
             known.writable = writable;
             // Asked for anew, it is announced anew.
-            self.lent.borrow_mut().full.insert(socket.link);
+            lent.full.insert(socket.link);
         }
         Ok(())
     }
@@ -326,10 +392,8 @@ impl Environment for Outside {
         self.known.retain(|_, known| known.link != socket.link);
         let lent = &mut *self.lent.borrow_mut();
         lent.full.remove(&socket.link);
-        if !lent.dead {
-            self.closed.push(socket.link);
-        }
-        Ok(())
+        // Closed, it is not watched any more, whatever is said here.
+        lent.watch()
     }
 
     fn submit(&mut self, batch: Batch) -> Submitted {
@@ -353,6 +417,10 @@ impl Environment for Outside {
                 Told::Persisted { through } => {
                     lent.ledger.persisted(through);
                     self.decided = self.decided.max(through);
+                    if std::mem::take(&mut lent.die_after_commit) {
+                        lent.die_in = Some(lent.dice.range(0, 4));
+                        lent.dies_of_commit = true;
+                    }
                     completions.push(Completion::Persisted { through });
                 }
                 Told::Failed { first } => {
@@ -392,6 +460,10 @@ impl Environment for Outside {
         self.jobs.push_back((begin + lent.dice.range(MS, self.worker_delay + 2 * MS), job));
     }
 
+    fn descriptors(&self) -> Option<usize> {
+        Some(self.known.len())
+    }
+
     fn done(&mut self) -> Option<Done> {
         let now = self.lent.borrow().now;
         self.jobs.front().filter(|(at, _)| *at <= now)?;
@@ -424,6 +496,10 @@ impl Environment for Outside {
                     _ => {}
                 }
             }
+            Input::Connected { connection, peer: Peer::Stranger { binding, .. } } => {
+                let link = self.known.get(connection).and_then(|known| lent.links.map.get(&known.link));
+                *binding = link.and_then(|link| link.binding.clone());
+            }
             Input::Closed { .. } if self.plant == Plant::ClosedIsForgotten && lent.dice.one_in(2) => return None,
             Input::Closed { connection } => {
                 self.here.remove(connection);
@@ -435,6 +511,9 @@ impl Environment for Outside {
             }
             Input::CommitFailed(changes) => match self.plant {
                 Plant::MessagesAreNotUndone => changes.retain(|change| !matches!(change, Change::Message(_))),
+                Plant::AccountsAreNotUndone => changes.retain(|change| !matches!(change, Change::Account { .. })),
+                Plant::ConsentsAreNotUndone => changes.retain(|change| !matches!(change, Change::Consent { .. })),
+                Plant::RevokesAreNotUndone => changes.retain(|change| !matches!(change, Change::ConsentOver { .. })),
                 Plant::BlocksAreNotUndone => changes.retain(|change| !matches!(change, Change::Block { .. })),
                 _ => {}
             },
@@ -457,11 +536,12 @@ impl Environment for Outside {
                     let Some(known) = self.known.get(connection) else { continue };
                     let Some((_, user, _)) = &known.claim else { continue };
                     let lent = &mut *self.lent.borrow_mut();
-                    lent.ledger.log_in_failed(lent.now, known.link, user, known.source, *why, seen.batch);
+                    lent.ledger.log_in_failed((lent.now, lent.wall), known.link, user, known.source, *why, seen.batch);
                 }
                 Effect::Close { connection, .. } => {
                     self.here.remove(connection);
                 }
+                Effect::AccountsRead(_) => self.accounts_read = true,
                 Effect::Query { .. } => self.questions_wait.push_back(seen.batch - 1),
                 Effect::Event { to, event, .. } => {
                     seen.outbox.recipients(to).for_each(|id| self.news(id, event, &seen));
@@ -502,6 +582,9 @@ impl Environment for Outside {
     fn waits_for(&self, effect: &Effect, own: BatchNumber, rests_on: BatchNumber) -> BatchNumber {
         match (self.plant, effect) {
             (Plant::AcknowledgedBeforeCommit, Effect::Reply { answer: Ok(effect::Reply::Accepted { .. }), .. }) => 0,
+            (Plant::SignedUpBeforeCommit, Effect::Reply { answer: Ok(effect::Reply::SignedUp(_)), .. }) => 0,
+            (Plant::AddressLeavesBeforeCommit, Effect::Event { event: Event::Address { .. }, .. }) => 0,
+            (Plant::ConsentedBeforeCommit, Effect::Reply { answer: Ok(effect::Reply::Consented { .. }), .. }) => 0,
             (Plant::OnlyTheTurnCounts, _) => own,
             _ => rests_on,
         }
@@ -559,18 +642,34 @@ impl Outside {
         }
     }
 
-    /// Planted bugs: what is for many goes to others.
+    /// Planted bugs: what is for one or for many goes to others, or to nobody.
     fn misdirect(&self, seen: Seen<'_, Socket>) {
         let outbox = seen.outbox;
         for effect in &mut outbox.effects[seen.effects_before..] {
-            let Effect::Event { to: Recipients::Many(range), event: Event::Message(_), .. } = effect else { continue };
-            match self.plant {
-                Plant::BroadcastsReachEverybody => {
+            let Effect::Event { to, event, .. } = effect else { continue };
+            match (self.plant, event, to) {
+                (Plant::BroadcastsReachEverybody, Event::Message(_), Recipients::Many(range)) => {
                     let start = outbox.recipients.len();
                     outbox.recipients.extend(self.here.keys());
                     *range = start..outbox.recipients.len();
                 }
-                Plant::OneIsLeftOut => range.start += 1,
+                (Plant::OneIsLeftOut, Event::Message(_), Recipients::Many(range)) => range.start += 1,
+                (Plant::AddressGoesToAnother, Event::Address { .. }, to)
+                | (Plant::QuestionGoesToAnother, Event::Asks { .. }, to) => {
+                    let Recipients::One(right) = to else { continue };
+                    let other = self.here.iter().find(|(id, who)| *id != right && Some(*who) != self.here.get(right));
+                    if let Some((id, _)) = other {
+                        *to = Recipients::One(*id);
+                    }
+                }
+                (Plant::AddressIsAnother, Event::Address { address, .. }, _) => {
+                    *address = PeerAddress::of([10, 9, 9, 9].into());
+                }
+                (Plant::ExpiryIsNotTold, Event::NoAddress { why: NoAddress::Expired, .. }, to)
+                | (Plant::RefusalIsNotTold, Event::NoAddress { why: NoAddress::Declined, .. }, to)
+                | (Plant::WithdrawalIsNotTold, Event::AskOver { why: AskOver::Withdrawn, .. }, to) => {
+                    *to = Recipients::Many(0..0);
+                }
                 _ => {}
             }
         }

@@ -1,9 +1,10 @@
 //! A client: the real core of `chat`, and somebody who uses it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chatd::client::core::{self, Session, Tag};
+use chatd::hub::fingerprint::Fingerprint;
 use chatd::hub::name::UserName;
 
 use crate::ledger::Uid;
@@ -13,8 +14,35 @@ use crate::link::{LinkId, Time};
 #[derive(Clone, Debug)]
 pub enum Asked {
     Message(usize),
-    Block { other: UserName, index: usize },
+    Block {
+        other: UserName,
+        index: usize,
+    },
+    Address {
+        other: UserName,
+        certificate: Fingerprint,
+    },
+    /// `None`: no.
+    Consent {
+        other: UserName,
+        index: Option<usize>,
+    },
+    Revoke(usize),
+    Privacy(Time),
     Other,
+}
+
+impl Asked {
+    pub fn is_about_privacy(&self) -> bool {
+        !matches!(self, Asked::Message(_) | Asked::Block { .. } | Asked::Other)
+    }
+}
+
+/// A question for an address that was passed on.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    pub since: Time,
+    pub certificate: Fingerprint,
 }
 
 /// Who is behind a client.
@@ -52,6 +80,18 @@ pub struct Person {
     pub woken_at: Option<Time>,
     pub over: bool,
     pub flooding: u32,
+    /// Has asked to be logged out on this connection.
+    pub leaves: bool,
+    /// Whom this connection has asked for their address, and heard nothing of yet.
+    pub questions: BTreeMap<UserName, Question>,
+    /// Who asks, as far as this connection knows, and since when.
+    pub asked_by: BTreeMap<UserName, Time>,
+    /// Who is let in by which yes, with which certificate, until when.
+    pub expects: BTreeMap<usize, (UserName, Fingerprint, Time)>,
+    /// Closes its side as soon as everything is said.
+    pub half_closes: bool,
+    /// When it has closed its side, and what it had asked before that.
+    pub half_closed: Option<(Time, BTreeSet<Tag>)>,
 }
 
 impl Person {
@@ -75,7 +115,31 @@ impl Person {
             woken_at: None,
             over: false,
             flooding: 0,
+            leaves: false,
+            questions: BTreeMap::new(),
+            asked_by: BTreeMap::new(),
+            expects: BTreeMap::new(),
+            half_closes: false,
+            half_closed: None,
         }
+    }
+}
+
+impl Person {
+    pub fn log_out(&mut self) {
+        self.leaves = true;
+        self.session.log_out();
+    }
+
+    /// The connection is gone, and with it what belongs to it.
+    pub fn disconnected(&mut self) {
+        self.session.disconnected();
+        (self.half_closed, self.leaves) = (None, false);
+        self.unsent.clear();
+        self.questions.clear();
+        self.asked_by.clear();
+        self.reads = true;
+        self.connected = false;
     }
 }
 

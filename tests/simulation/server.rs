@@ -1,7 +1,5 @@
-//! The server: the real turn of `net`, with the real hub, in virtual time. What it reaches outside of itself is the links
-//! and the disk of this world. What it has not got here is descriptors that run out, and threads.
-
-use std::collections::VecDeque;
+//! The server: the real turn of `net`, with the real hub, in virtual time. What it reaches outside of itself is the links,
+//! the kernel and the disk of this world. What it has not got here is threads.
 
 use chatd::hub::credentials::Credential;
 use chatd::hub::effect::Outbox;
@@ -9,6 +7,7 @@ use chatd::hub::id::ConnectionId;
 use chatd::hub::input::Input;
 use chatd::hub::time::{Instant, Now, WallTime};
 use chatd::hub::{Config, Hub};
+use chatd::net::arrivals::{Arrivals, Reserve};
 use chatd::net::connection::Door;
 use chatd::net::room::Room;
 use chatd::net::scope::Scope;
@@ -17,17 +16,19 @@ use chatd::net::turn::{Admission, Ended, Turn};
 
 use crate::dice::Dice;
 use crate::disk::Disk;
+use crate::kernel::{Held, Kernel, Listener};
 use crate::ledger::Ledger;
-use crate::link::{LinkId, Links, MS, Time};
+use crate::link::{LinkId, Links, Time};
 use crate::outside::Outside;
 use crate::plant::Plant;
 
-/// 2026-01-01.
-const WALL_AT_START_MS: u64 = 1_767_225_600_000;
+const NO_CONSENTS: &str = "Consents { questions: {}, asking: {}, given: {}, unwilling: {}, deadlines: {} }";
 
 /// The world around a turn.
 pub struct Around<'a> {
     pub now: Time,
+    pub wall: WallTime,
+    pub kernel: &'a mut Kernel,
     pub dice: &'a mut Dice,
     pub links: &'a mut Links,
     pub disk: &'a mut Disk,
@@ -47,9 +48,10 @@ pub enum Turned {
 pub struct Server {
     turn: Turn<Outside>,
     booted: Time,
+    booted_wall: WallTime,
     plant: Plant,
-    /// Who has asked for a connection.
-    pub backlog: VecDeque<LinkId>,
+    listener: Listener,
+    arrivals: Arrivals<Held>,
     /// When the turn has polled that has not gone on yet, and whether that announced anything.
     began: Option<(Time, bool)>,
     /// Who was ready when it polled.
@@ -66,22 +68,30 @@ impl Server {
         around: &mut Around,
     ) -> Server {
         let mut outbox = Outbox::new();
-        let now = clock(around.now, around.now);
+        let now = Now { instant: Instant::default(), wall: around.wall };
         let seed = around.dice.bytes();
         let outside = Outside::new(around.now, plant, config.heartbeat_timeout, check_always, worker_delay);
-        let hub = Hub::new(config, seed, around.disk.fold.snapshot(), now, &mut outbox);
+        let mut snapshot = around.disk.fold.snapshot();
+        if plant == Plant::SendsAreForgotten {
+            snapshot.sends.clear();
+        }
+        let hub = Hub::new(config, seed, snapshot, now, &mut outbox);
         let admission = Admission {
             plaintext: Scope::Any,
-            registration: Scope::Off,
+            registration: Scope::Any,
             tls: None,
             room: Room::of(usize::MAX),
             seed: [7; 32],
         };
+        let mut listener = outside.listener();
+        let reserve = Reserve::new(&mut listener).expect("a process begins with descriptors");
         let mut server = Server {
             turn: Turn::new(outside, hub, outbox, admission, ALL_OUT_BYTES_MAX),
             booted: around.now,
+            booted_wall: around.wall,
             plant,
-            backlog: VecDeque::new(),
+            listener,
+            arrivals: Arrivals::new(1, reserve),
             began: None,
             due: Vec::new(),
         };
@@ -99,12 +109,14 @@ impl Server {
     }
 
     /// When the next turn begins, if nothing else happens first.
-    pub fn next_turn(&self, now: Time, disk: &Disk, links: &Links) -> Option<Time> {
+    pub fn next_turn(&self, now: Time, disk: &Disk, links: &Links, kernel: &Kernel) -> Option<Time> {
         let outside = &self.turn.environment;
-        if outside.has_events(links) || !self.backlog.is_empty() || !disk.told.is_empty() {
+        if outside.has_events(links) || kernel.edge || !disk.told.is_empty() {
             return Some(now);
         }
-        let own = self.turn.timeout(self.instant(now)).map(|left| now + left.as_micros() as Time);
+        let accept = self.arrivals.again_at().map(|at| at.since(self.instant(now)));
+        let own = self.turn.timeout(self.instant(now)).into_iter().chain(accept).min();
+        let own = own.map(|left| now + left.as_micros() as Time);
         own.into_iter().chain(outside.next_result()).min().map(|at| at.max(now))
     }
 
@@ -122,11 +134,30 @@ impl Server {
 
     /// A kill falls when so many points in turns have passed.
     pub fn die_in(&mut self, points: Option<u64>) {
-        self.turn.environment.lent().die_in = points;
+        let mut lent = self.turn.environment.lent();
+        (lent.die_in, lent.die_after_commit) = (points, false);
+    }
+
+    /// A kill falls when the server has heard of the next commit, and before all is written that waited for it.
+    pub fn die_after_commit(&mut self) {
+        self.turn.environment.lent().die_after_commit = true;
+    }
+
+    /// Whether it is that kill which has fallen.
+    pub fn died_of_commit(&self) -> bool {
+        self.turn.environment.lent().dies_of_commit
+    }
+
+    /// Whether the operator's accounts have been read.
+    pub fn has_accounts(&self) -> bool {
+        self.turn.environment.has_accounts()
     }
 
     /// The first half of a turn: the clock is read, the kernel tells who is ready. The rest may come much later.
     pub fn poll(&mut self, around: &mut Around) {
+        if std::mem::take(&mut around.kernel.edge) {
+            self.arrivals.note_ready(0);
+        }
         let events = self.lend(around, |server| server.turn.environment.poll());
         for &(id, event) in &events {
             if let Some(closed) = event.readable {
@@ -144,12 +175,13 @@ impl Server {
     /// The second half, in the order of `net::server`.
     pub fn turn(&mut self, around: &mut Around, stop: bool) -> Turned {
         let (began, had_events) = self.began.take().expect("it was polled before");
-        let now = clock(around.now, self.booted);
+        let now = self.clock(around);
         let began = if self.plant == Plant::HeartbeatJudgedByNow { around.now } else { began };
         self.lend(around, |server| {
             let mut progress = false;
             if stop && server.turn.stopping().is_none() {
-                server.backlog.clear();
+                server.turn.environment.lent().kernel.backlog.clear();
+                server.arrivals.close();
                 server.turn.begin_stop(now);
                 progress = true;
             }
@@ -162,6 +194,7 @@ impl Server {
             }
             server.turn.watch_progress(had_events, progress);
             server.turn.check_invariants();
+            server.check_arrivals();
             let judged = server.booted + server.turn.round_began().as_micros();
             server.turn.environment.check_round(if serves { &server.due } else { &[] }, judged);
             match server.turn.has_stopped(now) {
@@ -173,12 +206,21 @@ impl Server {
     }
 
     fn accept(&mut self, now: Now) -> bool {
-        let progress = !self.backlog.is_empty();
-        for link in self.backlog.drain(..) {
-            let Some((socket, address)) = self.turn.environment.connect(link) else { continue };
-            self.turn.add(now, socket, Door::Port(address)).expect("a link can always be watched");
+        let Server { arrivals, listener, turn, .. } = self;
+        arrivals.accept(now.instant, listener, |socket, address| {
+            // Whom the kernel does not watch is let go.
+            let _ = turn.add(now, socket, Door::Port(address.ip()));
+        })
+    }
+
+    fn check_arrivals(&mut self) {
+        let lent = &mut *self.turn.environment.lent();
+        if !lent.kernel.backlog.is_empty() && !lent.kernel.edge && self.arrivals.again_at().is_none() {
+            lent.ledger.broken("12: somebody waits to be accepted, and nobody will look");
         }
-        progress
+        if lent.kernel.open != self.turn.connections() {
+            lent.ledger.broken("11: a descriptor is open that belongs to no connection");
+        }
     }
 
     /// Nobody is connected: nothing that belongs to a connection may be left.
@@ -189,7 +231,15 @@ impl Server {
         }
         self.turn.hub().check_invariants();
         let hub = format!("{:?}", self.turn.hub());
-        for empty in ["connections: {}", "online: {}", "heartbeats: {}", "waiting: []", "mailboxes: {}", "dirty: {}"] {
+        for empty in [
+            "connections: {}",
+            "online: {}",
+            "heartbeats: {}",
+            "waiting: []",
+            "mailboxes: {}",
+            "dirty: {}",
+            NO_CONSENTS,
+        ] {
             if !hub.contains(empty) {
                 return Err(format!("11: nobody is connected, everything is shown, and the hub has no '{empty}'"));
             }
@@ -205,9 +255,12 @@ impl Server {
     fn instant(&self, at: Time) -> Instant {
         Instant::from_micros(at - self.booted)
     }
-}
 
-/// The clocks of a server that was started at `booted`.
-fn clock(now: Time, booted: Time) -> Now {
-    Now { instant: Instant::from_micros(now - booted), wall: WallTime::from_millis(WALL_AT_START_MS + now / MS) }
+    fn clock(&self, around: &Around) -> Now {
+        let instant = match self.plant {
+            Plant::DeadlinesByTheWallClock => Instant::default() + around.wall.since(self.booted_wall),
+            _ => self.instant(around.now),
+        };
+        Now { instant, wall: around.wall }
+    }
 }

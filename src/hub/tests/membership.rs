@@ -424,6 +424,36 @@ fn a_sign_up_that_could_not_be_stored_takes_no_name_and_leaves_no_session() {
 }
 
 #[test]
+fn a_name_whose_sign_up_was_lost_is_free_after_a_restart_too() {
+    let mut club = Club::new();
+    let connection = club.world.connect_encrypted();
+    let sign_up = |club: &mut Club| {
+        club.challenge(connection, "gus");
+        let salt = club.world.hub.accounts.salt(&name("gus"));
+        let keys = StoredKeys::of(&Secret::salted("grape", &salt, 1));
+        club.world.ask(connection, Request::SignUp(keys)).changes
+    };
+    let lost = sign_up(&mut club);
+    let [Change::User { id: first, .. }, Change::Account { .. }] = lost[..] else { panic!("{lost:?}") };
+    club.world.input(Input::CommitFailed(lost));
+    let stored = sign_up(&mut club);
+    let gus = |id| Change::User { id, name: name("gus") };
+    let second = UserId(first.0 + 1);
+    assert_eq!(
+        stored[..3],
+        [gus(first), Change::Retired { user: first }, gus(second)],
+        "the row is there, without the name"
+    );
+    // And it could not be stored again.
+    club.world.input(Input::CommitFailed(stored));
+    let stored = sign_up(&mut club);
+    let third = UserId(second.0 + 1);
+    let retired = |user| Change::Retired { user };
+    assert_eq!(stored[..5], [gus(first), retired(first), gus(second), retired(second), gus(third)]);
+    assert!(club.log_in("gus", "grape", None).is_some());
+}
+
+#[test]
 fn a_session_that_began_with_a_password_that_was_lost_ends_with_it() {
     let mut club = Club::new();
     let change = Operation::SetPassword { name: name("eve"), password: password("banana"), classic: None };

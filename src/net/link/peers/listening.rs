@@ -1,25 +1,28 @@
 //! The socket at which peers come in.
 
+use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 use rustls::ServerConfig;
 
 use super::PeerIdentity;
 use super::tls::{self, Expected};
 use crate::hub::fingerprint::Fingerprint;
-use crate::net::listener::{Accepted, Reserve, listen};
+use crate::net::arrivals::{Accepted, Reserve};
+use crate::net::listener::{Listeners, listen};
 
 /// How long nobody is accepted after that has failed: what it failed for is mostly still there.
 const PAUSE: Duration = Duration::from_millis(250);
 
 pub(super) struct Listening {
-    socket: TcpListener,
-    reserve: Reserve,
+    /// One.
+    socket: Listeners,
+    reserve: Reserve<File>,
     /// As it was asked for.
     address: SocketAddr,
     certificate: Fingerprint,
@@ -41,8 +44,9 @@ impl Listening {
     ) -> io::Result<Listening> {
         let mut socket = listen(address)?;
         let port = socket.local_addr()?.port();
-        let reserve = Reserve::new()?;
         registry.register(&mut socket, token, Interest::READABLE)?;
+        let mut socket = Listeners(vec![socket]);
+        let reserve = Reserve::new(&mut socket)?;
         Ok(Listening {
             socket,
             reserve,
@@ -87,7 +91,7 @@ impl Listening {
         if !self.is_busy() {
             return None;
         }
-        match self.reserve.accept(&self.socket) {
+        match self.reserve.accept(&mut self.socket, 0) {
             Accepted::Connection(stream, address) => return Some((stream, address)),
             Accepted::Nobody => self.ready = false,
             Accepted::TurnedAway | Accepted::Failed | Accepted::Exhausted => {

@@ -1,0 +1,98 @@
+//! Which faults have fired, and how often.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Every kind of fault that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// On its way for more than a second.
+    Delay,
+    /// A connection whose bytes pass one by one for a while.
+    SingleBytes,
+    Reset,
+    HalfClose,
+    /// A client's network is gone, and the server hears nothing of it.
+    LostLink,
+    NonReader,
+    Silence,
+    Stranger,
+    ClientRestart,
+    ClockStall,
+    WallJumpAhead,
+    WallJumpBack,
+    WallJumpWhileDown,
+    DiskStall,
+    FailedCommit,
+    /// A kill lost what had been handed to the store.
+    LostCommit,
+    /// A kill fell on a commit that is there, and that nobody was told of.
+    UnheardCommit,
+    Kill,
+    /// Between a commit and the writes that waited for it.
+    KillAfterCommit,
+    /// Before the server had read its accounts.
+    KillAtStart,
+    Shutdown,
+    NoDescriptor,
+    /// With no descriptor in reserve either.
+    NoReserve,
+    /// Who waited to be accepted has gone again.
+    AbortedArrival,
+    /// The kernel does not take a connection among those that are watched.
+    NotWatched,
+}
+
+impl Fault {
+    pub const ALL: [Fault; 25] = [
+        Fault::Delay,
+        Fault::SingleBytes,
+        Fault::Reset,
+        Fault::HalfClose,
+        Fault::LostLink,
+        Fault::NonReader,
+        Fault::Silence,
+        Fault::Stranger,
+        Fault::ClientRestart,
+        Fault::ClockStall,
+        Fault::WallJumpAhead,
+        Fault::WallJumpBack,
+        Fault::WallJumpWhileDown,
+        Fault::DiskStall,
+        Fault::FailedCommit,
+        Fault::LostCommit,
+        Fault::UnheardCommit,
+        Fault::Kill,
+        Fault::KillAfterCommit,
+        Fault::KillAtStart,
+        Fault::Shutdown,
+        Fault::NoDescriptor,
+        Fault::NoReserve,
+        Fault::AbortedArrival,
+        Fault::NotWatched,
+    ];
+}
+
+/// Of each kind, how many have fired.
+#[derive(Clone, Default)]
+pub struct Fired(BTreeMap<Fault, u32>);
+
+impl Fired {
+    pub fn note(&mut self, fault: Fault) {
+        *self.0.entry(fault).or_default() += 1;
+    }
+
+    pub fn add(&mut self, others: &Fired) {
+        others.0.iter().for_each(|(&fault, count)| *self.0.entry(fault).or_default() += count);
+    }
+
+    pub fn count(&self, fault: Fault) -> u32 {
+        self.0.get(&fault).copied().unwrap_or(0)
+    }
+}
+
+impl fmt::Debug for Fired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
