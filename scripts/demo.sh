@@ -149,6 +149,16 @@ sees() {
     passed
 }
 
+# sees_like USER PATTERN: the same, for a line that is another one each time.
+sees_like() {
+    local line=''
+    read -r -t "$limit" -u "${session_out[$1]}" line || fail "$1 should see: $2"
+    say "            $1 sees: $line"
+    # shellcheck disable=SC2053
+    [[ $line == $2 ]] || fail "$1 should see: $2"
+    passed
+}
+
 # sees_soon USER LINE: the same, but other lines may come before it.
 sees_soon() {
     local line=''
@@ -267,6 +277,44 @@ say "$output"
 passed
 CHAT_PASSWORD='her own' expect 77 "$refused" dora online
 
+chapter "Between the two: bob is asked, says yes, and they talk without the server, which has nothing of it"
+asks="* alice asks for your address, to talk to you without the server: 'consent alice yes' or 'consent alice no' within 120 s"
+types alice "private bob just between us"
+sees bob "$asks"
+types bob "consent alice yes"
+sees bob "ok"
+sees alice "* bob is asked, and has 120 s to answer"
+sees_like alice "\* bob says yes: 127.0.0.1 port *, for 600 s"
+sees alice "* a private conversation with bob has begun"
+sees bob "* a private conversation with alice has begun"
+sees bob "alice (privately): just between us"
+sees alice "ok"
+types bob "private alice nobody else reads this?"
+sees alice "bob (privately): nobody else reads this?"
+sees bob "ok"
+types alice "private bob not even the operator"
+sees bob "alice (privately): not even the operator"
+sees alice "ok"
+types bob "end private alice"
+sees bob "ok"
+sees bob "* the private conversation with alice is over: you have ended the conversation"
+sees alice "* the private conversation with bob is over: bob has ended it"
+types bob "revoke alice"
+sees bob "ok"
+sees alice "* bob has taken back the yes"
+
+chapter "A no: alice is told, and what she wrote goes through the server only because she says so"
+types alice "private bob and once more"
+sees bob "$asks"
+types bob "consent alice no"
+sees bob "ok"
+sees alice "* bob is asked, and has 120 s to answer"
+sees alice "* no address of bob: the answer is no"
+sees_like alice "chat: line *: not said to bob: no address of bob: the answer is no; 'deliver bob' sends it through the server"
+types alice "deliver bob"
+sees alice "ok 7"
+sees bob "alice: and once more"
+
 chapter "kill -9: the server dies without a word"
 say "\$ kill -9 $server_pid"
 # bash would tell of it itself.
@@ -281,13 +329,14 @@ start_server
 
 chapter "The sessions come back by themselves; nothing is lost, and nothing comes twice"
 for user in alice bob; do sees_soon "$user" "chat: connected again"; done
-sees_soon alice "ok 7"
+sees_soon alice "ok 8"
 sees_soon bob "alice: written while there was no server"
 expect 0 "alice -> bob: hello, bob
 bob -> alice: hello, alice
 alice -> bob: the backup is done
 alice -> bob: you have left already?
 alice -> bob: and this?
+alice -> bob: and once more
 alice -> bob: written while there was no server" bob history alice
 
 chapter "An orderly end: the server tells everyone, and has everything on its disk"
@@ -301,8 +350,10 @@ passed
 for user in alice bob; do
     sees_soon "$user" "chat: the server stops; trying to come back"
     types "$user" "logout"
-    leaves "$user" 0
 done
+# Bob's no was the first thing of hers that came to nothing.
+leaves alice 77
+leaves bob 0
 
 say
 say "demo: $steps steps passed"

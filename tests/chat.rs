@@ -84,7 +84,8 @@ fn stranger(says: &'static [u8], user: &'static str) -> Person {
             let _ = (&stream).write_all(says);
         }
     });
-    Person { user, port, certificate: String::new(), home: tempfile::tempdir().unwrap() }
+    let (host, home) = ("127.0.0.1".to_owned(), tempfile::tempdir().unwrap());
+    Person { user, host, port, certificate: String::new(), home }
 }
 
 #[test]

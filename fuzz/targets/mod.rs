@@ -6,6 +6,7 @@ pub mod files;
 pub mod front;
 pub mod native_answers;
 pub mod native_requests;
+pub mod peer_lines;
 pub mod scram;
 mod script;
 pub mod tls_inside;
@@ -14,9 +15,10 @@ mod world;
 /// A target: its name, which is that of its corpus, and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("native_requests", native_requests::run),
     ("native_answers", native_answers::run),
+    ("peer_lines", peer_lines::run),
     ("front", front::run),
     ("tls_inside", tls_inside::run),
     ("scram", scram::run),

@@ -171,7 +171,14 @@ fn event(news: &News) -> Option<Event> {
         News::Missed { count } => Event::Missed { count },
         News::Asks { user, certificate, answer_within } => Event::Asks { user, certificate, answer_within },
         News::AskOver { user, reason } => {
-            let all = [AskOver::Answered, AskOver::Expired, AskOver::Withdrawn, AskOver::Blocked, AskOver::NotStored];
+            let all = [
+                AskOver::Answered,
+                AskOver::Expired,
+                AskOver::Withdrawn,
+                AskOver::Blocked,
+                AskOver::NotStored,
+                AskOver::Revoked,
+            ];
             let words = ["answered", "expired", "withdrawn", "blocked", "not-stored"];
             let at = words.iter().position(|word| *word == reason)?;
             Event::AskOver { user, why: all[at] }

@@ -16,7 +16,7 @@ use super::errand::{Change, Passwords, Progress};
 use super::exit::{Failure, Status};
 use super::interrupt::Interrupt;
 use super::output::{Ended, print};
-use super::peers::{self, PeerNews};
+use super::peers::{self, PeerNews, Stand};
 use super::{passwords, render};
 use crate::net::link::Bell;
 use crate::wire::native::client::News;
@@ -109,10 +109,17 @@ pub enum Want {
     Revoke {
         user: UserName,
     },
-    /// `asked_all` and `not_begun` tell about it.
+    /// `awaits_all` and `not_begun` tell about it.
     Deliver {
         user: UserName,
     },
+    /// It has taken too long; `not_begun` tells that then.
+    GiveUpDelivery {
+        tags: Vec<Tag>,
+        why: Failure,
+    },
+    /// How private conversations stand, while the server can't be asked; `tells` and `finished` tell it.
+    Standing,
 }
 
 enum Doing {
@@ -198,6 +205,9 @@ impl Batch {
         let line = line.map_err(Failure::usage);
         match line.and_then(|line| command::parse_line(line, self.manner.receipts)) {
             Ok(None) => {}
+            Ok(Some(Command::Ask(Request::Privacy))) if !session.is_logged_in() && !self.manner.json => {
+                self.want(Want::Standing);
+            }
             Ok(Some(Command::Ask(request))) => {
                 let receipt = matches!(request, Request::Message { receipt: true, .. });
                 if let Request::Revoke { user } = &request {
@@ -271,9 +281,8 @@ impl Batch {
                 self.fail(Failure::new(Status::TryAgain, why));
             }
             Some(Doing::Deliver { tags, .. }) => {
-                tags.into_iter().for_each(|tag| session.forget(tag));
-                let why = "no answer from the server in time: it may be done or not";
-                self.fail(Failure::new(Status::NoServer, why));
+                let why = "no answer from the server in time: it may be sent or not, and is kept";
+                self.want(Want::GiveUpDelivery { tags, why: Failure::new(Status::NoServer, why) });
             }
             Some(Doing::Address { user, .. }) => {
                 self.fail(Failure::new(Status::TryAgain, format!("{user} has not answered in time")));
@@ -325,6 +334,11 @@ impl Batch {
         }
     }
 
+    /// What was wanted is over, and has been told.
+    pub fn nothing_more(&mut self) {
+        self.doing = None;
+    }
+
     /// What was wanted could not even be begun.
     pub fn not_begun(&mut self, why: Failure) {
         self.doing = None;
@@ -347,15 +361,23 @@ impl Batch {
                 let reply = render::said_json(user);
                 return self.finished(Ok(()), reply);
             }
-            PeerNews::Up { user, .. } if about == Some(user) && !has_text => {
-                let reply = render::private_json(news);
-                return self.finished(Ok(()), reply);
-            }
             _ => {}
         }
+        let reply = match news {
+            PeerNews::Up { user, .. } if about == Some(user) && !has_text => Some(render::talking_json(user)),
+            _ => None,
+        };
         if let Some(plain) = render::private_line(news) {
             self.print_event(render::private_kind(news), plain, render::private_json(news));
         }
+        if let Some(reply) = reply {
+            self.finished(Ok(()), reply);
+        }
+    }
+
+    /// Lines that belong to an answer.
+    pub fn tells(&mut self, lines: Vec<String>) {
+        self.out.extend(lines.into_iter().map(Line::Data));
     }
 
     /// Notes a failure; the script goes on.
@@ -591,7 +613,13 @@ pub fn run(
                             super::warn("connected again");
                         }
                     }
+                    let is_about_privacy =
+                        matches!(happening, Happening::Answered { answer: Ok(Done::Privacy(_)), .. });
                     batch.happened(happening);
+                    if is_about_privacy && !manner.json {
+                        let (standing, certificate) = connection.private_standing();
+                        batch.tells(render::standing_lines(&standing, certificate.as_ref()));
+                    }
                 }
                 Heard::Private(news) => batch.private(&news),
                 Heard::Note(note) => super::warn(&note),
@@ -628,10 +656,24 @@ fn begin(connection: &mut Connection, batch: &mut Batch, now: Now, want: Want) {
         Want::GetAddress { user } => connection.ask_address(user),
         Want::Consent { user, yes } => connection.consent(user, yes),
         Want::Private { user, text } => {
+            let is_up = matches!(connection.private_stand(&user), Some(Stand::Up(_)));
+            if is_up && text.is_none() {
+                return batch.finished(Ok(()), render::talking_json(&user));
+            }
             if let Err(why) = connection.say_privately(&user, text) {
                 batch.not_begun(why);
             }
             return;
+        }
+        Want::Standing => {
+            let (standing, certificate) = connection.private_standing();
+            batch.tells(vec![render::APART.to_owned()]);
+            batch.tells(render::standing_lines_apart(&standing, certificate.as_ref()));
+            return batch.nothing_more();
+        }
+        Want::GiveUpDelivery { tags, why } => {
+            connection.keep_undelivered(&tags);
+            return batch.not_begun(why);
         }
         Want::GiveUpPrivate { user, why } => return connection.give_up_private(&user, why),
         Want::Revoke { user } => return connection.revoke(&user),

@@ -15,7 +15,7 @@ use super::core::{Device, Happening, Login, Now, Session, Tag};
 use super::direct::Direct;
 use super::errand::{Change, Passwords};
 use super::exit::{Failure, Status};
-use super::peers::{PeerNews, Standing};
+use super::peers::{PeerNews, Stand, Standing};
 use super::render;
 use super::state::DeviceFile;
 use super::trust::Trust;
@@ -246,6 +246,17 @@ impl Connection {
         self.direct.deliver(&mut self.session, user, receipt)
     }
 
+    /// How far a conversation with `user` has come, if there is one.
+    pub fn private_stand(&self, user: &UserName) -> Option<Stand> {
+        self.direct.peers.stand(user)
+    }
+
+    /// Nobody waits for these any more: what `deliver` wanted sent is kept.
+    pub fn keep_undelivered(&mut self, tags: &[Tag]) {
+        tags.iter().for_each(|tag| self.session.forget(*tag));
+        self.direct.keep_undelivered(tags);
+    }
+
     /// Whether `user` is talked to, or dialled.
     pub fn has_private_line(&self, user: &UserName) -> bool {
         self.direct.peers.has_line(user)
@@ -272,6 +283,8 @@ impl Connection {
     fn tell(&mut self, heard: &mut Vec<Heard>) {
         let now = self.now();
         while let Some(happening) = self.session.next_happening() {
+            // What comes of it is told behind it, and before what came later.
+            self.tell_private(heard);
             match &happening {
                 Happening::LoggedIn { user, .. } => self.direct.peers.logged_in(now, user),
                 Happening::News(news) => self.direct.peers.news(now, news),
@@ -289,6 +302,10 @@ impl Connection {
             }
             heard.push(Heard::Session(happening));
         }
+        self.tell_private(heard);
+    }
+
+    fn tell_private(&mut self, heard: &mut Vec<Heard>) {
         while let Some(news) = self.direct.next_news() {
             heard.push(Heard::Private(news));
         }

@@ -57,6 +57,10 @@ impl Direct {
         user: UserName,
         yes: bool,
     ) -> Result<Tag, Failure> {
+        if self.consents.values().any(|other| *other == user) {
+            let why = format!("your answer to {user} is on its way already");
+            return Err(Failure::new(Status::TryAgain, why));
+        }
         if !yes {
             return ask(session, Request::Consent { user, offer: None });
         }
@@ -109,6 +113,15 @@ impl Direct {
         Ok(sent)
     }
 
+    /// Nobody waits for the answers to these any more, so nobody knows what has become of the texts.
+    pub fn keep_undelivered(&mut self, tags: &[Tag]) {
+        for tag in tags {
+            if let Some((user, text)) = self.delivering.remove(tag) {
+                self.peers.hold(&user, text);
+            }
+        }
+    }
+
     /// The answer to a request. `true`: the driver's caller has not asked for it.
     pub fn answered(&mut self, now: Now, tag: Tag, answer: &Result<Done, Problem>) -> bool {
         if let Some(user) = self.asks.remove(&tag) {
@@ -145,7 +158,7 @@ impl Direct {
         match what {
             PeerHappening::Up { certificate, dialled, .. } => self.peers.up(now, id, certificate, dialled),
             PeerHappening::Bytes(bytes) => self.peers.received(id, &bytes),
-            PeerHappening::Gone(why) => self.peers.gone(id, &why),
+            PeerHappening::Gone(why) => self.peers.gone(now, id, &why),
         }
     }
 

@@ -31,7 +31,7 @@ use super::errand::{Change, Passwords, Progress};
 use super::exit::{Failure, Status};
 use super::interrupt::Interrupt;
 use super::output::Ended;
-use super::peers::PeerNews;
+use super::peers::{PeerNews, Stand};
 use super::{passwords, render};
 use crate::net::link::Bell;
 use crate::wire::native::client::{Heard as Message, News, Party, ReachTold};
@@ -388,9 +388,22 @@ impl Talk<'_> {
                 Err(why) => self.complain(&why.text),
             },
             Ok(Some(Command::Private { user, text })) => {
+                let (stand, has_text) = (self.connection.private_stand(&user), text.is_some());
                 if let Err(why) = self.connection.say_privately(&user, text) {
-                    self.complain(&why.text);
+                    return self.complain(&why.text);
                 }
+                // What comes about is told when it does.
+                let note = match stand {
+                    None if self.connection.session.is_logged_in() => return,
+                    None if self.connection.has_private_line(&user) => return,
+                    None => "not connected now: it is done after coming back".to_owned(),
+                    Some(Stand::Up(_)) if has_text => return,
+                    Some(Stand::Up(_)) => format!("you are in a private conversation with {user}"),
+                    Some(_) if has_text => format!("it is said when the private conversation with {user} has begun"),
+                    Some(_) => format!("the private conversation with {user} has not begun yet"),
+                };
+                let line = self.screen.note(&note);
+                self.screen.show(vec![line]);
             }
             Ok(Some(Command::EndPrivate { user })) => {
                 if !self.connection.end_private(&user) {
@@ -406,8 +419,9 @@ impl Talk<'_> {
                 Err(why) => self.complain(&why.text),
             },
             Ok(Some(Command::Ask(Request::Privacy))) if !self.connection.session.is_logged_in() => {
-                let mut lines = vec![self.screen.note("not connected now: this is what chat itself knows")];
-                lines.extend(self.standing());
+                let (standing, certificate) = self.connection.private_standing();
+                let mut lines = vec![self.screen.stamp(now_ms(), &self.screen.dim(render::APART))];
+                lines.extend(render::standing_lines_apart(&standing, certificate.as_ref()));
                 self.screen.show(lines);
             }
             Ok(Some(Command::Ask(request))) => match self.connection.session.ask(request.clone()) {
@@ -461,7 +475,13 @@ impl Talk<'_> {
                     format!("{} (privately): {}", self.screen.bold(user.as_str()), render::visible(text.as_str()));
                 lines.push(self.screen.stamp(now_ms(), &line));
             }
-            PeerNews::Asked { .. } | PeerNews::Up { .. } | PeerNews::Ended { .. } => {
+            PeerNews::Up { user, .. } => {
+                self.know(std::slice::from_ref(user));
+                let line = render::private_line(news).unwrap_or_default();
+                let line = format!("{line}: 'private {user} TEXT' says something, 'end private {user}' ends it");
+                lines.push(self.screen.stamp(now_ms(), &self.screen.dim(&line)));
+            }
+            PeerNews::Asked { .. } | PeerNews::Ended { .. } => {
                 let line = render::private_line(news).map(|line| self.screen.stamp(now_ms(), &self.screen.dim(&line)));
                 lines.extend(line);
             }

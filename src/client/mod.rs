@@ -119,10 +119,10 @@ fn start(options: Options) -> Result<Status, Ended> {
         }
         Some(Command::Ask(request)) => Some(request.clone()),
         Some(Command::MessageFromInput { to }) => Some(message_from_input(to.clone(), options.receipts)?),
-        Some(Command::Consent { user, yes: false }) => Some(Request::Consent { user: user.clone(), offer: None }),
-        Some(Command::GetAddress { .. } | Command::Private { .. }) if options.plaintext => {
+        Some(Command::GetAddress { .. } | Command::Private { .. } | Command::Consent { .. }) if options.plaintext => {
             return Err(Failure::usage(command::PRIVATE_NEEDS_TLS).into());
         }
+        Some(Command::Consent { user, yes: false }) => Some(Request::Consent { user: user.clone(), offer: None }),
         Some(Command::ChangePassword | Command::SignUp) if options.plaintext => {
             return Err(Failure::usage(command::NEEDS_TLS).into());
         }

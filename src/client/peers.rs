@@ -33,6 +33,9 @@ const ASKED_WITHIN: Duration = Duration::from_secs(60);
 /// How long whoever was dialled may take to say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
+/// What the server says of a question whose yes another device of ours has taken back.
+pub const REVOKED: &str = "revoked";
+
 /// What the driver is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -145,6 +148,10 @@ enum Stage {
         until: Now,
     },
     Dialling(Dialling),
+    /// They have not let us in, since they are on their way to us as well.
+    Coming {
+        until: Now,
+    },
     Up(Line),
 }
 
@@ -196,7 +203,7 @@ impl Talk {
 
     fn peer(&self) -> Option<PeerId> {
         match &self.stage {
-            Stage::Asking { .. } => None,
+            Stage::Asking { .. } | Stage::Coming { .. } => None,
             Stage::Dialling(dialling) => dialling.peer,
             Stage::Up(line) => Some(line.peer),
         }
@@ -214,14 +221,11 @@ impl Peers {
 
     /// Says `text` to `user`, or, without one, only makes the conversation come about.
     pub fn say(&mut self, now: Now, user: &UserName, text: Option<Text>) -> Result<(), Failure> {
+        if text.is_some() {
+            self.has_room(user)?;
+        }
         if let Some(talk) = self.talks.get_mut(user) {
-            if let Some(text) = text {
-                if talk.texts.len() >= TEXTS_MAX {
-                    let why = format!("{user} has not seen the last {TEXTS_MAX} texts yet: wait until they have");
-                    return Err(Failure::new(Status::TryAgain, why));
-                }
-                talk.texts.push_back(text);
-            }
+            talk.texts.extend(text);
             self.pump(user);
             return Ok(());
         }
@@ -241,6 +245,22 @@ impl Peers {
         talk.texts.extend(text);
         self.talks.insert(user.clone(), talk);
         Ok(())
+    }
+
+    /// Whether one more text for `user` can be kept, should it not be said.
+    fn has_room(&self, user: &UserName) -> Result<(), Failure> {
+        let unconfirmed = self.talks.get(user).map_or(0, |talk| talk.texts.len());
+        let held = self.held.get(user).map_or(0, Vec::len);
+        let why = if unconfirmed >= TEXTS_MAX {
+            format!("{user} has not seen the last {TEXTS_MAX} texts yet: wait until they have")
+        } else if unconfirmed + held >= TEXTS_MAX {
+            format!("{held} texts could not be said to {user} before: 'deliver {user}' sends them through the server")
+        } else if held == 0 && self.held.len() >= HELD_MAX {
+            format!("there are {HELD_MAX} users to whom texts could not be said: 'privacy' shows them, 'deliver' helps")
+        } else {
+            return Ok(());
+        };
+        Err(Failure::new(Status::TryAgain, why))
     }
 
     fn dial(&mut self, user: UserName) -> Option<Stage> {
@@ -269,21 +289,23 @@ impl Peers {
         self.talks.get(user).is_some_and(|talk| !matches!(talk.stage, Stage::Asking { .. }))
     }
 
+    /// How far a conversation with `user` has come, if there is one.
+    pub fn stand(&self, user: &UserName) -> Option<Stand> {
+        self.talks.get(user).map(|talk| match &talk.stage {
+            Stage::Asking { .. } => Stand::Asking,
+            Stage::Dialling(_) | Stage::Coming { .. } => Stand::Dialling,
+            Stage::Up(line) => Stand::Up(line.certificate),
+        })
+    }
+
     /// The texts for `user` that could not be said; they are the caller's now.
     pub fn take_held(&mut self, user: &UserName) -> Vec<Text> {
         self.held.remove(user).unwrap_or_default()
     }
 
-    /// A text that still could not be sent.
+    /// A text that still could not be sent. There is room for it: `say` takes no more than that.
     pub fn hold(&mut self, user: &UserName, text: Text) {
-        if !self.held.contains_key(user) && self.held.len() >= HELD_MAX {
-            self.held.pop_first();
-        }
-        let held = self.held.entry(user.clone()).or_default();
-        if held.len() == TEXTS_MAX {
-            held.remove(0);
-        }
-        held.push(text);
+        self.held.entry(user.clone()).or_default().push(text);
     }
 
     /// Our user is about to say yes: whoever asked may come in. `None`: they have not asked.
@@ -387,8 +409,11 @@ impl Peers {
                 let until = now.saturating_add(*answer_within);
                 self.questions.insert(user.clone(), Question { certificate: *certificate, until });
             }
-            News::AskOver { user, .. } => {
+            News::AskOver { user, reason } => {
                 self.questions.remove(user);
+                if reason == REVOKED {
+                    self.revoke(user);
+                }
             }
             News::Address { user, address, certificate, connect_within } => {
                 let until = now.saturating_add(*connect_within);
@@ -473,9 +498,13 @@ impl Peers {
         let is_ours = match self.talks.get(user).map(|talk| &talk.stage) {
             Some(Stage::Dialling(_)) => true,
             Some(Stage::Up(line)) => line.dialled,
-            Some(Stage::Asking { .. }) | None => false,
+            Some(Stage::Asking { .. } | Stage::Coming { .. }) | None => false,
         };
-        is_ours && self.you.as_ref().is_some_and(|you| you.folded() < user.folded())
+        is_ours && self.is_smaller_than(user)
+    }
+
+    fn is_smaller_than(&self, user: &UserName) -> bool {
+        self.you.as_ref().is_some_and(|you| you.folded() < user.folded())
     }
 
     /// The other side has said something, split anyhow.
@@ -485,7 +514,7 @@ impl Peers {
         let input = match &mut talk.stage {
             Stage::Dialling(dialling) => &mut dialling.input,
             Stage::Up(line) => &mut line.input,
-            Stage::Asking { .. } => return,
+            Stage::Asking { .. } | Stage::Coming { .. } => return,
         };
         input.extend_from_slice(bytes);
         let input = std::mem::take(input);
@@ -502,6 +531,8 @@ impl Peers {
                 PeerHear::Line { used: length, line } => {
                     used += length;
                     self.line(&user, line, &mut heard_before);
+                    // What has room now goes now: what may be confirmed must not hang on how the lines were split.
+                    self.pump(&user);
                 }
             }
         }
@@ -516,9 +547,8 @@ impl Peers {
                     self.actions.push_back(Action::Send(id, out));
                 }
             }
-            Stage::Asking { .. } => {}
+            Stage::Asking { .. } | Stage::Coming { .. } => {}
         }
-        self.pump(&user);
     }
 
     fn line(&mut self, user: &UserName, said: PeerLine, heard_before: &mut Option<u64>) {
@@ -563,9 +593,17 @@ impl Peers {
     }
 
     /// A connection is gone, or did not come about.
-    pub fn gone(&mut self, id: PeerId, why: &PeerGone) {
+    pub fn gone(&mut self, now: Now, id: PeerId, why: &PeerGone) {
         let Some(user) = self.users.remove(&id) else { return };
-        let Some(talk) = self.talks.get(&user).filter(|talk| talk.peer() == Some(id)) else { return };
+        let is_smaller = self.is_smaller_than(&user);
+        let may_come = self.expected.get(&user).is_some_and(|expected| expected.until > now);
+        let Some(talk) = self.talks.get_mut(&user).filter(|talk| talk.peer() == Some(id)) else { return };
+        let has_closed = matches!(why, PeerGone::Refused | PeerGone::Ended | PeerGone::CutOff | PeerGone::Broken(_));
+        // Both have dialled, and theirs is the connection that both keep; it need not be the first to arrive.
+        if matches!(talk.stage, Stage::Dialling(_)) && has_closed && may_come && !is_smaller {
+            talk.stage = Stage::Coming { until: now.saturating_add(HELLO_WITHIN) };
+            return;
+        }
         let failure = match &talk.stage {
             Stage::Dialling(dialling) => explain(&user, dialling.address, why),
             _ => Failure::new(Status::NoServer, why_over(&user, why)),
@@ -601,6 +639,10 @@ impl Peers {
     /// Keeps what was not said, and tells.
     fn failed(&mut self, user: &UserName, why: Failure) {
         let Some(talk) = self.talks.remove(user) else { return };
+        if !matches!(talk.stage, Stage::Asking { .. } | Stage::Up(_)) && why.status != Status::TryAgain {
+            // Nobody is there who lets us in: the next time they are asked anew.
+            self.known.remove(user);
+        }
         let texts = talk.texts.len();
         talk.texts.into_iter().for_each(|text| self.hold(user, text));
         self.news.push_back(PeerNews::NotSaid { user: user.clone(), texts, why });
@@ -656,7 +698,7 @@ impl Peers {
         }
         let late = |(user, talk): (&UserName, &Talk)| {
             let until = match &talk.stage {
-                Stage::Asking { until, .. } => *until,
+                Stage::Asking { until, .. } | Stage::Coming { until } => *until,
                 Stage::Dialling(dialling) => dialling.hello_until?,
                 Stage::Up(_) => return None,
             };
@@ -676,7 +718,7 @@ impl Peers {
     /// When `tick` has something to do.
     pub fn poll_timeout(&self) -> Option<Now> {
         let talks = self.talks.values().filter_map(|talk| match &talk.stage {
-            Stage::Asking { until, .. } => Some(*until),
+            Stage::Asking { until, .. } | Stage::Coming { until } => Some(*until),
             Stage::Dialling(dialling) => dialling.hello_until,
             Stage::Up(_) => None,
         });
@@ -688,14 +730,9 @@ impl Peers {
 
     /// How things stand.
     pub fn standing(&self, now: Now) -> Standing {
-        let stand = |talk: &Talk| match &talk.stage {
-            Stage::Asking { .. } => Stand::Asking,
-            Stage::Dialling(_) => Stand::Dialling,
-            Stage::Up(line) => Stand::Up(line.certificate),
-        };
         let left = |until: Now| until.saturating_sub(now);
         Standing {
-            talks: self.talks.iter().map(|(user, talk)| (user.clone(), stand(talk))).collect(),
+            talks: self.talks.keys().filter_map(|user| Some((user.clone(), self.stand(user)?))).collect(),
             expected: self.expected.iter().map(|(user, found)| (user.clone(), left(found.until))).collect(),
             known: self.known.iter().map(|(user, found)| (user.clone(), left(found.until))).collect(),
             questions: self.questions.iter().map(|(user, found)| (user.clone(), left(found.until))).collect(),
@@ -760,5 +797,7 @@ fn why_over(user: &UserName, gone: &PeerGone) -> String {
     }
 }
 
+#[cfg(test)]
+mod laws;
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::core::Done;
 use super::exit::Failure;
-use super::peers::{PeerNews, Stand, Standing};
+use super::peers::{PeerNews, REVOKED, Stand, Standing};
 use crate::net::link::peers::NotLetIn;
 use crate::wire::native::client::{Heard, News, Party, ReachTold};
 use crate::wire::{Fingerprint, Pending, PrivacyList, UserName};
@@ -122,6 +122,9 @@ pub fn event_line(news: &News) -> Option<String> {
                  'consent {user} yes' or 'consent {user} no' within {seconds} s"
             )
         }
+        News::AskOver { user, reason } if reason == REVOKED => {
+            format!("* {user} may not come to you any more: the yes is taken back")
+        }
         News::AskOver { user, reason } => format!("* {user} needs no answer any more: {}", ask_over(reason)),
         News::Address { user, address, connect_within, .. } => {
             let seconds = connect_within.as_secs();
@@ -211,7 +214,7 @@ pub fn standing_lines(standing: &Standing, certificate: Option<&Fingerprint>) ->
         });
     }
     for (user, left) in &standing.expected {
-        lines.push(format!("{user} may come in here for {} s more", left.as_secs()));
+        lines.push(format!("{user} may come in here for {} s more; 'revoke {user}' ends that", left.as_secs()));
     }
     for (user, left) in &standing.known {
         lines.push(format!("{user} has said yes: you may come to them for {} s more", left.as_secs()));
@@ -221,6 +224,31 @@ pub fn standing_lines(standing: &Standing, certificate: Option<&Fingerprint>) ->
     }
     lines.extend(certificate.map(|certificate| format!("your certificate in private conversations is {certificate}")));
     lines
+}
+
+/// What stands above them while the server is away.
+pub const APART: &str = "* not connected now: nothing comes through the server, and this is what chat itself knows";
+
+/// The same while the server can't be asked who may reach the user and who has asked.
+pub fn standing_lines_apart(standing: &Standing, certificate: Option<&Fingerprint>) -> Vec<String> {
+    let mut lines = Vec::new();
+    if standing.expected.is_empty() {
+        lines.push("nobody may come to you without the server".to_owned());
+    }
+    if standing.questions.is_empty() {
+        lines.push("nobody is asking for your address".to_owned());
+    }
+    for (user, left) in &standing.questions {
+        let left = left.as_secs();
+        lines.push(format!("{user} was asking for your address ({left} s left): answer when the server is back"));
+    }
+    lines.extend(standing_lines(standing, certificate));
+    lines
+}
+
+/// A conversation without the server is up, as was wanted.
+pub fn talking_json(user: &UserName) -> String {
+    json(&json!({"reply": "talking", "user": user.as_str()}))
 }
 
 /// A text was said privately.

@@ -331,29 +331,44 @@ impl Hub {
     }
 
     /// A yes is taken back.
-    pub(super) fn revoke(&mut self, user: UserId, name: UserName, out: &mut Outbox) -> Answered {
+    pub(super) fn revoke(
+        &mut self,
+        connection: ConnectionId,
+        user: UserId,
+        name: UserName,
+        out: &mut Outbox,
+    ) -> Answered {
         let Some(to) = self.accounts.find_ever(&name) else { return Answered::refuse(Refusal::NoSuchUser(name)) };
         let name = self.accounts.name(to).clone();
-        match self.take_back(user, to, out) {
+        match self.take_back(user, to, Some(connection), out) {
             true => Answered::stored(Reply::Revoked(name)),
             // As firm as whatever has taken it back.
             false => Answered::Now(Err(Refusal::NotConsented(name)), IfLost::Refuse),
         }
     }
 
-    fn take_back(&mut self, of: UserId, to: UserId, out: &mut Outbox) -> bool {
+    /// The device that listens for the other may be any of the user's but `except`, on which it is taken back.
+    fn take_back(&mut self, of: UserId, to: UserId, except: Option<ConnectionId>, out: &mut Outbox) -> bool {
         let Some(given) = self.consents.take_back(of, to) else { return false };
         out.changes.push(Change::ConsentOver { row: given.row, revoked: true });
         let sessions = self.presence.sessions_of(&[to].into());
         let event = || Event::Revoked(self.accounts.name(of).clone());
         out.event_to_many(sessions.into_iter(), event, IfLost::Drop);
+        self.tell_asked(of, to, AskOver::Revoked, except, IfLost::Drop, out);
         true
     }
 
     /// `user` has blocked `other`, who is to learn nothing more of them.
-    pub(super) fn consents_end_with_block(&mut self, now: Now, user: UserId, other: UserId, out: &mut Outbox) {
+    pub(super) fn consents_end_with_block(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        user: UserId,
+        other: UserId,
+        out: &mut Outbox,
+    ) {
         self.questions_end_with_block(now, user, other, out);
-        self.take_back(user, other, out);
+        self.take_back(user, other, Some(connection), out);
     }
 
     /// `user` blocks `other`: neither asks the other any more.
@@ -378,7 +393,7 @@ impl Hub {
     pub(super) fn consents_end_with_account(&mut self, user: UserId, out: &mut Outbox) {
         let pairs = self.consents.given.keys().copied().filter(|&(of, to)| of == user || to == user);
         for (of, to) in pairs.collect::<Vec<_>>() {
-            self.take_back(of, to, out);
+            self.take_back(of, to, None, out);
         }
     }
 

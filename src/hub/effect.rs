@@ -389,6 +389,8 @@ pub enum AskOver {
     Blocked,
     /// The answer could not be stored, and counts for nothing.
     NotStored,
+    /// The answer was yes, and has been taken back elsewhere: whoever listens for the asker turns them away.
+    Revoked,
 }
 
 /// Why a question came to nothing.

@@ -286,12 +286,12 @@ impl Hub {
             Request::Acknowledge(number) => self.acknowledge(now, connection, number, out),
             Request::Alive => Answered::reply(Reply::Alive),
             Request::Online => self.asking(connection, |hub, user| hub.who_is_online(user)),
-            Request::Block(other) => self.asking(connection, |hub, user| hub.block(now, user, other, out)),
+            Request::Block(other) => self.asking(connection, |hub, user| hub.block(now, connection, user, other, out)),
             Request::Unblock(other) => self.asking(connection, |hub, user| hub.unblock(user, other, out)),
             Request::Blocked => self.asking(connection, |hub, user| hub.block_list(user)),
             Request::AskAddress { user, certificate } => self.ask_address(now, connection, user, certificate, out),
             Request::Consent { user, offer } => self.consent(now, connection, user, offer, out),
-            Request::Revoke(other) => self.asking(connection, |hub, user| hub.revoke(user, other, out)),
+            Request::Revoke(other) => self.asking(connection, |hub, user| hub.revoke(connection, user, other, out)),
             Request::Privacy => self.asking(connection, |hub, user| hub.privacy(now, user)),
             Request::History { with, before, limit } => self.ask_history(connection, id, with, before, limit, out),
         }
@@ -305,7 +305,14 @@ impl Hub {
         }
     }
 
-    fn block(&mut self, now: Now, user: id::UserId, other: UserName, out: &mut Outbox) -> Answered {
+    fn block(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        user: id::UserId,
+        other: UserName,
+        out: &mut Outbox,
+    ) -> Answered {
         let Some(other) = self.accounts.find_ever(&other) else {
             return Answered::refuse(Refusal::NoSuchUser(other));
         };
@@ -319,7 +326,7 @@ impl Hub {
             let shown = self.devices.highest_cursor(user);
             self.gate.block(user, other, shown);
             out.changes.push(Change::Block { user, other, shown });
-            self.consents_end_with_block(now, user, other, out);
+            self.consents_end_with_block(now, connection, user, other, out);
         }
         Answered::stored(Reply::Blocked(self.accounts.name(other).clone()))
     }

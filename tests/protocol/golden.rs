@@ -290,6 +290,7 @@ pub fn news(event: &Event) -> News {
                 AskOver::Withdrawn => "withdrawn",
                 AskOver::Blocked => "blocked",
                 AskOver::NotStored => "not-stored",
+                AskOver::Revoked => "revoked",
             };
             News::AskOver { user, reason: reason.to_owned() }
         }

@@ -582,6 +582,7 @@ pub fn events() -> Vec<(Event, String)> {
         ask_over(AskOver::Withdrawn, "withdrawn"),
         ask_over(AskOver::Blocked, "blocked"),
         ask_over(AskOver::NotStored, "not-stored"),
+        ask_over(AskOver::Revoked, "revoked"),
         (
             Event::Address {
                 user: name("Bob"),
@@ -617,7 +618,7 @@ pub fn events() -> Vec<(Event, String)> {
             Event::Token | Event::Missed { .. } => {}
             Event::Asks { .. } | Event::Address { .. } | Event::Revoked(_) => {}
             Event::AskOver { why: AskOver::Answered | AskOver::Expired | AskOver::Withdrawn, .. } => {}
-            Event::AskOver { why: AskOver::Blocked | AskOver::NotStored, .. } => {}
+            Event::AskOver { why: AskOver::Blocked | AskOver::NotStored | AskOver::Revoked, .. } => {}
             Event::NoAddress { why: NoAddress::Declined | NoAddress::Expired | NoAddress::Offline, .. } => {}
             Event::NoAddress { why: NoAddress::Withdrawn | NoAddress::NotStored, .. } => {}
             Event::Closing(

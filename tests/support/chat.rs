@@ -14,6 +14,7 @@ use super::{Chatd, LIMIT, password, signal, wait};
 /// Somebody with a machine of their own: another person's chat keeps its state elsewhere.
 pub struct Person {
     pub user: &'static str,
+    pub host: String,
     pub port: u16,
     /// The fingerprint of the server's certificate; empty: it is not known.
     pub certificate: String,
@@ -43,14 +44,21 @@ pub struct Session {
 impl Person {
     pub fn new(chatd: &Chatd, user: &'static str) -> Person {
         let certificate = chatd.certificate.clone();
-        Person { user, port: chatd.port(), certificate, home: tempfile::tempdir().expect("a directory") }
+        let home = tempfile::tempdir().expect("a directory");
+        Person { user, host: "127.0.0.1".to_owned(), port: chatd.port(), certificate, home }
+    }
+
+    /// The same person, who knows the server by another address.
+    pub fn at(mut self, host: &str) -> Person {
+        host.clone_into(&mut self.host);
+        self
     }
 
     /// chat as this person, with nothing of the person who runs the tests; `words` follow HOST and PORT.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
         self.know_the_server();
-        command.args(["127.0.0.1", &self.port.to_string()]).args(words).current_dir(self.home.path());
+        command.args([&self.host, &self.port.to_string()]).args(words).current_dir(self.home.path());
         command.env_clear().env("XDG_STATE_HOME", self.home.path()).env("TZ", "UTC");
         command.env("CHAT_USER", self.user).env("CHAT_PASSWORD", password(self.user));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -63,7 +71,7 @@ impl Person {
             return;
         }
         let directory = self.home.path().join("chat");
-        let line = format!("127.0.0.1 {} {}\n", self.port, self.certificate);
+        let line = format!("{} {} {}\n", self.host, self.port, self.certificate);
         let file = directory.join("known_servers");
         // Another chat of this person may be reading it: it is there whole, or as it was.
         if std::fs::read_to_string(&file).is_ok_and(|known| known.contains(&line)) {

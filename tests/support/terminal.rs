@@ -18,7 +18,7 @@ use super::chat::Person;
 use super::{LIMIT, signal, wait};
 
 const ROWS: u16 = 24;
-const COLUMNS: u16 = 100;
+pub const COLUMNS: u16 = 100;
 
 pub const UP: &str = "\x1b[A";
 pub const TAB: &str = "\t";
@@ -113,6 +113,18 @@ impl Terminal {
                 Err(_) => {
                     panic!("on the screen: {screen:#?}, cursor in column {cursor}; expected: {lines:#?} {column:?}")
                 }
+            }
+        }
+    }
+
+    /// Waits until the screen is as it should be; `what` says how that is.
+    #[track_caller]
+    pub fn sees_that(&mut self, what: &str, is_so: impl Fn(&[String]) -> bool) {
+        let end = Instant::now() + LIMIT;
+        while !is_so(&self.screen()) {
+            match self.output.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => self.take(&bytes),
+                Err(_) => panic!("on the screen: {:#?}, expected: {what}", self.screen()),
             }
         }
     }

@@ -231,6 +231,11 @@ pub(super) fn ask_answered(device: ConnectionId, user: &str) -> Effect {
     event(device, Event::AskOver { user: name(user), why: AskOver::Answered }, IfLost::Drop)
 }
 
+/// A yes to `user` counts no more, which whoever listens for them has to know.
+pub(super) fn taken_back(device: ConnectionId, user: &str) -> Effect {
+    event(device, Event::AskOver { user: name(user), why: AskOver::Revoked }, IfLost::Drop)
+}
+
 pub(super) fn no_address(asker: ConnectionId, user: &str, why: NoAddress) -> Effect {
     event(asker, Event::NoAddress { user: name(user), why }, IfLost::Send)
 }
@@ -725,6 +730,7 @@ fn a_yes_that_is_taken_back_is_told_to_every_session_of_who_had_it() {
     let (in_the_clear, once) = (circle.plain("alice", 2), circle.once("alice"));
     circle.come("carol", 1);
     // Neither encryption nor a device is needed for it.
+    let who_listens = bob;
     let bob = circle.log_in_on("bob", None, None).0;
     circle.pass(Duration::from_secs(9));
     let outcome = circle.revoke(bob, "alice");
@@ -732,6 +738,7 @@ fn a_yes_that_is_taken_back_is_told_to_every_session_of_who_had_it() {
         revoked(alice, "bob"),
         revoked(in_the_clear, "bob"),
         revoked(once, "bob"),
+        taken_back(who_listens, "alice"),
         circle.reply(bob, Reply::Revoked(name("alice")), IfLost::Refuse),
     ];
     assert_eq!(outcome, of(told, vec![Change::ConsentOver { row, revoked: true }]));
@@ -775,6 +782,7 @@ fn who_is_blocked_is_told_no_and_loses_the_yes() {
         ask_over(phone, "alice", AskOver::Blocked),
         ask_over(desk, "alice", AskOver::Blocked),
         revoked(alice, "bob"),
+        taken_back(phone, "alice"),
         circle.reply(desk, Reply::Blocked(name("alice")), IfLost::Refuse),
     ];
     let block = Change::Block { user: row.of, other: row.to, shown: Number(0) };
@@ -897,6 +905,7 @@ fn an_account_that_goes_takes_with_it_what_was_consented_by_it_and_to_it() {
     let told = vec![
         ask_over(carol, "eve", AskOver::Withdrawn),
         no_address(bob, "eve", NoAddress::Offline),
+        taken_back(bob, "eve"),
         revoked(carol, "eve"),
     ];
     let over = [by_bob, by_eve].map(|row| Change::ConsentOver { row, revoked: true });

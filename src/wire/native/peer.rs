@@ -40,14 +40,33 @@ pub enum PeerHear {
     NotUnderstood,
 }
 
-#[derive(Default, Deserialize, Serialize)]
+/// Every field that a line can have, to be written.
+#[derive(Default, Serialize)]
 struct Shape<'a> {
-    #[serde(borrow)]
     peer: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     number: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<Str<'a>>,
+}
+
+/// What says which fields a line has. Of the others nothing is known, not even their types: a newer client's may be other ones.
+#[derive(Deserialize)]
+struct Kind<'a> {
+    #[serde(borrow)]
+    peer: Str<'a>,
+}
+
+#[derive(Deserialize)]
+struct Said<'a> {
+    number: u64,
+    #[serde(borrow)]
+    text: Str<'a>,
+}
+
+#[derive(Deserialize)]
+struct Numbered {
+    number: u64,
 }
 
 /// Appends a line and its newline; nothing for `Unknown`.
@@ -73,17 +92,28 @@ pub fn decode(bytes: &[u8]) -> PeerHear {
         Line::Partial => return PeerHear::Wait,
         Line::TooLong => return PeerHear::NotUnderstood,
     };
-    match serde_json::from_slice::<Shape>(line).ok().and_then(meant) {
+    match meant(line) {
         Some(line) => PeerHear::Line { used, line },
         None => PeerHear::NotUnderstood,
     }
 }
 
-fn meant(shape: Shape<'_>) -> Option<PeerLine> {
-    Some(match &*shape.peer? {
+fn meant(line: &[u8]) -> Option<PeerLine> {
+    // The fields of an object may also stand in an array, as far as serde is concerned.
+    if line.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    let Kind { peer } = serde_json::from_slice(line).ok()?;
+    Some(match &*peer {
         "hello" => PeerLine::Hello,
-        "say" => PeerLine::Say { number: shape.number?, text: Text::parse(&shape.text?).ok()? },
-        "heard" => PeerLine::Heard { number: shape.number? },
+        "say" => {
+            let Said { number, text } = serde_json::from_slice(line).ok()?;
+            PeerLine::Say { number, text: Text::parse(&text).ok()? }
+        }
+        "heard" => {
+            let Numbered { number } = serde_json::from_slice(line).ok()?;
+            PeerLine::Heard { number }
+        }
         "bye" => PeerLine::Bye,
         _ => PeerLine::Unknown,
     })
@@ -113,8 +143,18 @@ mod tests {
             assert_eq!(String::from_utf8(out).unwrap(), bytes);
             assert_eq!(decode(bytes.as_bytes()), PeerHear::Line { used: bytes.len(), line });
         }
-        let newer = b"{\"peer\":\"wave\",\"hand\":\"left\"}\n";
-        assert_eq!(decode(newer), PeerHear::Line { used: newer.len(), line: PeerLine::Unknown });
+    }
+
+    #[test]
+    fn what_a_newer_client_says_is_left_out() {
+        for (newer, line) in [
+            ("{\"peer\":\"wave\",\"hand\":\"left\"}\n", PeerLine::Unknown),
+            ("{\"peer\":\"wave\",\"number\":\"left\",\"text\":{\"a\":[1]}}\n", PeerLine::Unknown),
+            (" {\"text\":5,\"peer\":\"hello\",\"number\":null}\r\n", PeerLine::Hello),
+            ("{\"peer\":\"heard\",\"number\":1,\"text\":[]}\n", PeerLine::Heard { number: 1 }),
+        ] {
+            assert_eq!(decode(newer.as_bytes()), PeerHear::Line { used: newer.len(), line }, "{newer}");
+        }
     }
 
     #[test]
@@ -132,6 +172,11 @@ mod tests {
             "{\"peer\":\"heard\"}\n",
             "{\"peer\":\"hello\",\"peer\":\"bye\"}\n",
             "[{\"peer\":\"hello\"}]\n",
+            "[\"hello\"]\n",
+            "[\"hello\",null,null]\n",
+            "{\"peer\":\"say\",\"number\":1,\"number\":2,\"text\":\"hi\"}\n",
+            "{\"peer\":\"heard\",\"number\":18446744073709551616}\n",
+            "{\"peer\":\"heard\",\"number\":1.0}\n",
         ] {
             assert_eq!(decode(bad.as_bytes()), PeerHear::NotUnderstood, "{bad}");
         }

@@ -482,6 +482,7 @@ pub(in crate::wire) fn encode_event(event: &Event, out: &mut Vec<u8>) {
                     AskOver::Withdrawn => "withdrawn",
                     AskOver::Blocked => "blocked",
                     AskOver::NotStored => "not-stored",
+                    AskOver::Revoked => "revoked",
                 }
                 .into(),
             ),
