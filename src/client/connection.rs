@@ -143,6 +143,8 @@ impl Connection {
         for happening in happenings {
             match happening {
                 link::Happening::Connected(secured) => {
+                    let is_here = self.link.local_address().is_some_and(|address| address.ip().is_loopback());
+                    self.direct.peers.connected(is_here);
                     let mut nonces = [[0; 18]; 2];
                     nonces.iter_mut().for_each(|nonce| self.rng.fill_bytes(nonce));
                     self.certificate = secured.as_ref().map(|secured| secured.certificate);

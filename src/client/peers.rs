@@ -118,6 +118,8 @@ pub enum Stand {
 #[derive(Debug, Default)]
 pub struct Peers {
     you: Option<UserName>,
+    /// The server is on this machine: its loopback addresses are ours.
+    server_is_here: bool,
     talks: BTreeMap<UserName, Talk>,
     users: BTreeMap<PeerId, UserName>,
     /// To whom we have said yes.
@@ -368,6 +370,11 @@ impl Peers {
         }
     }
 
+    /// Where the server is.
+    pub fn connected(&mut self, server_is_here: bool) {
+        self.server_is_here = server_is_here;
+    }
+
     /// The session is logged in (again): the server has forgotten the questions of the one before.
     pub fn logged_in(&mut self, now: Now, you: &UserName) {
         self.you = Some(you.clone());
@@ -415,12 +422,26 @@ impl Peers {
                     self.revoke(user);
                 }
             }
+            // Here would be somebody else, or our own machine.
+            News::Address { user, address, .. } if address.ip().is_loopback() && !self.server_is_here => {
+                if matches!(self.talks.get(user), Some(Talk { stage: Stage::Asking { .. }, .. })) {
+                    let why = format!(
+                        "{user} is on the server's own machine, at an address that does not lead there from here"
+                    );
+                    self.failed(user, Failure::new(Status::NoServer, why));
+                }
+            }
             News::Address { user, address, certificate, connect_within } => {
                 let until = now.saturating_add(*connect_within);
                 let (address, certificate) = (*address, *certificate);
-                if self.known.len() < TALKS_MAX || self.known.contains_key(user) {
-                    self.known.insert(user.clone(), Known { address, certificate, until });
+                if self.known.len() >= TALKS_MAX
+                    && !self.known.contains_key(user)
+                    && let Some(user) =
+                        self.known.iter().min_by_key(|(_, known)| known.until).map(|(user, _)| user.clone())
+                {
+                    self.known.remove(&user);
                 }
+                self.known.insert(user.clone(), Known { address, certificate, until });
                 if matches!(self.talks.get(user), Some(Talk { stage: Stage::Asking { .. }, .. }))
                     && let Some(stage) = self.dial(user.clone())
                     && let Some(talk) = self.talks.get_mut(user)

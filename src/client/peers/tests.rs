@@ -487,3 +487,23 @@ fn a_yes_that_another_device_has_taken_back_is_taken_back_here() {
     let why = "you have taken back your yes".to_owned();
     assert_eq!(news(&mut bob), [PeerNews::Ended { user: name("alice"), why }]);
 }
+
+#[test]
+fn an_address_of_the_servers_own_machine_leads_nowhere_from_elsewhere() {
+    let told = News::Address {
+        user: name("bob"),
+        address: "127.0.0.1:4000".parse().unwrap(),
+        certificate: certificate(2),
+        connect_within: WITHIN,
+    };
+    for is_here in [false, true] {
+        let mut alice = Peers::default();
+        alice.connected(is_here);
+        alice.say(NOW, &name("bob"), Some(text("hi"))).unwrap();
+        actions(&mut alice);
+        alice.news(NOW, &told);
+        let dials = actions(&mut alice).iter().any(|action| matches!(action, Action::Dial { .. }));
+        let failed = news(&mut alice).iter().any(|news| matches!(news, PeerNews::NotSaid { texts: 1, .. }));
+        assert_eq!((dials, failed), (is_here, !is_here));
+    }
+}
