@@ -417,9 +417,10 @@ impl Peers {
                 self.questions.insert(user.clone(), Question { certificate: *certificate, until });
             }
             News::AskOver { user, reason } => {
-                self.questions.remove(user);
-                if reason == REVOKED {
-                    self.revoke(user);
+                match reason == REVOKED {
+                    // A newer question of theirs may be open.
+                    true => self.revoke(user),
+                    false => _ = self.questions.remove(user),
                 }
             }
             // Here would be somebody else, or our own machine.

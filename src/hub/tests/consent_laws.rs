@@ -258,15 +258,19 @@ impl Scene {
         (effects, vec![given(row, before, question.connection)])
     }
 
-    fn take_back(&mut self, who: usize, whom: usize) -> Option<Expected> {
+    fn take_back(&mut self, who: usize, kind: Kind, whom: usize) -> Option<Expected> {
         let Yes { row, .. } = self.yeses.remove(&(who, whom))?;
-        let effects = self.of_user(whom).into_iter().map(|connection| revoked(connection, NAMES[who])).collect();
+        let connection = self.sessions[&(who, kind)];
+        let mut effects: Vec<Effect> =
+            self.of_user(whom).into_iter().map(|connection| revoked(connection, NAMES[who])).collect();
+        let others = self.able(who).into_iter().filter(|&device| device != connection);
+        effects.extend(others.map(|device| taken_back(device, NAMES[whom])));
         Some((effects, vec![Change::ConsentOver { row, revoked: true }]))
     }
 
-    fn revoke(&mut self, who: usize, whom: usize, answer: impl Fn(Answer, IfLost) -> Effect) -> Expected {
+    fn revoke(&mut self, who: usize, kind: Kind, whom: usize, answer: impl Fn(Answer, IfLost) -> Effect) -> Expected {
         let refusal = Err(Refusal::NotConsented(name(NAMES[whom])));
-        let Some((mut effects, changes)) = self.take_back(who, whom) else {
+        let Some((mut effects, changes)) = self.take_back(who, kind, whom) else {
             return (vec![answer(refusal, IfLost::Refuse)], vec![]);
         };
         effects.push(answer(Ok(Reply::Revoked(name(NAMES[whom]))), IfLost::Refuse));
@@ -289,7 +293,7 @@ impl Scene {
         effects
     }
 
-    fn block(&mut self, who: usize, whom: usize, answer: impl Fn(Answer, IfLost) -> Effect) -> Expected {
+    fn block(&mut self, who: usize, kind: Kind, whom: usize, answer: impl Fn(Answer, IfLost) -> Effect) -> Expected {
         if who == whom {
             return (vec![answer(Err(Refusal::CannotBlockYourself), IfLost::Send)], vec![]);
         }
@@ -297,7 +301,7 @@ impl Scene {
         if self.blocks.insert((who, whom)) {
             changes.push(Change::Block { user: self.id(who), other: self.id(whom), shown: Number(0) });
             effects = self.part(who, whom);
-            if let Some((told, over)) = self.take_back(who, whom) {
+            if let Some((told, over)) = self.take_back(who, kind, whom) {
                 effects.extend(told);
                 changes.extend(over);
             }
@@ -539,13 +543,13 @@ impl Scene {
                 who,
                 kind,
                 |_| Request::Revoke(name(NAMES[whom])),
-                |scene, answer| scene.revoke(who, whom, answer),
+                |scene, answer| scene.revoke(who, kind, whom, answer),
             ),
             Step::Block(who, kind, whom) => self.request(
                 who,
                 kind,
                 |_| Request::Block(name(NAMES[whom])),
-                |scene, answer| scene.block(who, whom, answer),
+                |scene, answer| scene.block(who, kind, whom, answer),
             ),
             Step::Unblock(who, kind, whom) => self.request(
                 who,

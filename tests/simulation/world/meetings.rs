@@ -112,7 +112,7 @@ impl World {
                 self.at(self.now + after, Happens::Decide(uid, asker));
                 self.check_encrypted(uid);
             }
-            News::AskOver { user: asker, .. } => _ = person.asked_by.remove(&asker),
+            News::AskOver { user: asker, reason } if reason != "revoked" => _ = person.asked_by.remove(&asker),
             News::NoAddress { user: asked, .. } => {
                 if person.questions.remove(&asked).is_none() {
                     self.ledger.broken(&format!("9: {user:?} has an answer of {asked:?} without a question"));
