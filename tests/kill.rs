@@ -14,7 +14,7 @@ const BURST: u64 = 20;
 /// that was acknowledged arrives, once, in the sender's order.
 #[test]
 fn what_was_acknowledged_arrives_once_and_in_order_after_every_kill() {
-    let mut chatd = Chatd::start(&[]);
+    let mut chatd = Chatd::start(&["--messages-per-second", "off"]);
     let mut counter = 0;
     let mut shown = 0;
     let mut received: Vec<u64> = Vec::new();

@@ -48,7 +48,7 @@ impl Scene {
             out_bytes_max: 64 * 1024 * 1024,
             ..Options::default()
         };
-        let config = Config { scram_iterations: 1, ..Config::default() };
+        let config = Config { scram_iterations: 1, messages_per_second: None, ..Config::default() };
         let mut server =
             Server::start(options, store, |now, out| Hub::new(config, [1; 32], snapshot, now, out)).expect("a server");
         let credentials = parse_credentials(CREDENTIALS.as_bytes()).expect("accounts");

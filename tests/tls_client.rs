@@ -472,3 +472,21 @@ fn a_sign_up_goes_to_the_certificate_that_was_shown() {
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
+
+#[test]
+fn what_was_too_fast_is_sent_again_by_itself() {
+    let certificate = Certificate::new();
+    let server = StandIn::start_with(&certificate, |_| Manner::TooFast);
+    let alice = Alice::at(server.port());
+    alice.chat(&["message", "bob", "hi"]).is("", &alice.first_time(&certificate), 0);
+    let sends = |lines: &[String]| -> Vec<String> {
+        let lines = lines.iter().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines
+            .filter(|line| line["request"] == "message")
+            .map(|line| format!("{} {}", line["counter"], line["text"]))
+            .collect()
+    };
+    assert_eq!(sends(&server.seen().lines), ["null \"hi\"", "null \"hi\""]);
+    alice.says(b"message bob one\nmessage bob two\n").is("ok 2\nok 4\n", "", 0);
+    assert_eq!(sends(&server.seen().lines), ["1 \"one\"", "1 \"one\"", "2 \"two\"", "2 \"two\""]);
+}

@@ -104,8 +104,9 @@ impl Running {
             let credentials = parse_credentials(lines.as_bytes()).expect("accounts");
             let (store, snapshot) = open();
             let config = Config {
-                // What verifiers and heartbeats cost is not the question here.
+                // What verifiers and heartbeats cost is not the question here, nor how fast people may send.
                 scram_iterations: 1,
+                messages_per_second: None,
                 heartbeat_timeout: Duration::from_secs(86_400),
                 ..Config::default()
             };

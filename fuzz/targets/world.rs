@@ -20,6 +20,7 @@ use chatd::hub::scram::{ChannelBinding, ClientExchange, Secret};
 use chatd::hub::time::{Instant, Now, WallTime};
 use chatd::hub::{Config, Hub};
 use chatd::net::connection::{Door, Stream};
+use chatd::net::room::Room;
 use chatd::net::scope::Scope;
 use chatd::net::tls::identity::{Origin, load};
 use chatd::net::turn::{Admission, Environment, Turn};
@@ -196,8 +197,8 @@ impl World {
         let config = Config { scram_iterations: 1, queue_expiry: Duration::from_secs(120), ..Config::default() };
         let hub = Hub::new(config, [7; 32], Snapshot::default(), now, &mut outbox);
         let plaintext = Scope::Loopback;
-        let admission =
-            Admission { plaintext, registration: Scope::Any, tls: Some(tls()), strangers_max: 3, seed: [1; 32] };
+        let room = Room { sessions: 64, strangers: 3, parting: 3 };
+        let admission = Admission { plaintext, registration: Scope::Any, tls: Some(tls()), room, seed: [1; 32] };
         let mut turn = Turn::new(Outside::default(), hub, outbox, admission, usize::MAX / 2);
         let names = ["alice", "bob", "carol", "dave"];
         let credential = |user| Credential::new(UserName::parse(user).expect("a name"), "password");

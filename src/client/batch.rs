@@ -253,6 +253,10 @@ impl Batch {
             return;
         }
         match self.doing.take() {
+            Some(Doing::Answer { tag, .. }) if session.held() > 0 => {
+                session.forget(tag);
+                self.fail(Failure::too_fast());
+            }
             Some(Doing::Answer { tag, .. }) => {
                 session.forget(tag);
                 let why = "no answer from the server in time: it may be done or not";
@@ -552,7 +556,7 @@ pub fn run(
                     }
                     match Failure::end(&end) {
                         None => return Ok(status),
-                        Some(failure) if failure.status == Status::NoServer => {
+                        Some(failure) if failure.status == Status::NoServer || logged_in && failure.may_pass() => {
                             come_back(connection, &mut lost, &failure.text);
                         }
                         Some(failure) => return Err(failure.into()),

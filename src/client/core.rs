@@ -39,6 +39,9 @@ const LOG_IN_WITHIN: Duration = Duration::from_secs(30);
 const HEARTBEAT_MARGIN: Duration = Duration::from_secs(5);
 /// Signs of life are never closer together.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(250);
+/// A server that takes no more sends for now is asked again after the time that it says, within these.
+const AGAIN_AFTER_MIN: Duration = Duration::from_millis(10);
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(20);
 /// The highest number that every JSON library keeps exact (RFC 8259, section 6).
 const INTEGER_MAX: u64 = (1 << 53) - 1;
 
@@ -218,6 +221,10 @@ pub struct Session {
     alive_at: Option<Now>,
     unacknowledged: usize,
     acknowledge_at: Option<Now>,
+    /// Sends were too fast: they and all later ones wait until then, so that the order is kept.
+    resume_at: Option<Now>,
+    /// The log-out waits for them.
+    leaves: bool,
 }
 
 struct Salted {
@@ -289,6 +296,8 @@ impl Session {
             alive_at: None,
             unacknowledged: 0,
             acknowledge_at: None,
+            resume_at: None,
+            leaves: false,
         }
     }
 
@@ -316,6 +325,8 @@ impl Session {
         self.alive_at = None;
         self.unacknowledged = 0;
         self.acknowledge_at = None;
+        self.resume_at = None;
+        self.leaves = false;
         if self.login.device.is_none() {
             self.pending.retain(|_, pending| !pending.sent);
         }
@@ -371,6 +382,7 @@ impl Session {
             wire::encode(None, &Ask::Alive, &mut self.output);
             self.alive_at = Some(now + self.heartbeat);
         }
+        self.resume_if_due(now);
     }
 
     /// When `tick` has something to do next.
@@ -379,7 +391,9 @@ impl Session {
             Phase::LoggingIn { until, .. } => Some(until),
             _ => None,
         };
-        [log_in, self.acknowledge_at, self.alive_at].into_iter().flatten().min()
+        // What is under way has to be answered first.
+        let resume = self.resume_at.filter(|_| !self.has_sends_under_way());
+        [log_in, self.acknowledge_at, self.alive_at, resume].into_iter().flatten().min()
     }
 
     /// Asks for something. It is sent as soon as the session is logged in.
@@ -390,8 +404,9 @@ impl Session {
         let tag = Tag(self.next_id().0);
         let (users, page, newer) = (Vec::new(), Vec::new(), Vec::new());
         let pending = Pending { request, counter: None, again: false, sent: false, users, page, newer };
+        let waits = self.resume_at.is_some() && pending.is_send();
         self.pending.insert(tag, pending);
-        if matches!(self.phase, Phase::In) {
+        if matches!(self.phase, Phase::In) && !waits {
             self.transmit(tag);
         }
         Ok(tag)
@@ -399,7 +414,19 @@ impl Session {
 
     /// Nobody waits for this answer any more. What was sent may be done all the same.
     pub fn forget(&mut self, tag: Tag) {
-        self.pending.remove(&tag);
+        let Some(forgotten) = self.pending.remove(&tag) else { return };
+        if self.resume_at.is_some() && forgotten.waits() && forgotten.counter == Some(self.counter) {
+            // It was refused, so its counter is free; the next send has to take it, or it would wait for it.
+            self.counter -= 1;
+        }
+    }
+
+    /// How many sends wait because the server takes no more of them for now.
+    pub fn held(&self) -> usize {
+        match self.resume_at {
+            Some(_) => self.pending.values().filter(|pending| pending.waits()).count(),
+            None => 0,
+        }
     }
 
     /// How many requests are without an answer.
@@ -416,15 +443,18 @@ impl Session {
             self.memory_changed = true;
         }
         match self.phase {
-            Phase::In => {
-                self.acknowledge();
-                let id = self.next_id();
-                wire::encode(Some(id), &Ask::LogOut, &mut self.output);
-                self.phase = Phase::Leaving { id };
-            }
+            Phase::In if self.resume_at.is_some() => self.leaves = true,
+            Phase::In => self.begin_leaving(),
             Phase::Leaving { .. } => {}
             Phase::Apart | Phase::LoggingIn { .. } => self.end(End::LoggedOut),
         }
+    }
+
+    fn begin_leaving(&mut self) {
+        self.acknowledge();
+        let id = self.next_id();
+        wire::encode(Some(id), &Ask::LogOut, &mut self.output);
+        self.phase = Phase::Leaving { id };
     }
 
     /// Another password for the next connection.
@@ -503,7 +533,10 @@ impl Session {
                 Ok(_) => self.end(End::NotUnderstood),
                 Err(problem) => self.end(End::Refused(problem)),
             },
-            Phase::In | Phase::Leaving { .. } => self.request_answer(Tag(id.0), answer),
+            Phase::In | Phase::Leaving { .. } => {
+                self.request_answer(now, Tag(id.0), answer);
+                self.resume_if_due(now);
+            }
             Phase::Apart | Phase::LoggingIn { .. } => {}
         }
     }
@@ -604,10 +637,7 @@ impl Session {
 
     fn transmit(&mut self, tag: Tag) {
         let Some(pending) = self.pending.get_mut(&tag) else { return };
-        if self.login.device.is_some()
-            && matches!(pending.request, Request::Message { .. } | Request::Broadcast { .. })
-            && pending.counter.is_none()
-        {
+        if self.login.device.is_some() && pending.is_send() && pending.counter.is_none() {
             self.counter += 1;
             pending.counter = Some(self.counter);
         }
@@ -615,9 +645,38 @@ impl Session {
         wire::encode(Some(RequestId(tag.0)), &pending.ask(), &mut self.output);
     }
 
-    fn request_answer(&mut self, tag: Tag, answer: Result<Told, Problem>) {
+    fn has_sends_under_way(&self) -> bool {
+        self.pending.values().any(|pending| pending.is_send() && pending.sent)
+    }
+
+    /// Sends what was too fast, and what came behind it, once everything that was under way has been answered: what was
+    /// sent first is accepted first.
+    fn resume_if_due(&mut self, now: Now) {
+        if self.resume_at.is_some_and(|at| at <= now) && matches!(self.phase, Phase::In) && !self.has_sends_under_way()
+        {
+            self.resume_at = None;
+            let waiting = self.pending.iter().filter(|(_, pending)| pending.waits()).map(|(&tag, _)| tag);
+            for tag in waiting.collect::<Vec<_>>() {
+                self.transmit(tag);
+            }
+        }
+        let is_done = self.resume_at.is_none() && !self.has_sends_under_way();
+        if self.leaves && is_done && matches!(self.phase, Phase::In) {
+            self.leaves = false;
+            self.begin_leaving();
+        }
+    }
+
+    fn request_answer(&mut self, now: Now, tag: Tag, answer: Result<Told, Problem>) {
         let Some(pending) = self.pending.get_mut(&tag).filter(|pending| pending.sent) else { return };
         let answer = match answer {
+            Err(problem) if problem.code == "too-fast" && pending.is_send() && matches!(self.phase, Phase::In) => {
+                // It is as if it had never been sent. The first one says when to go on: the others had to wait for it.
+                (pending.sent, pending.again) = (false, false);
+                let after = problem.retry_after.unwrap_or(AGAIN_AFTER_MAX);
+                self.resume_at.get_or_insert(now + after.clamp(AGAIN_AFTER_MIN, AGAIN_AFTER_MAX));
+                return;
+            }
             Err(problem) => match &pending.request {
                 // The first copy of the request has done it.
                 Request::Unblock { user } if pending.again && problem.code == "not-blocked" => {
@@ -737,6 +796,15 @@ enum Progress {
 }
 
 impl Pending {
+    fn is_send(&self) -> bool {
+        matches!(self.request, Request::Message { .. } | Request::Broadcast { .. })
+    }
+
+    /// A send that is not under way.
+    fn waits(&self) -> bool {
+        self.is_send() && !self.sent
+    }
+
     fn ask(&self) -> Ask {
         match self.request.clone() {
             Request::Message { to, text, receipt } => Ask::Message { to, text, counter: self.counter, receipt },

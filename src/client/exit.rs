@@ -54,6 +54,16 @@ impl Failure {
         Failure::new(status_of_code(&problem.code), render::visible_line(text))
     }
 
+    /// Whether a session that was logged in may come back by itself.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.status, Status::NoServer | Status::TryAgain)
+    }
+
+    /// A message that still waits when the time is over.
+    pub fn too_fast() -> Failure {
+        Failure::new(Status::TryAgain, "too many messages of yours in a short time: it was not sent, try again later")
+    }
+
     /// Why a session is over; `None`: it ended as asked.
     pub fn end(end: &End) -> Option<Failure> {
         Some(match end {
@@ -103,7 +113,10 @@ fn status_of_code(code: &str) -> Status {
         | "too-many-questions"
         | "not-stored"
         | "history-unavailable"
-        | "too-many" => Status::TryAgain,
+        | "too-many"
+        | "full"
+        | "too-many-sessions"
+        | "too-fast" => Status::TryAgain,
         "not-authenticated"
         | "token-refused"
         | "somebody-in-between"
@@ -137,7 +150,9 @@ mod tests {
 
     #[test]
     fn what_the_server_says_has_its_status_and_is_shown_safely() {
-        let failure = |code: &str| Failure::problem(&Problem { code: code.into(), text: "no \u{1b}[31m\nway".into() });
+        let failure = |code: &str| {
+            Failure::problem(&Problem { code: code.into(), text: "no \u{1b}[31m\nway".into(), retry_after: None })
+        };
         assert_eq!(failure("no-such-user").status as u8, 67);
         assert_eq!(failure("blocked").status as u8, 77);
         assert_eq!(failure("queue-full").status as u8, 75);
@@ -147,7 +162,7 @@ mod tests {
         assert_eq!(kicked.status as u8, 77);
         let text = "the operator has ended this session: chat does not come back by itself, start it again";
         assert_eq!(kicked.text, text);
-        let silent = Problem { code: "x\u{202e}".into(), text: String::new() };
+        let silent = Problem { code: "x\u{202e}".into(), text: String::new(), retry_after: None };
         assert_eq!(Failure::problem(&silent).text, "x<U+202E>");
     }
 }

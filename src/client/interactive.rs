@@ -122,7 +122,7 @@ pub fn run(
         if let Some((until, status)) = talk.leaving
             && until <= talk.connection.now()
         {
-            break Ok(status);
+            break Ok(talk.give_up(status));
         }
         let until = talk.leaving.map(|(until, _)| until);
         let heard = match talk.connection.turn(until) {
@@ -257,7 +257,7 @@ impl Talk<'_> {
                 (Some(_), None) if !was_in => {
                     return Err(Ended::before_log_in(&end).unwrap_or(Ended::Quietly));
                 }
-                (Some(failure), None) if failure.status == Status::NoServer => {
+                (Some(failure), None) if failure.may_pass() => {
                     self.come_back(&failure.text, lines);
                 }
                 (Some(failure), None) => return Err(failure.into()),
@@ -479,6 +479,18 @@ impl Talk<'_> {
             self.connection.end_all_private();
             self.connection.session.log_out();
         }
+    }
+
+    /// The log-out takes too long. What still waits was not sent, and that must not go unsaid.
+    fn give_up(&mut self, status: Status) -> Status {
+        let held = self.connection.session.held();
+        if held == 0 {
+            return status;
+        }
+        let what = if held == 1 { "a message was" } else { "messages were" };
+        let count = if held == 1 { String::new() } else { format!("{held} ") };
+        self.complain(&format!("{count}{what} not sent: too many in a short time, try again later"));
+        if status == Status::Done { Status::TryAgain } else { status }
     }
 
     fn learn(&self, done: &Done) {

@@ -61,15 +61,20 @@ pub fn run(
             }
         }
     }
+    Err(overdue(awaited.is_some(), connection.session.held(), within).into())
+}
+
+/// The time is over. `accepted`: only the delivery is missing; `held`: the server has said to wait.
+fn overdue(accepted: bool, held: usize, within: Duration) -> Failure {
     let seconds = within.as_secs_f64();
-    Err(match awaited {
-        Some(_) => Failure::new(
+    match accepted {
+        true => Failure::new(
             Status::TryAgain,
             format!("the message is safe on the server, but was not delivered within {seconds} s"),
         ),
-        None => no_server(within),
+        false if held > 0 => Failure::too_fast(),
+        false => no_server(within),
     }
-    .into())
 }
 
 /// Asks where a user is, and prints it.
@@ -192,4 +197,17 @@ fn no_answer(user: &UserName) -> Failure {
 
 fn no_server(within: Duration) -> Failure {
     Failure::new(Status::NoServer, format!("no answer from the server within {} s", within.as_secs_f64()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_still_waits_when_the_time_is_over_can_be_tried_again() {
+        let status = |accepted, held| overdue(accepted, held, Duration::from_secs(1)).status;
+        assert_eq!(status(false, 0), Status::NoServer, "nobody knows what has come of it");
+        assert_eq!(status(false, 1), Status::TryAgain, "it was not sent");
+        assert_eq!(status(true, 0), Status::TryAgain);
+    }
 }

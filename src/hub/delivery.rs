@@ -26,6 +26,8 @@ pub const QUEUE_MESSAGES_MAX: usize = 1000;
 pub const MAILBOX_MESSAGES_MAX: usize = 2 * QUEUE_MESSAGES_MAX;
 /// As for `QUEUE_MESSAGES_MAX`, in bytes of text.
 pub const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// As for `MAILBOX_MESSAGES_MAX`, in bytes of text.
+pub const MAILBOX_BYTES_MAX: usize = 2 * QUEUE_BYTES_MAX;
 /// Broadcasts kept for devices that have not shown them. With more the oldest are dropped, and who was owed them is told.
 pub const BROADCASTS_MAX: usize = 1000;
 /// The same in bytes of text.
@@ -84,7 +86,7 @@ impl Mailbox {
 
     /// What only slow devices still wait for must not cost without bound: the oldest of it goes.
     fn drop_surplus(&mut self) {
-        while self.waiting.len() > MAILBOX_MESSAGES_MAX || self.bytes > 2 * QUEUE_BYTES_MAX {
+        while self.waiting.len() > MAILBOX_MESSAGES_MAX || self.bytes > MAILBOX_BYTES_MAX {
             match self.waiting.front() {
                 Some(front) if front.message.number <= self.shown => self.dropped = front.message.number,
                 _ => return,
@@ -271,6 +273,7 @@ fn may_leave(gate: &Gate, message: &Message, to: UserId) -> bool {
 /// A message that is not accepted yet.
 #[derive(Debug)]
 pub(super) struct Draft {
+    connection: ConnectionId,
     from: UserId,
     origin: Option<Origin>,
     /// It was first sent before this session, if it is a copy.
@@ -291,27 +294,39 @@ impl Hub {
         let session = self.presence.session(connection)?;
         let origin = session.device.zip(counter).map(|(device, counter)| Origin { device, counter });
         let again = counter.is_some_and(|counter| counter <= session.counter);
-        Some(Draft { from: session.user, origin, again, text, receipt: receipt.then_some(connection) })
+        Some(Draft { connection, from: session.user, origin, again, text, receipt: receipt.then_some(connection) })
     }
 
     /// A private message.
     pub(super) fn message(&mut self, now: Now, draft: Draft, to: UserName, out: &mut Outbox) -> Answered {
         let digest = Digest::of(Some(&to), &draft.text);
-        self.once(draft, digest, |hub, draft| hub.accept_private(now, draft, to, out))
+        self.once(now, draft, digest, |hub, draft| hub.accept_private(now, draft, to, out))
     }
 
     /// A message to everyone who is online.
     pub(super) fn broadcast(&mut self, now: Now, draft: Draft, out: &mut Outbox) -> Answered {
         let digest = Digest::of(None, &draft.text);
-        self.once(draft, digest, |hub, draft| Ok(hub.accept_broadcast(now, draft, out)))
+        self.once(now, draft, digest, |hub, draft| Ok(hub.accept_broadcast(now, draft, out)))
     }
 
     /// Answers a copy like the first, and remembers the answer to what is none.
-    fn once(&mut self, draft: Draft, digest: Digest, accept: impl FnOnce(&mut Hub, Draft) -> Answer) -> Answered {
+    fn once(
+        &mut self,
+        now: Now,
+        draft: Draft,
+        digest: Digest,
+        accept: impl FnOnce(&mut Hub, Draft) -> Answer,
+    ) -> Answered {
         let (from, origin) = (draft.from, draft.origin);
         if let Some(answer) = origin.and_then(|origin| self.delivery.sends.earlier(from, origin, digest)) {
             // The log-in in between has waited for what came of the first: whatever is lost now, that is not.
             return Answered::Now(answer, if draft.again { IfLost::Send } else { IfLost::Refuse });
+        }
+        if let Err(retry_after) =
+            self.rates.send(from, draft.connection, origin.map(|origin| origin.counter), now.instant)
+        {
+            // It is as if it had never come: its counter is free.
+            return Answered::refuse(Refusal::TooFast { retry_after });
         }
         let answer = accept(self, draft);
         if let Some(origin) = origin {

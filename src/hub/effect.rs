@@ -256,6 +256,8 @@ pub enum Refusal {
     TokenRefused,
     /// The secret is right, but was not proved on this connection: somebody is in between.
     SomebodyInBetween,
+    /// The account has as many sessions without a device as it may have.
+    TooManySessions,
     /// Binding to the channel, a sign-up and a new password need TLS.
     NeedsTls,
     /// The request is the operator's, and comes through the control socket.
@@ -300,6 +302,11 @@ pub enum Refusal {
     NotConsented(UserName),
     /// Too much waits for the recipient already.
     QueueFull(UserName),
+    /// The account sends faster than it may. Nothing is remembered of this send: after the time it can be sent again
+    /// under the same counter, and until then those behind it are not taken before it.
+    TooFast {
+        retry_after: Duration,
+    },
     /// The same id was used for another message.
     Conflict,
     /// The counter is too far behind to be remembered.
@@ -398,6 +405,8 @@ pub enum CloseReason {
     AccountChanged,
     /// By the operator.
     Kicked,
+    /// Too many log-ins have failed on the connection.
+    LogInsFailed,
 }
 
 /// 256 bits that both sides of a log-in derive from it. Whoever has them is that device.

@@ -1,7 +1,9 @@
 //! Lock-out: how often a name may be tried with a wrong password.
 //!
-//! Two counters. For a name and a source: after `tries` failures in a row nothing is checked for `duration`. For a name
+//! Three counters. For a name and a source: after `tries` failures in a row nothing is checked for `duration`. For a name
 //! over all sources: after `OVERALL_TRIES` failures within `OVERALL_WINDOW` the sources that never succeeded are locked.
+//! For a source over all names: after `SOURCE_TRIES` failures within `SOURCE_WINDOW` the names that never succeeded from
+//! there are locked, so that one password can't be tried with every name, and a class behind one address goes on.
 //! Names that nobody has are counted too, so that nobody can tell. Trying while locked extends nothing, and live sessions
 //! are never touched. Knows names and sources, not accounts.
 
@@ -16,12 +18,18 @@ use super::time::{Instant, Now, WallTime};
 /// Failures over all sources, within `OVERALL_WINDOW`, that lock strange sources out.
 pub const OVERALL_TRIES: usize = 30;
 pub const OVERALL_WINDOW: Duration = Duration::from_secs(600);
+/// Failures from one source, whatever the names, within `SOURCE_WINDOW`, that lock it out of the names that are strange to it.
+pub const SOURCE_TRIES: usize = 100;
+pub const SOURCE_WINDOW: Duration = Duration::from_secs(600);
 /// Failures that did not lock are forgotten after this long without another.
 pub const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
 /// Counters kept at most. Beyond it the one that changed longest ago is forgotten, those that lock only if all do.
 pub const COUNTERS_MAX: usize = 20_000;
 /// Sources remembered for an account as having succeeded; beyond it the oldest is forgotten.
 pub const SOURCES_MAX: usize = 32;
+
+/// A source over all names is counted under the name that nobody can have.
+const ANY_NAME: &str = "";
 
 type Key = (String, Option<Source>);
 
@@ -73,7 +81,8 @@ impl Lockout {
             // been said of the time is said anew, or the jump would count again at the next start.
             let left = row.locked_until.map(|until| until.since(now.wall).min(duration));
             let last = row.last.min(now.wall);
-            let window = if row.source.is_some() { FORGOTTEN_AFTER } else { OVERALL_WINDOW };
+            let key = (row.name.clone(), row.source);
+            let (window, bound) = lockout.window(&key);
             let forgotten = row.locked_until.is_none() && now.wall.since(last) >= window;
             if forgotten || left.is_some_and(|left| left.is_zero()) {
                 // It has ended, and the count begins anew; nor does it come back when the clock is set back.
@@ -82,12 +91,11 @@ impl Lockout {
             }
             let locked = left.map(|left| (now.instant + left, now.wall + left));
             let locked_until = locked.map(|(_, wall)| wall);
+            let failures = std::iter::repeat_n(now.instant, (row.failures as usize).min(bound)).collect();
             if (last, locked_until) != (row.last, row.locked_until) {
-                changes.push(Change::Tries(TriesRow { last, locked_until, ..row.clone() }));
+                changes.push(Change::Tries(TriesRow { last, locked_until, ..row }));
             }
-            let failures = std::iter::repeat_n(now.instant, (row.failures as usize).min(OVERALL_TRIES)).collect();
-            let tries = Tries { failures, last_wall: last, locked, touched: now.instant };
-            lockout.insert((row.name, row.source), tries);
+            lockout.insert(key, Tries { failures, last_wall: last, locked, touched: now.instant });
         }
         let mut sources = sources;
         sources.sort_by_key(|&(user, source, time)| (time, user, source));
@@ -99,11 +107,13 @@ impl Lockout {
 
     /// Must this try be left unchecked? `user`: the account, if there is one of that name.
     pub fn is_locked(&self, name: &UserName, user: Option<UserId>, source: Source, now: Now) -> bool {
-        let locked = |source| {
-            let tries = self.counters.get(&(name.folded(), source));
+        let locked = |key: Key| {
+            let tries = self.counters.get(&key);
             tries.and_then(|tries| tries.locked).is_some_and(|(until, _)| now.instant < until)
         };
-        locked(Some(source)) || (locked(None) && !self.has_succeeded(user, source))
+        let here = locked((name.folded(), Some(source)));
+        let strange = locked((name.folded(), None)) | locked((ANY_NAME.to_owned(), Some(source)));
+        here || (strange && !self.has_succeeded(user, source))
     }
 
     /// Is the name locked for some source, or for all strange ones?
@@ -125,16 +135,16 @@ impl Lockout {
             .collect()
     }
 
-    /// A password was wrong. What comes back is to be stored: both counters, and those that had to make room.
+    /// A password was wrong. What comes back is to be stored: the three counters, and those that had to make room.
     pub(super) fn failed(&mut self, name: &UserName, source: Source, now: Now) -> Vec<TriesRow> {
-        let mut rows = vec![self.count(name, Some(source), now), self.count(name, None, now)];
+        let mut rows: Vec<TriesRow> = keys(name, source).into_iter().map(|key| self.count(key, now)).collect();
         rows.append(&mut self.evicted);
         rows
     }
 
     /// A try that was not checked. What comes back only makes it take as long as one that was.
     pub(super) fn left_unchecked(&self, name: &UserName, source: Source) -> Vec<TriesRow> {
-        vec![self.row((name.folded(), Some(source))), self.row((name.folded(), None))]
+        keys(name, source).into_iter().map(|key| self.row(key)).collect()
     }
 
     /// A password was right. Comes back: the counter to store, if there was one; and whether the source is new.
@@ -187,8 +197,16 @@ impl Lockout {
         sources.push_back(source);
     }
 
-    fn count(&mut self, name: &UserName, source: Option<Source>, now: Now) -> TriesRow {
-        let key = (name.folded(), source);
+    /// For how long a failure counts, and how many lock.
+    fn window(&self, (name, source): &Key) -> (Duration, usize) {
+        match source {
+            None => (OVERALL_WINDOW, OVERALL_TRIES),
+            Some(_) if name == ANY_NAME => (SOURCE_WINDOW, SOURCE_TRIES),
+            Some(_) => (FORGOTTEN_AFTER, self.tries_max),
+        }
+    }
+
+    fn count(&mut self, key: Key, now: Now) -> TriesRow {
         let mut tries = self.remove(&key).unwrap_or(Tries {
             failures: VecDeque::new(),
             last_wall: now.wall,
@@ -199,8 +217,7 @@ impl Lockout {
             tries.locked = None;
             tries.failures.clear();
         }
-        let (window, bound) =
-            if source.is_some() { (FORGOTTEN_AFTER, self.tries_max) } else { (OVERALL_WINDOW, OVERALL_TRIES) };
+        let (window, bound) = self.window(&key);
         while tries.failures.front().is_some_and(|&at| now.instant.since(at) >= window) {
             tries.failures.pop_front();
         }
@@ -244,6 +261,11 @@ impl Lockout {
         self.by_age.remove(&(tries.locked.is_some(), tries.touched, key.clone()));
         Some(tries)
     }
+}
+
+/// The counters that a failure counts in.
+fn keys(name: &UserName, source: Source) -> [Key; 3] {
+    [(name.folded(), Some(source)), (name.folded(), None), (ANY_NAME.to_owned(), Some(source))]
 }
 
 #[cfg(test)]
@@ -373,14 +395,71 @@ mod tests {
     fn counters_are_bounded() {
         let mut lockout = Lockout::new(3, D, vec![], vec![], at(0), &mut vec![]);
         (0..3).for_each(|_| drop(lockout.failed(&alice(), source(1), at(0))));
-        let mut kept = 2;
+        let mut kept = 3;
         for i in 0..COUNTERS_MAX as u64 {
             let rows = lockout.failed(&UserName::parse(&format!("u{i}")).unwrap(), source(1), at(i));
-            kept = kept + 2 - (rows.len() - 2);
-            assert!(rows[2..].iter().all(|row| row.failures == 0 && row.locked_until.is_none()), "stored as gone");
+            kept = kept + 2 - (rows.len() - 3);
+            assert!(rows[3..].iter().all(|row| row.failures == 0 && row.locked_until.is_none()), "stored as gone");
         }
         assert_eq!((lockout.counters.len(), lockout.by_age.len(), kept), (COUNTERS_MAX, COUNTERS_MAX, COUNTERS_MAX));
         assert!(lockout.is_locked(&alice(), None, source(1), at(1)), "a lock does not make room for guesses");
+    }
+
+    /// One password for many names, each tried once.
+    fn spray(lockout: &mut Lockout, tries: usize, from: Source, now: Now) -> Vec<TriesRow> {
+        let name = |n| UserName::parse(&format!("u{n}")).unwrap();
+        (0..tries).flat_map(|n| lockout.failed(&name(n), from, now)).filter(|row| row.name == ANY_NAME).collect()
+    }
+
+    #[test]
+    fn a_hundred_failures_from_a_source_lock_the_names_that_are_strange_to_it() {
+        let bob = UserName::parse("bob").unwrap();
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0), &mut vec![]);
+        lockout.succeeded(&alice(), USER, source(1), at(0));
+        spray(&mut lockout, SOURCE_TRIES - 1, source(1), at(0));
+        assert!(!lockout.is_locked(&bob, Some(UserId(2)), source(1), at(0)));
+        spray(&mut lockout, 1, source(1), at(1));
+        let end = 1 + D.as_micros() as u64;
+        for now in [1, end - 1] {
+            assert!(lockout.is_locked(&bob, Some(UserId(2)), source(1), at(now)));
+            assert!(lockout.is_locked(&UserName::parse("nobody").unwrap(), None, source(1), at(now)));
+        }
+        assert!(!lockout.is_locked(&bob, Some(UserId(2)), source(1), at(end)), "it ends on time");
+        assert!(!lockout.is_locked(&alice(), Some(USER), source(1), at(1)), "who has succeeded from there goes on");
+        assert!(!lockout.is_locked(&bob, Some(UserId(2)), source(2), at(1)), "and so does everybody elsewhere");
+        // One's own wrong passwords lock as before.
+        (0..3).for_each(|_| drop(lockout.failed(&alice(), source(1), at(2))));
+        assert!(lockout.is_locked(&alice(), Some(USER), source(1), at(2)));
+    }
+
+    #[test]
+    fn failures_of_a_source_count_for_ten_minutes_and_no_success_takes_them_back() {
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0), &mut vec![]);
+        let window = SOURCE_WINDOW.as_micros() as u64;
+        spray(&mut lockout, SOURCE_TRIES - 1, source(1), at(0));
+        lockout.succeeded(&alice(), USER, source(1), at(0));
+        let bob = UserName::parse("bob").unwrap();
+        let mut later = Lockout::new(3, D, spray(&mut lockout, 0, source(1), at(0)), vec![], at(0), &mut vec![]);
+        spray(&mut later, SOURCE_TRIES - 1, source(1), at(0));
+        later.failed(&bob, source(1), at(window));
+        assert!(!later.is_locked(&alice(), Some(USER), source(1), at(window)));
+        lockout.failed(&bob, source(1), at(window - 1));
+        assert!(lockout.is_locked(&bob, Some(UserId(2)), source(1), at(window - 1)));
+    }
+
+    #[test]
+    fn the_count_of_a_source_survives_a_restart() {
+        let bob = UserName::parse("bob").unwrap();
+        let mut lockout = Lockout::new(3, D, vec![], vec![], at(0), &mut vec![]);
+        let rows = spray(&mut lockout, SOURCE_TRIES, source(1), at(0));
+        let [one_less, locked] = &rows[SOURCE_TRIES - 2..] else { panic!() };
+        let again = Lockout::new(3, D, vec![locked.clone()], vec![], at(10), &mut vec![]);
+        assert!(again.is_locked(&bob, None, source(1), at(10)));
+        assert!(!again.is_locked(&bob, None, source(1), at(10 + D.as_micros() as u64)));
+        let mut again = Lockout::new(3, D, vec![one_less.clone()], vec![], at(10), &mut vec![]);
+        assert!(!again.is_locked(&bob, None, source(1), at(10)));
+        again.failed(&alice(), source(1), at(10));
+        assert!(again.is_locked(&bob, None, source(1), at(10)));
     }
 
     #[test]

@@ -18,6 +18,8 @@ use super::{Answered, Hub};
 
 /// Random bytes in the server's part of a nonce.
 const NONCE_BYTES: usize = 18;
+/// Log-ins that may fail on a connection, for whatever reason. The last one ends it.
+pub const LOG_IN_FAILURES_MAX: u32 = 5;
 
 /// Log-ins that came before the operator's file was read.
 #[derive(Debug, Default)]
@@ -147,10 +149,21 @@ impl Hub {
             return Answered::refuse(Refusal::NoChallenge);
         };
         let attempt = Attempt { connection, id, stranger, challenged };
-        match attempt.challenged.mechanism {
+        let answered = match attempt.challenged.mechanism {
             Mechanism::Password => self.check_password(now, attempt, last, out),
             Mechanism::Token => self.check_token(now, attempt, last, out),
+        };
+        if !self.presence.has_failed_too_often(connection) {
+            return answered;
         }
+        answered.send(connection, id, out);
+        self.end_session(now, connection, Some(CloseReason::LogInsFailed), Close::Forced, out);
+        Answered::Later
+    }
+
+    fn log_in_failed(&mut self, connection: ConnectionId, why: LogInFailure, out: &mut Outbox) {
+        self.presence.failed(connection);
+        out.effects.push(Effect::LogInFailed { connection, why });
     }
 
     fn check_password(&mut self, now: Now, attempt: Attempt, last: &ClientFinal, out: &mut Outbox) -> Answered {
@@ -180,7 +193,7 @@ impl Hub {
             }
         };
         out.changes.extend(rows.into_iter().map(Change::Tries));
-        out.effects.push(Effect::LogInFailed { connection: attempt.connection, why });
+        self.log_in_failed(attempt.connection, why, out);
         // As true without a disk as with one: the counters live in memory then.
         Answered::Now(Err(Refusal::NotAuthenticated), IfLost::Send)
     }
@@ -200,13 +213,13 @@ impl Hub {
             (Some(_), Checked::Right(..)) => LogInFailure::NotFromHere,
             _ => LogInFailure::StaleToken,
         };
-        out.effects.push(Effect::LogInFailed { connection: attempt.connection, why });
+        self.log_in_failed(attempt.connection, why, out);
         Answered::refuse(Refusal::TokenRefused)
     }
 
     /// Whoever is at the other end knows the secret and has not meant this connection: it does not count as a wrong try.
     fn somebody_in_between(&mut self, connection: ConnectionId, out: &mut Outbox) -> Answered {
-        out.effects.push(Effect::LogInFailed { connection, why: LogInFailure::Elsewhere });
+        self.log_in_failed(connection, LogInFailure::Elsewhere, out);
         Answered::refuse(Refusal::SomebodyInBetween)
     }
 

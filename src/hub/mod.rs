@@ -22,6 +22,7 @@ pub mod membership;
 pub mod message;
 pub mod name;
 pub mod presence;
+pub mod rate;
 pub mod scram;
 pub mod seal;
 pub mod sends;
@@ -52,6 +53,7 @@ use log_in::LogIns;
 use membership::Membership;
 use name::UserName;
 use presence::Presence;
+use rate::Rates;
 use seal::SealingKey;
 use time::{Instant, Now};
 use unsaved::Unsaved;
@@ -69,6 +71,8 @@ pub struct Config {
     pub queue_expiry: Duration,
     /// How long history is kept.
     pub history_kept: Duration,
+    /// Messages and broadcasts a second of an account, with a burst of ten times that; `None`: as fast as it can.
+    pub messages_per_second: Option<u32>,
     /// The iteration count of password verifiers (RFC 7677, section 4). Names that nobody has are challenged with it: with
     /// another number than the database's accounts have, they can be told apart.
     pub scram_iterations: u32,
@@ -87,6 +91,7 @@ impl Default for Config {
             lockout: Duration::from_secs(60),
             queue_expiry: Duration::from_secs(30 * 24 * 3600),
             history_kept: Duration::from_secs(365 * 24 * 3600),
+            messages_per_second: Some(rate::MESSAGES_PER_SECOND),
             scram_iterations: 32_768,
             accounts_only: false,
             sealing_key: None,
@@ -108,6 +113,7 @@ pub struct Hub {
     presence: Presence,
     delivery: Delivery,
     consents: Consents,
+    rates: Rates,
     history: History,
     unsaved: Unsaved,
     stopping: bool,
@@ -168,6 +174,7 @@ impl Hub {
             presence: Presence::default(),
             delivery: Delivery::new(snapshot.waiting, snapshot.sends, last, &devices, now),
             consents: Consents::new(snapshot.consents, now, &mut out.changes),
+            rates: Rates::new(config.messages_per_second),
             history: History::new(now.instant),
             devices,
             unsaved: Unsaved::default(),
@@ -215,6 +222,9 @@ impl Hub {
         if self.forget_at().is_some_and(|at| at <= now.instant) {
             self.forget_history(now, out);
         }
+        if self.rates.next_sweep().is_some_and(|at| at <= now.instant) {
+            self.rates.sweep(now.instant);
+        }
         self.catch_up(self.unsaved.retry_at().is_some_and(|at| at <= now.instant), out);
     }
 
@@ -225,6 +235,7 @@ impl Hub {
             self.consents.next_deadline(),
             self.devices.flush_at(),
             self.unsaved.retry_at(),
+            self.rates.next_sweep(),
             self.sweep_at(),
             self.forget_at(),
         ]

@@ -5,13 +5,15 @@
 
 use std::collections::BTreeSet;
 use std::mem;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::change::Change;
+use super::devices::DEVICES_MAX;
 use super::effect::{Close, CloseReason, Effect, Event, IfLost, Outbox, Refusal, Reply, ResumeToken};
 use super::id::{ConnectionId, DeviceId, Number, PeerAddress, RequestId, Source, UserId};
 use super::input::{Mechanism, Peer, Precondition};
-use super::log_in::{Challenged, Proved};
+use super::log_in::{Challenged, LOG_IN_FAILURES_MAX, Proved};
 use super::name::UserName;
 use super::scram::{ChannelBinding, StoredKeys};
 use super::table::Table;
@@ -33,6 +35,8 @@ pub struct Stranger {
     /// `None`: the connection is not encrypted.
     pub binding: Option<ChannelBinding>,
     pub may_sign_up: bool,
+    /// Log-ins that have failed on this connection.
+    pub failures: u32,
 }
 
 impl Stranger {
@@ -120,12 +124,20 @@ impl Flow {
     }
 }
 
+/// Sessions that an account can have at a time.
+pub const SESSIONS_MAX: usize = 32;
+/// So many of them can be without a device. The rest is for devices, which are no more than that: scripts that hang shut
+/// nobody out of chat.
+pub const COMMANDS_MAX: usize = SESSIONS_MAX - DEVICES_MAX;
+
 /// All connections.
 #[derive(Debug, Default)]
 pub struct Presence {
     connections: Table<Connection>,
     /// The sessions with a device, by user: who is here is online. One set, since most users have one session.
     online: BTreeSet<(UserId, ConnectionId)>,
+    /// Those without.
+    commands: BTreeSet<(UserId, ConnectionId)>,
     /// A heartbeat may have been missed then. At most one entry a session; it is looked at anew when it comes up.
     heartbeats: BTreeSet<(Instant, ConnectionId)>,
 }
@@ -148,9 +160,7 @@ impl Presence {
 
     /// The user's sessions with a device.
     pub fn devices_of(&self, user: UserId) -> impl Iterator<Item = ConnectionId> + '_ {
-        const FIRST: ConnectionId = ConnectionId { slot: 0, generation: 0 };
-        const LAST: ConnectionId = ConnectionId { slot: u32::MAX, generation: u32::MAX };
-        self.online.range((user, FIRST)..=(user, LAST)).map(|&(_, connection)| connection)
+        self.online.range(all_of(user)).map(|&(_, connection)| connection)
     }
 
     /// All of these users' sessions, those without a device too.
@@ -193,7 +203,8 @@ impl Presence {
     pub(super) fn connected(&mut self, connection: ConnectionId, peer: Peer) {
         let found = match peer {
             Peer::Stranger { address, binding, may_sign_up } => {
-                Connection { stranger: Some(Box::new(Stranger { address, binding, may_sign_up })), state: State::New }
+                let stranger = Stranger { address, binding, may_sign_up, failures: 0 };
+                Connection { stranger: Some(Box::new(stranger)), state: State::New }
             }
             Peer::Operator => Connection { stranger: None, state: State::Operator },
         };
@@ -213,6 +224,18 @@ impl Presence {
         if let Some(found) = self.connections.get_mut(connection) {
             found.state = state;
         }
+    }
+
+    /// A log-in has failed on the connection.
+    pub(super) fn failed(&mut self, connection: ConnectionId) {
+        if let Some(stranger) = self.connections.get_mut(connection).and_then(|found| found.stranger.as_mut()) {
+            stranger.failures += 1;
+        }
+    }
+
+    pub(super) fn has_failed_too_often(&self, connection: ConnectionId) -> bool {
+        let stranger = self.connections.get(connection).and_then(|found| found.stranger.as_ref());
+        stranger.is_some_and(|stranger| stranger.failures >= LOG_IN_FAILURES_MAX)
     }
 
     fn logged_in(&mut self, connection: ConnectionId, session: Session) {
@@ -275,6 +298,7 @@ impl Presence {
                 online.insert((session.user, connection));
             }
         }
+        assert_eq!(self.commands.len(), sessions.len() - online.len(), "the others have none");
         assert_eq!(self.online, online, "who is online is who has a session with a device");
         let timed: Vec<ConnectionId> = self.heartbeats.iter().map(|&(_, connection)| connection).collect();
         assert_eq!(timed.len(), sessions.len(), "one heartbeat a session");
@@ -282,11 +306,24 @@ impl Presence {
     }
 }
 
+/// The places of a user in a set of sessions.
+fn all_of(user: UserId) -> RangeInclusive<(UserId, ConnectionId)> {
+    const FIRST: ConnectionId = ConnectionId { slot: 0, generation: 0 };
+    const LAST: ConnectionId = ConnectionId { slot: u32::MAX, generation: u32::MAX };
+    (user, FIRST)..=(user, LAST)
+}
+
 impl Hub {
-    /// A log-in succeeded.
+    /// A log-in succeeded. It may be one too many all the same.
     pub(super) fn begin_session(&mut self, now: Now, proved: Proved, out: &mut Outbox) -> Answered {
         let Proved { connection, id, user, mechanism, device: claim, encrypted, address, message, token } = proved;
         let device = claim.map(|claim| claim.id);
+        if device.is_none() {
+            if self.presence.commands.range(all_of(user)).count() >= COMMANDS_MAX {
+                return Answered::refuse(Refusal::TooManySessions);
+            }
+            self.presence.commands.insert((user, connection));
+        }
         let came_online = device.is_some() && !self.presence.is_online(user);
         if let Some(claim) = claim {
             if let Some(older) = self.devices.connection(user, claim.id) {
@@ -392,11 +429,15 @@ impl Hub {
     /// Takes a connection out of all tables. Comes back: whose device it was.
     fn remove(&mut self, now: Now, connection: ConnectionId, out: &mut Outbox) -> Option<UserId> {
         self.log_ins.forget_connection(connection);
+        self.rates.forget_connection(connection);
         let State::LoggedIn(session) = self.presence.connections.remove(connection)?.state else { return None };
         self.questions_end_with_asker(now, session.user, connection, out);
-        let Presence { heartbeats, online, .. } = &mut self.presence;
+        let Presence { heartbeats, online, commands, .. } = &mut self.presence;
         heartbeats.remove(&(session.look_at, connection));
-        let device = session.device?;
+        let Some(device) = session.device else {
+            commands.remove(&(session.user, connection));
+            return None;
+        };
         online.remove(&(session.user, connection));
         if session.flow.last_sent <= self.devices.cursor(session.user, device) {
             // Nothing is under way, so what was not for this device need not be looked at again.

@@ -41,6 +41,8 @@ pub struct Connection<S> {
     pub inbound: Vec<u8>,
     pub queue: WriteQueue,
     pub stage: Stage,
+    /// Somebody has logged in on it.
+    pub member: bool,
     /// It has to authenticate by then, or to be gone; its entry among the loop's deadlines.
     pub deadline: Option<Instant>,
     /// When it came: the time to authenticate counts from here.
@@ -100,6 +102,7 @@ impl<S: Stream> Connection<S> {
             inbound: Vec::new(),
             queue: WriteQueue::default(),
             stage: Stage::Strange,
+            member: false,
             deadline: None,
             came: now,
             said: 0,

@@ -25,6 +25,7 @@ use super::clock::Clock;
 use super::connection::Door;
 use super::control::Control;
 use super::listener::{Listeners, listen};
+use super::room::Room;
 use super::scope::Scope;
 use super::socket::Socket;
 pub use super::turn::Ended;
@@ -36,6 +37,8 @@ use crate::hub::effect::Outbox;
 use crate::hub::id::ConnectionId;
 use crate::hub::input::Input;
 use crate::hub::message::HistoryQuery;
+use crate::hub::presence::{WINDOW_BYTES, WINDOW_MESSAGES};
+use crate::hub::text::TEXT_BYTES_MAX;
 use crate::hub::time::{Instant, Now};
 use crate::store::{Batch, Completion, Opened, Store, Submitted, Ticket};
 
@@ -44,14 +47,16 @@ const EVENTS_MAX: usize = 1024;
 /// All connections together may have this much to be written, unless told otherwise; with more, who lets most wait is
 /// closed.
 pub const ALL_OUT_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// The least of it: what is under way to one device, as it is written, must fit, or it would be closed at each log-in.
+pub const ALL_OUT_BYTES_MIN: usize = 2 * 1024 * 1024;
+const _: () = {
+    // Two windows; escapes double a text at most, and a message's other fields are shorter than this.
+    const FIELDS_BYTES_MAX: usize = 200;
+    let window = 2 * (WINDOW_BYTES as usize + TEXT_BYTES_MAX) + WINDOW_MESSAGES as usize * FIELDS_BYTES_MAX;
+    assert!(ALL_OUT_BYTES_MIN >= 2 * window && ALL_OUT_BYTES_MIN < ALL_OUT_BYTES_MAX);
+};
 /// How often it is looked whether the store is closed: the thread wakes the loop a moment before it ends.
 const CLOSE_LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Of all connections that there may be, one in so many may be a stranger's,
-const STRANGERS_SHARE: usize = 4;
-/// and so many at most.
-const STRANGERS_MAX: usize = 1024;
-/// Descriptors that are not for connections: listeners, poll, waker, signals, database, standard streams.
-const DESCRIPTORS_KEPT: usize = 64;
 
 const WAKER: Token = Token(0);
 const SIGNALS: Token = Token(1);
@@ -76,7 +81,7 @@ pub struct Options {
     pub operator: Option<UnixStream>,
     /// What SIGHUP does.
     pub reload: Option<Reload>,
-    /// All connections together may have this much to be written, in bytes.
+    /// All connections together may have this much to be written, in bytes; less than `ALL_OUT_BYTES_MIN` is taken for that.
     pub out_bytes_max: usize,
     /// Whether SIGINT and SIGTERM stop the server, and SIGHUP reloads its files.
     pub signals: bool,
@@ -111,7 +116,6 @@ pub struct Server {
     /// Somebody may wait at the control socket.
     control_ready: bool,
     reload: Option<Reload>,
-    connections_max: usize,
     turn: Turn<Outside>,
 }
 
@@ -168,12 +172,10 @@ impl Server {
         let worker = Worker::start(wake(&waker))?;
         let outside = Outside { poll, store, worker };
         let Options { plaintext, registration, tls, reload, operator, out_bytes_max, .. } = options;
-        let connections_max = connections_max();
         let mut seed = [0; 32];
         SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
-        let strangers_max = strangers_max(connections_max);
-        let admission = Admission { plaintext, registration, tls, strangers_max, seed };
-        let mut turn = Turn::new(outside, hub, outbox, admission, out_bytes_max);
+        let admission = Admission { plaintext, registration, tls, room: Room::of(descriptors_max()), seed };
+        let mut turn = Turn::new(outside, hub, outbox, admission, out_bytes_max.max(ALL_OUT_BYTES_MIN));
         if let Some(operator) = operator {
             operator.set_nonblocking(true)?;
             let socket = Socket::Unix(mio::net::UnixStream::from_std(operator));
@@ -189,7 +191,6 @@ impl Server {
             control,
             control_ready: true,
             reload,
-            connections_max,
             turn,
         })
     }
@@ -334,12 +335,8 @@ impl Server {
     }
 
     fn accept(&mut self, now: Now) -> bool {
-        let Server { arrivals, listeners, turn, connections_max, .. } = self;
+        let Server { arrivals, listeners, turn, .. } = self;
         arrivals.accept(now.instant, listeners, |stream, address| {
-            if turn.connections() >= *connections_max {
-                log::warn!("{connections_max} connections are open, one more was turned away");
-                return;
-            }
             let added = stream.set_nodelay(true);
             if let Err(error) = added.and_then(|()| turn.add(now, Socket::Tcp(stream), Door::Port(address.ip()))) {
                 log::warn!("a connection could not be watched: {error}");
@@ -431,13 +428,8 @@ fn connection_of(token: Token) -> ConnectionId {
     ConnectionId { slot: (token.0 as u32).wrapping_sub(CONNECTIONS as u32), generation: (token.0 >> 32) as u32 }
 }
 
-/// As many strangers as leave room for those who have logged in.
-fn strangers_max(connections_max: usize) -> usize {
-    (connections_max / STRANGERS_SHARE).clamp(1, STRANGERS_MAX)
-}
-
-/// As many connections as the descriptor limit allows, after raising it as far as may be.
-fn connections_max() -> usize {
+/// The descriptor limit, after raising it as far as may be.
+fn descriptors_max() -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -447,6 +439,5 @@ fn connections_max() -> usize {
             Err(error) => log::warn!("the descriptor limit could not be raised: {error}"),
         }
     }
-    let descriptors = limit.current.map_or(usize::MAX, |limit| limit as usize);
-    descriptors.saturating_sub(DESCRIPTORS_KEPT).max(1)
+    limit.current.map_or(usize::MAX, |limit| limit as usize)
 }

@@ -26,6 +26,7 @@ pub use environment::{Environment, Seen};
 
 use super::connection::{Connection, Door, Stage};
 use super::queue::BatchNumber;
+use super::room::Room;
 use super::scope::Scope;
 use super::slots::Slots;
 use super::strangers::Strangers;
@@ -67,7 +68,7 @@ const LOG_IN_WITHIN: Duration = Duration::from_secs(600);
 const LINGER: Duration = Duration::from_secs(2);
 /// At the end what is acknowledged may take this long to be written.
 pub const DRAIN_WITHIN: Duration = Duration::from_secs(5);
-/// That there are too many strangers is logged no more often than this.
+/// That there are too many connections is logged no more often than this.
 const TELL_OF_A_CROWD_EVERY: Duration = Duration::from_secs(60);
 /// Turns with events but without progress, in a row, that are a bug.
 const IDLE_TURNS_MAX: u32 = 1000;
@@ -81,8 +82,8 @@ pub struct Admission {
     pub registration: Scope,
     /// What encrypted connections are made with; `None`: there are none.
     pub tls: Option<Arc<ServerConfig>>,
-    /// Connections on which nobody has logged in: so many at most.
-    pub strangers_max: usize,
+    /// How many connections there may be.
+    pub room: Room,
     /// Who of them has to go is drawn with this.
     pub seed: [u8; 32],
 }
@@ -97,6 +98,12 @@ pub struct Turn<E: Environment> {
     strangers: Strangers,
     /// When it was said last that there are too many of them.
     crowd_told: Option<Instant>,
+    /// How many connections are there on which somebody has logged in, whatever has become of them.
+    members: usize,
+    /// When it was said last that no more of them fit.
+    full_told: Option<Instant>,
+    /// Strangers whom nobody serves any more, oldest first; some of them are gone already.
+    parting: VecDeque<ConnectionId>,
     hub: Hub,
     outbox: Outbox,
     /// Answers that net gives by itself, each with its place among the turn's effects.
@@ -157,7 +164,10 @@ impl<E: Environment> Turn<E> {
         Turn {
             environment,
             crowd_told: None,
-            strangers: Strangers::new(admission.strangers_max, admission.seed),
+            members: 0,
+            full_told: None,
+            parting: VecDeque::new(),
+            strangers: Strangers::new(admission.room.strangers, admission.seed),
             admission,
             out_bytes_max,
             connections: Slots::default(),
@@ -369,6 +379,7 @@ impl<E: Environment> Turn<E> {
         for id in self.gone.drain(..) {
             let Some(mut connection) = self.connections.remove(id) else { continue };
             self.strangers.remove(id);
+            self.members -= usize::from(connection.member);
             self.out_bytes -= connection.out_bytes();
             if let Some(at) = connection.deadline {
                 self.deadlines.remove(&(at, id));
@@ -382,7 +393,7 @@ impl<E: Environment> Turn<E> {
     /// What always holds between two turns; panics where it doesn't. For the simulation.
     pub fn check_invariants(&mut self) {
         let mut out_bytes = 0;
-        let (mut listed, mut dirty, mut parked, mut deadlines) = (0, 0, 0, 0);
+        let (mut listed, mut dirty, mut parked, mut deadlines, mut members) = (0, 0, 0, 0, 0);
         for (id, connection) in self.connections.iter_mut() {
             out_bytes += connection.out_bytes();
             assert!(connection.out_bytes() <= OUT_BYTES_MAX, "{id:?} is told more than is allowed");
@@ -407,6 +418,7 @@ impl<E: Environment> Turn<E> {
             );
             let waits = connection.queue.waits_for(self.persisted).is_some();
             assert!(connection.parked || !waits, "{id:?} waits for a batch that will not wake it");
+            members += usize::from(connection.member);
             listed += usize::from(connection.listed);
             dirty += usize::from(connection.dirty);
             parked += usize::from(connection.parked);
@@ -415,6 +427,10 @@ impl<E: Environment> Turn<E> {
                 assert!(self.deadlines.contains(&(at, id)), "the deadline of {id:?} will not be heard");
             }
         }
+        let Room { sessions, strangers, parting } = self.admission.room;
+        assert!(members <= sessions && self.strangers.len() <= strangers);
+        assert!(self.parting.len() <= parting || self.stopping.is_some());
+        assert_eq!(self.members, members, "how many have logged in");
         assert_eq!(self.out_bytes, out_bytes, "the sum of what is to be written");
         assert_eq!(self.in_flight_bytes, self.in_flight.iter().map(storage::weight).sum::<usize>());
         assert_eq!(self.deadlines.len(), deadlines, "a deadline of nobody");

@@ -95,4 +95,6 @@ pub enum Farewell {
     OutOfScope,
     /// Too many connections wait for a log-in, and this one was drawn.
     TooMany,
+    /// As many have logged in as there is room for.
+    Full,
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use chatd::hub::effect::{AskOver, CloseReason, Event, NoAddress, Pending, PrivacyList, Reach, Reply};
+use chatd::hub::effect::{AskOver, CloseReason, Event, NoAddress, Pending, PrivacyList, Reach, Refusal, Reply};
 use chatd::hub::message::{Message, Recipient, Sender};
 use chatd::wire::native::client::{self, Ask, FromServer, Heard, News, Party, Problem, ReachTold, Told};
 use chatd::wire::{Request, RequestId, Step};
@@ -121,9 +121,14 @@ fn each_reply_has_its_bytes_and_the_client_understands_it() {
 #[test]
 fn each_refusal_has_its_code_and_text() {
     for (refusal, code, text) in refusals() {
+        let retry_after = match refusal {
+            Refusal::TooFast { retry_after } => Some(retry_after),
+            _ => None,
+        };
+        let after = retry_after.map(|time| format!(",\"retry-after\":{}", time.as_millis())).unwrap_or_default();
         let bytes = answer_bytes(Some(7), &Err(refusal));
-        assert_eq!(bytes, format!("{{\"id\":7,\"error\":\"{code}\",\"text\":\"{text}\"}}\n"));
-        let problem = Problem { code: code.to_owned(), text: text.to_owned() };
+        assert_eq!(bytes, format!("{{\"id\":7,\"error\":\"{code}\"{after},\"text\":\"{text}\"}}\n"));
+        let problem = Problem { code: code.to_owned(), text: text.to_owned(), retry_after };
         assert_eq!(heard(&bytes), FromServer::Answer { id: ID, answer: Err(problem) });
     }
 }
@@ -133,7 +138,7 @@ fn each_farewell_has_its_code_and_text_and_no_id() {
     for (farewell, code, text) in farewells() {
         let bytes = farewell_bytes(farewell);
         assert_eq!(bytes, format!("{{\"error\":\"{code}\",\"text\":\"{text}\"}}\n"));
-        let problem = Problem { code: code.to_owned(), text: text.to_owned() };
+        let problem = Problem { code: code.to_owned(), text: text.to_owned(), retry_after: None };
         assert_eq!(heard(&bytes), FromServer::Answer { id: None, answer: Err(problem) });
     }
 }
@@ -309,6 +314,9 @@ pub fn news(event: &Event) -> News {
                 CloseReason::HeartbeatMissed => ("heartbeat", "the server has heard nothing for too long"),
                 CloseReason::AccountChanged => ("account", "the account or its password was changed; log in again"),
                 CloseReason::Kicked => ("kicked", "the operator has ended this session"),
+                CloseReason::LogInsFailed => {
+                    ("failures", "too many log-ins have failed on this connection: connect again for another try")
+                }
             };
             News::Closing { reason: reason.to_owned(), text: text.to_owned() }
         }

@@ -12,7 +12,7 @@ use chatd::hub::id::{PeerAddress, UserId};
 use chatd::hub::input::{PeerPort, Precondition};
 use chatd::hub::message::{HistoryPage, Message, Recipient, Sender};
 use chatd::hub::time::WallTime;
-use chatd::hub::{Config, accounts, consent, delivery, devices, gate, name, presence, scram, sends};
+use chatd::hub::{Config, accounts, consent, delivery, devices, gate, log_in, name, presence, rate, scram, sends};
 use chatd::wire::native::client::{self, Ask, FromServer, Heard, News, Party, ReachTold, Told};
 use chatd::wire::native::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
 use chatd::wire::scram::{
@@ -611,8 +611,13 @@ fn the_limits_are_those_of_the_code() {
         ("bytes of a password", PASSWORD_BYTES_MAX as u64),
         ("accounts in the database", accounts::ACCOUNTS_MAX as u64),
         ("devices of a user", devices::DEVICES_MAX as u64),
+        ("sessions of a user", presence::SESSIONS_MAX as u64),
+        ("sessions of a user without a device", presence::COMMANDS_MAX as u64),
         ("days until an unseen device is forgotten", days(devices::UNSEEN_MAX)),
         ("results of sends remembered for a device", sends::RESULTS_MAX as u64),
+        ("messages a second of an account, unless set", config.messages_per_second.expect("a rate").into()),
+        ("seconds' worth of messages at once", rate::BURST_SECONDS.into()),
+        ("seconds that later sends wait for one that was too fast", rate::ORDER_KEPT_WITHIN.as_secs()),
         ("messages in the window", presence::WINDOW_MESSAGES.into()),
         ("bytes of text in the window", presence::WINDOW_BYTES.into()),
         ("private messages that wait for a user", delivery::QUEUE_MESSAGES_MAX as u64),
@@ -629,6 +634,7 @@ fn the_limits_are_those_of_the_code() {
         ("messages in an answer to `history`", HISTORY_LIMIT_MAX as u64),
         ("messages in an answer to `history` without `limit`", HISTORY_LIMIT_DEFAULT as u64),
         ("seconds of the heartbeat time, unless set", config.heartbeat_timeout.as_secs()),
+        ("failed log-ins of a connection", log_in::LOG_IN_FAILURES_MAX.into()),
         ("wrong passwords until a lock-out, unless set", config.password_tries.into()),
         ("seconds of a lock-out, unless set", config.lockout.as_secs()),
         ("days that a private message waits, unless set", days(config.queue_expiry)),

@@ -404,6 +404,11 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
             "somebody-in-between",
             "the password is right, but was not meant for this connection: somebody is in between",
         ),
+        (
+            Refusal::TooManySessions,
+            "too-many-sessions",
+            "too many commands of yours are logged in at a time: end some of them, or wait until they have ended",
+        ),
         (Refusal::NeedsTls, "needs-tls", "this needs an encrypted connection"),
         (Refusal::OperatorOnly, "operator-only", "only the operator may do this, with 'chatd user'"),
         (Refusal::NoSignUp, "no-sign-up", "nobody can sign up from your address: ask the operator for an account"),
@@ -454,6 +459,11 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
             "queue-full",
             "too much waits for bob already: try again when they have been online",
         ),
+        (
+            Refusal::TooFast { retry_after: Duration::from_millis(10) },
+            "too-fast",
+            "you are sending too fast: nothing was done, send it again after the time",
+        ),
         (Refusal::Conflict, "conflict", "this counter was used for another message"),
         (Refusal::CounterTooOld, "counter-too-old", "this counter is too far behind to be remembered"),
         (Refusal::NotStored, "not-stored", "the server can't write to its disk: nothing was done, try again later"),
@@ -473,6 +483,7 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
             }
             Refusal::Busy(_) | Refusal::AlreadyAsked(_) | Refusal::AskedLately(_) | Refusal::TooManyQuestions => {}
             Refusal::NotAsked(_) | Refusal::TooManyConsents | Refusal::NotConsented(_) => {}
+            Refusal::TooFast { .. } | Refusal::TooManySessions => {}
         }
     }
     samples
@@ -544,6 +555,11 @@ pub fn events() -> Vec<(Event, String)> {
         closing(CloseReason::Shutdown, "shutdown", "the server stops"),
         closing(CloseReason::HeartbeatMissed, "heartbeat", "the server has heard nothing for too long"),
         closing(CloseReason::AccountChanged, "account", "the account or its password was changed; log in again"),
+        closing(
+            CloseReason::LogInsFailed,
+            "failures",
+            "too many log-ins have failed on this connection: connect again for another try",
+        ),
         closing(CloseReason::Kicked, "kicked", "the operator has ended this session"),
     ];
     for (event, _) in &samples {
@@ -560,7 +576,8 @@ pub fn events() -> Vec<(Event, String)> {
                 | CloseReason::Shutdown
                 | CloseReason::HeartbeatMissed
                 | CloseReason::AccountChanged
-                | CloseReason::Kicked,
+                | CloseReason::Kicked
+                | CloseReason::LogInsFailed,
             ) => {}
         }
     }
@@ -573,11 +590,12 @@ pub fn farewells() -> Vec<(Farewell, &'static str, &'static str)> {
         (Farewell::TooSlow, "too-slow", "nobody logged in in time"),
         (Farewell::TooMuch, "too-much", "too much was sent before the log-in"),
         (Farewell::OutOfScope, "out-of-scope", "unencrypted connections are not served to your address: use TLS"),
+        (Farewell::Full, "full", "the server has no room for more sessions: try again later"),
         (Farewell::TooMany, "too-many", "too many connections wait for a log-in here: try again in a moment"),
     ];
     for (farewell, ..) in &samples {
         match farewell {
-            Farewell::TooSlow | Farewell::TooMuch | Farewell::OutOfScope | Farewell::TooMany => {}
+            Farewell::TooSlow | Farewell::TooMuch | Farewell::OutOfScope | Farewell::TooMany | Farewell::Full => {}
         }
     }
     samples

@@ -9,6 +9,7 @@ use chatd::hub::time::{Instant, Now, WallTime};
 use chatd::hub::{Config, Hub};
 use chatd::net::arrivals::{Arrivals, Reserve};
 use chatd::net::connection::Door;
+use chatd::net::room::Room;
 use chatd::net::scope::Scope;
 use chatd::net::server::ALL_OUT_BYTES_MAX;
 use chatd::net::turn::{Admission, Ended, Turn};
@@ -79,7 +80,7 @@ impl Server {
             plaintext: Scope::Any,
             registration: Scope::Any,
             tls: None,
-            strangers_max: 1024,
+            room: Room::of(usize::MAX),
             seed: [7; 32],
         };
         let mut listener = outside.listener();

@@ -47,6 +47,8 @@ pub enum Manner {
     CutOff,
     /// Closes with it.
     Goodbye,
+    /// Takes each message only when it comes again.
+    TooFast,
     /// Takes a new password itself only.
     KeepsPasswords,
     /// Takes no new password.
@@ -205,6 +207,8 @@ struct Dialogue<'a> {
     client_first_bare: String,
     server_first: String,
     is_in: bool,
+    /// Messages that have come.
+    messages: usize,
     /// Of the changes that there were.
     known_changes: usize,
 }
@@ -220,8 +224,17 @@ fn talk(tls: &mut StreamOwned<ServerConnection, TcpStream>, manner: Manner, shar
     let exporter = tls.conn.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None).unwrap();
     let known_changes = shared.changes.load(Ordering::SeqCst);
     let (user, client_first_bare, server_first) = Default::default();
-    let mut dialogue =
-        Dialogue { manner, shared, exporter, user, client_first_bare, server_first, is_in: false, known_changes };
+    let mut dialogue = Dialogue {
+        manner,
+        shared,
+        exporter,
+        user,
+        client_first_bare,
+        server_first,
+        is_in: false,
+        messages: 0,
+        known_changes,
+    };
     let mut input: Vec<u8> = Vec::new();
     let end = Instant::now() + 2 * LIMIT;
     while Instant::now() < end {
@@ -326,6 +339,15 @@ impl Dialogue<'_> {
                 Next::Say(json!({"event": "closing", "reason": "kicked", "text": "kicked"}))
             }
             "online" => reply(json!({"reply": "online", "users": ["bob"]})),
+            "message" => {
+                self.messages += 1;
+                match self.messages % 2 {
+                    1 if self.manner == Manner::TooFast => {
+                        reply(json!({"error": "too-fast", "retry-after": 30, "text": "too fast"}))
+                    }
+                    _ => reply(json!({"reply": "accepted", "number": self.messages, "reach": "queued"})),
+                }
+            }
             "log-out" => reply(json!({"reply": "logged-out"})),
             _ => Next::Nothing,
         }

@@ -21,6 +21,7 @@ use rand::rngs::SysRng;
 
 use chatd::hub::change::Snapshot;
 use chatd::hub::input::Input;
+use chatd::hub::rate::MESSAGES_PER_SECOND_MAX;
 use chatd::hub::{Config, Hub};
 use chatd::net::scope::Scope;
 use chatd::net::server::{ALL_OUT_BYTES_MAX, Ended, Options, Server};
@@ -74,6 +75,10 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 3, env = "CHATD_PASSWORD_TRIES",
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     password_tries: u32,
+    /// Messages a second that an account may send, with ten times as many at once; off: as many as it can
+    #[arg(long, value_name = "N|off", default_value = "100", env = "CHATD_MESSAGES_PER_SECOND",
+          value_parser = messages_per_second)]
+    messages_per_second: MessagesPerSecond,
     /// Days that a message waits for a recipient who is offline
     #[arg(long, value_name = "DAYS", default_value_t = 30, env = "CHATD_QUEUE_DAYS",
           value_parser = clap::value_parser!(u32).range(1..=3650))]
@@ -105,6 +110,21 @@ enum Sub {
 enum DurabilityName {
     Full,
     Process,
+}
+
+/// `None`: off.
+#[derive(Clone, Copy, Debug)]
+struct MessagesPerSecond(Option<u32>);
+
+fn messages_per_second(text: &str) -> Result<MessagesPerSecond, String> {
+    let rate = match text {
+        "off" => return Ok(MessagesPerSecond(None)),
+        number => number.parse().ok().filter(|rate| (1..=MESSAGES_PER_SECOND_MAX).contains(rate)),
+    };
+    match rate {
+        Some(rate) => Ok(MessagesPerSecond(Some(rate))),
+        None => Err(format!("a number from 1 to {MESSAGES_PER_SECOND_MAX}, or off")),
+    }
 }
 
 /// A day at most: who waits longer for a sign of life does not want one.
@@ -184,6 +204,7 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
         heartbeat_timeout: Duration::from_secs(arguments.heartbeat_timeout.into()),
         password_tries: arguments.password_tries,
         lockout: Duration::from_secs(arguments.lockout.into()),
+        messages_per_second: arguments.messages_per_second.0,
         queue_expiry: days(arguments.queue_days),
         history_kept: days(arguments.history_days),
         sealing_key: directory.as_deref().map(files::sealing_key).transpose()?,

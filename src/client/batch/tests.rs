@@ -59,7 +59,7 @@ fn accepted(number: u64) -> Result<Done, Problem> {
 }
 
 fn refused(code: &str) -> Result<Done, Problem> {
-    Err(Problem { code: code.into(), text: "no".into() })
+    Err(Problem { code: code.into(), text: "no".into(), retry_after: None })
 }
 
 #[test]

@@ -349,7 +349,7 @@ fn a_wrong_password_ends_the_attempt_and_another_can_follow() {
     hear(&mut session, seconds(0), &challenge);
     assert_eq!(sent(&mut session).len(), 1);
     hear(&mut session, seconds(0), "{\"id\":2,\"error\":\"not-authenticated\",\"text\":\"no\"}\n");
-    let problem = Problem { code: "not-authenticated".into(), text: "no".into() };
+    let problem = Problem { code: "not-authenticated".into(), text: "no".into(), retry_after: None };
     assert_eq!(happened(&mut session), [Happening::End(End::NotAuthenticated(problem))]);
     session.set_password("wonderland".into());
     log_in(&mut session, &mut Peer::new(), seconds(1), 0);
@@ -491,7 +491,7 @@ fn a_server_that_ends_or_complains_is_heard() {
     let mut session = Session::new(login(Some("wonderland"), None));
     session.connected(seconds(0), NONCES, None);
     hear(&mut session, seconds(0), "{\"error\":\"out-of-scope\",\"text\":\"t\"}\n");
-    let problem = Problem { code: "out-of-scope".into(), text: "t".into() };
+    let problem = Problem { code: "out-of-scope".into(), text: "t".into(), retry_after: None };
     assert_eq!(happened(&mut session), [Happening::End(End::Refused(problem))]);
 }
 
@@ -527,4 +527,108 @@ proptest::proptest! {
         }
         session.tick(seconds(60));
     }
+}
+
+/// The answer of a server that takes no more: to the request with this id.
+fn too_fast(id: u64, millis: u64) -> String {
+    format!("{{\"id\":{id},\"error\":\"too-fast\",\"retry-after\":{millis},\"text\":\"t\"}}\n")
+}
+
+fn accepted(id: u64, number: u64) -> String {
+    format!("{{\"id\":{id},\"reply\":\"accepted\",\"number\":{number},\"reach\":\"online\"}}\n")
+}
+
+/// The ids and counters of what was sent.
+fn sends(session: &mut Session) -> Vec<(u64, u64)> {
+    let number = |line: &Value, field: &str| line[field].as_u64().unwrap();
+    let lines: Vec<Value> = sent(session).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    lines.iter().map(|line| (number(line, "id"), number(line, "counter"))).collect()
+}
+
+#[test]
+fn what_was_too_fast_is_sent_again_in_order_when_nothing_else_is_under_way() {
+    let mut session = logged_in();
+    let tags: Vec<u64> = ["a", "b", "c"].map(|text| session.ask(message("bob", text)).unwrap().0).into();
+    let [a, b, c] = tags[..] else { panic!() };
+    assert_eq!(sends(&mut session), [(a, 1), (b, 2), (c, 3)]);
+    hear(&mut session, seconds(1), &accepted(a, 1));
+    hear(&mut session, seconds(1), &too_fast(b, 500));
+    assert_eq!(session.held(), 1);
+    // What comes behind it waits, what is no send does not.
+    let d = session.ask(Request::Broadcast { text: Text::parse("d").unwrap() }).unwrap().0;
+    session.ask(Request::Online).unwrap();
+    assert!(matches!(&sent(&mut session)[..], [online] if online.contains("online")));
+    session.tick(seconds(3));
+    assert_eq!(sent(&mut session), [""; 0], "c is under way, and must not be overtaken");
+    assert_ne!(session.poll_timeout(), Some(millis(1500)), "and until its answer nothing is due");
+    hear(&mut session, seconds(3), &too_fast(c, 9000));
+    assert_eq!(sends(&mut session), [(b, 2), (c, 3), (d, 4)], "under the same counters, by the first one's time");
+    [b, c, d].into_iter().for_each(|id| hear(&mut session, seconds(4), &accepted(id, id)));
+    let answered: Vec<Tag> = happened(&mut session)
+        .into_iter()
+        .map(|happening| match happening {
+            Happening::Answered { tag, answer: Ok(Done::Accepted { .. }) } => tag,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(answered, [a, b, c, d].map(Tag));
+    assert_eq!((session.held(), session.pending()), (0, 1));
+}
+
+#[test]
+fn the_time_of_a_server_is_waited_for_within_bounds() {
+    for (told, waited) in [(500, millis(500)), (0, AGAIN_AFTER_MIN), (u64::MAX, AGAIN_AFTER_MAX)] {
+        let mut session = logged_in();
+        let tag = session.ask(message("bob", "a")).unwrap().0;
+        session.take_output();
+        hear(&mut session, seconds(1), &too_fast(tag, told));
+        session.tick(seconds(1) + waited - Duration::from_nanos(1));
+        assert_eq!(sent(&mut session), [""; 0]);
+        assert!(session.poll_timeout().is_some_and(|at| at <= seconds(1) + waited));
+        session.tick(seconds(1) + waited);
+        assert_eq!(sends(&mut session), [(tag, 1)]);
+    }
+}
+
+#[test]
+fn what_waits_survives_a_reconnect_and_comes_first() {
+    let mut session = logged_in();
+    let a = session.ask(message("bob", "a")).unwrap().0;
+    hear(&mut session, seconds(1), &too_fast(a, 5000));
+    let b = session.ask(message("bob", "b")).unwrap().0;
+    session.take_output();
+    session.disconnected();
+    log_in(&mut session, &mut Peer::new(), seconds(2), 0);
+    assert_eq!(sends(&mut session), [(a, 1), (b, 2)]);
+}
+
+#[test]
+fn the_counter_of_a_message_that_was_given_up_is_taken_by_the_next() {
+    let mut session = logged_in();
+    let a = session.ask(message("bob", "a")).unwrap();
+    hear(&mut session, seconds(1), &too_fast(a.0, 500));
+    session.forget(a);
+    let b = session.ask(message("bob", "b")).unwrap().0;
+    session.take_output();
+    session.tick(seconds(2));
+    assert_eq!(sends(&mut session), [(b, 1)]);
+    hear(&mut session, seconds(2), &too_fast(b, 500));
+    session.tick(seconds(3));
+    session.forget(Tag(b));
+    let c = session.ask(message("bob", "c")).unwrap().0;
+    assert_eq!(sends(&mut session), [(b, 1), (c, 2)], "b is under way: nobody knows what comes of it");
+}
+
+#[test]
+fn a_log_out_waits_for_what_was_too_fast() {
+    let mut session = logged_in();
+    let a = session.ask(message("bob", "a")).unwrap().0;
+    hear(&mut session, seconds(1), &too_fast(a, 500));
+    session.take_output();
+    session.log_out();
+    assert_eq!(sent(&mut session), [""; 0]);
+    session.tick(millis(1500));
+    assert_eq!(sends(&mut session), [(a, 1)]);
+    hear(&mut session, seconds(2), &accepted(a, 1));
+    assert!(matches!(&sent(&mut session)[..], [line] if line.contains("log-out")));
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::hub::change::TriesRow;
-use crate::hub::effect::{AccountsRead, LogInFailure};
+use crate::hub::effect::{AccountsRead, Close, CloseReason, LogInFailure};
 use crate::hub::input::{Operation, Precondition};
 
 #[test]
@@ -25,7 +25,7 @@ fn a_log_in_comes_to_exactly_this() {
     );
 }
 
-/// What a refused log-in looks like: the reply, the log line, and one commit with two counters.
+/// What a refused log-in looks like: the reply, the log line, and one commit with three counters.
 fn assert_refused(world: &World, connection: ConnectionId, outcome: &Outcome, why: LogInFailure) {
     assert_eq!(
         outcome.effects,
@@ -34,25 +34,79 @@ fn assert_refused(world: &World, connection: ConnectionId, outcome: &Outcome, wh
             world.reply(connection, Err(Refusal::NotAuthenticated), IfLost::Send),
         ]
     );
-    assert!(matches!(outcome.changes[..], [Change::Tries(_), Change::Tries(_)]), "{:?}", outcome.changes);
+    assert!(
+        matches!(outcome.changes[..], [Change::Tries(_), Change::Tries(_), Change::Tries(_)]),
+        "{:?}",
+        outcome.changes
+    );
 }
 
 #[test]
 fn unknown_wrong_and_locked_look_alike() {
     let mut world = World::new();
+    for (user, why) in [("alice", LogInFailure::WrongPassword), ("nobody", LogInFailure::UnknownName)] {
+        let connection = world.connect();
+        for _ in 0..3 {
+            let outcome = world.try_password(connection, user, "wrong");
+            assert_refused(&world, connection, &outcome, why);
+        }
+        let outcome = world.try_password(connection, user, "alice's password");
+        assert_refused(&world, connection, &outcome, LogInFailure::LockedOut);
+    }
+}
+
+#[test]
+fn a_connection_has_five_failures_and_is_then_told_and_closed() {
+    let mut world = World::new();
     let connection = world.connect();
-    for _ in 0..3 {
-        let outcome = world.try_password(connection, "alice", "wrong");
-        assert_refused(&world, connection, &outcome, LogInFailure::WrongPassword);
+    let claim = world.claim(1, 0);
+    // Whatever they are: an old token, an unknown name, a wrong password, a name that is locked out.
+    world.exchange(connection, "alice", Mechanism::Token, Some(claim), |_, _| Secret::token(&ResumeToken([1; 32])));
+    for user in ["nobody", "bob", "carol"] {
+        let outcome = world.try_password(connection, user, "wrong");
+        assert_eq!(outcome.effects.len(), 2, "no more than the refusal: {outcome:?}");
     }
-    let outcome = world.try_password(connection, "alice", "alice's password");
-    assert_refused(&world, connection, &outcome, LogInFailure::LockedOut);
-    for _ in 0..3 {
-        let outcome = world.try_password(connection, "nobody", "wrong");
+    let outcome = world.try_password(connection, "dave", "wrong");
+    let closing = Event::Closing(CloseReason::LogInsFailed);
+    assert_eq!(
+        outcome.effects,
+        [
+            Effect::LogInFailed { connection, why: LogInFailure::WrongPassword },
+            world.reply(connection, Err(Refusal::NotAuthenticated), IfLost::Send),
+            event(connection, closing, IfLost::Send),
+            Effect::Close { connection, how: Close::Forced },
+        ]
+    );
+    assert!(!world.hub.presence.is_connected(connection));
+    let again = world.connect();
+    assert!(world.try_password(again, "dave", "dave's password").logged_in(), "another connection begins anew");
+}
+
+#[test]
+fn who_tries_many_names_from_one_source_is_left_unchecked_and_who_has_succeeded_there_goes_on() {
+    const CLASS: [u8; 4] = [10, 0, 0, 1];
+    let mut world = World::new();
+    let connection = world.connect_from(CLASS);
+    assert!(world.try_password(connection, "alice", "alice's password").logged_in());
+    for n in 0..100 {
+        let connection = world.connect_from(CLASS);
+        let outcome = world.try_password(connection, &format!("u{n}"), "wrong");
         assert_refused(&world, connection, &outcome, LogInFailure::UnknownName);
+        world.close(connection);
     }
-    let outcome = world.try_password(connection, "nobody", "wrong");
-    assert_refused(&world, connection, &outcome, LogInFailure::LockedOut);
+    for (user, password) in [("bob", "bob's password"), ("bob", "wrong"), ("nobody", "wrong")] {
+        let connection = world.connect_from(CLASS);
+        let outcome = world.try_password(connection, user, password);
+        assert_refused(&world, connection, &outcome, LogInFailure::LockedOut);
+    }
+    let again = world.connect_from(CLASS);
+    assert!(world.try_password(again, "alice", "alice's password").logged_in());
+    assert_eq!(world.ask(connection, Request::Alive).answer(), &Ok(Reply::Alive), "who is there stays");
+    let elsewhere = world.connect_from([10, 0, 0, 2]);
+    assert!(world.try_password(elsewhere, "bob", "bob's password").logged_in());
+    world.pass(world.hub.config.lockout);
+    let later = world.connect_from(CLASS);
+    assert!(world.try_password(later, "carol", "carol's password").logged_in());
 }
 
 #[test]

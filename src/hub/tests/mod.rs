@@ -6,6 +6,7 @@ mod log_in;
 mod membership;
 mod membership_laws;
 mod presence;
+mod rate;
 mod storage;
 
 use std::sync::Arc;
@@ -70,7 +71,7 @@ fn binding() -> ChannelBinding {
 }
 
 fn config() -> Config {
-    Config { scram_iterations: 1, ..Config::default() }
+    Config { scram_iterations: 1, messages_per_second: None, ..Config::default() }
 }
 
 impl World {

@@ -1,5 +1,7 @@
 use super::*;
 use crate::hub::effect::{Close, CloseReason};
+use crate::hub::id::UserId;
+use crate::hub::presence::{COMMANDS_MAX, SESSIONS_MAX};
 
 #[test]
 fn others_are_told_who_comes_and_goes() {
@@ -145,4 +147,28 @@ fn the_ninth_device_displaces_the_one_not_seen_for_longest() {
     assert_eq!(outcome.events_for(first), [&Event::Closing(CloseReason::Displaced)]);
     let user = world.hub.accounts.find(&name("alice")).unwrap();
     assert!(outcome.changes.contains(&Change::DeviceForgotten { user, device: device(1), shown: Number(0) }));
+}
+
+#[test]
+fn an_account_has_so_many_sessions_without_a_device_and_no_more() {
+    let mut world = World::new();
+    let mut sessions: Vec<ConnectionId> = (0..COMMANDS_MAX).map(|_| world.log_in_once("alice")).collect();
+    let connection = world.connect();
+    let outcome = world.try_password(connection, "alice", "alice's password");
+    assert_eq!(outcome, world.refusal(connection, Refusal::TooManySessions));
+    assert_eq!(world.ask(sessions[0], Request::Alive).answer(), &Ok(Reply::Alive), "those that are there stay");
+    world.log_in_once("bob");
+    // Each device finds its place, and the ninth takes another's.
+    for device in 1..=9 {
+        world.log_in("alice", device);
+    }
+    let all = world.hub.presence.sessions().filter(|(_, session)| session.user == UserId(1)).count();
+    assert_eq!(all, SESSIONS_MAX);
+    // A place is free again however a session ends.
+    world.close(sessions.pop().unwrap());
+    assert!(world.try_password(connection, "alice", "alice's password").logged_in());
+    let next = world.connect();
+    assert_eq!(world.try_password(next, "alice", "alice's password").answer(), &Err(Refusal::TooManySessions));
+    world.ask(sessions.pop().unwrap(), Request::LogOut);
+    assert!(world.try_password(next, "alice", "alice's password").logged_in());
 }

@@ -189,10 +189,11 @@ fn counters_of_failures_reach_the_disk_when_it_is_there_again() {
     }
     let outcome = world.pass(Duration::from_secs(5));
     let rows = outcome.changes.iter().filter_map(|change| match change {
-        Change::Tries(row) => Some((row.source.is_some(), row.failures, row.locked_until.is_some())),
+        Change::Tries(row) => Some((&*row.name, row.source.is_some(), row.failures, row.locked_until.is_some())),
         _ => None,
     });
-    assert_eq!(rows.collect::<Vec<_>>(), [(false, 3, false), (true, 3, true)]);
+    let counted = [("", true, 3, false), ("alice", false, 3, false), ("alice", true, 3, true)];
+    assert_eq!(rows.collect::<Vec<_>>(), counted);
 }
 
 #[test]

@@ -46,3 +46,22 @@ impl Attempt {
         self.stream
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mio::Poll;
+
+    use super::*;
+
+    #[test]
+    fn an_address_that_does_not_answer_is_given_up() {
+        let poll = Poll::new().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut attempt = Attempt::begin(poll.registry(), Token(0), listener.local_addr().unwrap()).unwrap();
+        assert!(attempt.outcome(false).is_none(), "nobody has said anything about it");
+        assert!(attempt.give_up_at() <= Instant::now() + ATTEMPT_MAX);
+        attempt.give_up_at = Instant::now();
+        let outcome = attempt.outcome(false);
+        assert!(matches!(&outcome, Some(Err(error)) if error.kind() == ErrorKind::TimedOut), "{outcome:?}");
+    }
+}

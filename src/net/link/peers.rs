@@ -123,6 +123,7 @@ pub(super) struct Peers {
     first: PeerId,
     knocks: Knocks,
     handshake_max: Duration,
+    leave_max: Duration,
 }
 
 struct Peer {
@@ -164,6 +165,7 @@ impl Peers {
             first: PeerId(0),
             knocks: Knocks::default(),
             handshake_max: HANDSHAKE_MAX,
+            leave_max: LEAVE_MAX,
         }
     }
 
@@ -237,7 +239,7 @@ impl Peers {
     pub(super) fn close(&mut self, id: PeerId) {
         let Some(mut peer) = self.peers.remove(&id) else { return };
         peer.stage = match peer.stage {
-            Stage::Open { pipe, up_by: None } => Stage::Leaving { pipe, until: Instant::now() + LEAVE_MAX },
+            Stage::Open { pipe, up_by: None } => Stage::Leaving { pipe, until: Instant::now() + self.leave_max },
             Stage::Open { mut pipe, .. } => return pipe.close(),
             leaving @ Stage::Leaving { .. } => leaving,
             Stage::Failed(_) | Stage::Dialling { .. } => return,

@@ -56,17 +56,17 @@ pub struct Secured {
 pub enum TlsFailure {
     /// What came is no TLS.
     NotTls,
-    /// The server closed at once.
+    /// The other end closed at once.
     ClosedAtOnce,
-    /// The server has no TLS 1.3.
+    /// The other end has no TLS 1.3.
     TooOld,
     /// The handshake took too long.
     TooSlow,
-    /// The server's certificate is another one than the one that is known.
+    /// The other end's certificate is another one than the one that is known.
     Changed { known: Fingerprint, shown: Fingerprint },
-    /// The server shows a certificate whose key it does not have.
+    /// The other end shows a certificate whose key it does not have.
     NotItsOwn,
-    /// The server could not be understood, or does not understand.
+    /// The other end could not be understood, or does not understand.
     Other(String),
 }
 

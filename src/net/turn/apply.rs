@@ -157,10 +157,14 @@ impl<E: Environment> Turn<E> {
                         && found.stage == Stage::Strange
                     {
                         found.stage = Stage::LoggedIn;
+                        // The operator's are not counted.
+                        found.member = found.door != Door::Control;
+                        self.members += usize::from(found.member);
                         self.strangers.remove(connection);
                         self.set_deadline(connection, None);
                     }
                 }
+                Effect::LogInFailed { connection, .. } => self.strangers.failed(connection),
                 _ => {}
             }
         }

@@ -186,6 +186,11 @@ impl<E: Environment> Turn<E> {
                 Stage::Strange => self.environment.strange_bytes_max().saturating_sub(connection.said),
                 _ => usize::MAX,
             };
+            if connection.stage == Stage::Strange && self.members >= self.admission.room.sessions {
+                self.tell_of_fullness(now);
+                self.farewell(now, id, protocol, Farewell::Full);
+                return used;
+            }
             let step = protocol.decode(rest);
             let taken = match &step {
                 Step::Wait => rest.len(),
@@ -322,6 +327,13 @@ impl<E: Environment> Turn<E> {
         }
     }
 
+    fn tell_of_fullness(&mut self, now: Now) {
+        if self.full_told.is_none_or(|told| now.instant.since(told) >= TELL_OF_A_CROWD_EVERY) {
+            self.full_told = Some(now.instant);
+            log::warn!("{} sessions are there, and no more fit: who comes is turned away", self.members);
+        }
+    }
+
     fn farewell(&mut self, now: Now, id: ConnectionId, protocol: Protocol, farewell: Farewell) {
         let mut bytes = Vec::new();
         protocol.encode_farewell(farewell, &mut bytes);
@@ -341,6 +353,7 @@ impl<E: Environment> Turn<E> {
         if !connection.is_served() {
             return;
         }
+        let was_strange = connection.stage == Stage::Strange;
         connection.stage = Stage::Ending;
         connection.inbound = Vec::new();
         if !connection.dirty {
@@ -349,6 +362,22 @@ impl<E: Environment> Turn<E> {
         }
         self.set_deadline(id, Some(now.instant + DRAIN_WITHIN));
         self.list_if_has_work(id);
+        if was_strange {
+            self.part_with(id);
+        }
+    }
+
+    /// A stranger is not served any more, and makes room for another. Until it has been told everything it has a place
+    /// among a few; when they are too many, the oldest has had its time.
+    fn part_with(&mut self, id: ConnectionId) {
+        self.strangers.remove(id);
+        self.parting.push_back(id);
+        if self.stopping.is_none()
+            && self.parting.len() > self.admission.room.parting
+            && let Some(oldest) = self.parting.pop_front()
+        {
+            self.drop_connection(oldest);
+        }
     }
 
     /// The connection has failed.

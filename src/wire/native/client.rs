@@ -187,6 +187,8 @@ pub enum ReachTold {
 pub struct Problem {
     pub code: String,
     pub text: String,
+    /// After this time the same can be asked again.
+    pub retry_after: Option<Duration>,
 }
 
 /// An event.
@@ -396,7 +398,8 @@ fn from_server(mut line: ServerLine<'_>) -> Option<FromServer> {
     let id = line.id.map(RequestId);
     if let Some(code) = line.error {
         let text = line.text.map(owned).unwrap_or_default();
-        return Some(FromServer::Answer { id, answer: Err(Problem { code: owned(code), text }) });
+        let retry_after = line.retry_after.map(Duration::from_millis);
+        return Some(FromServer::Answer { id, answer: Err(Problem { code: owned(code), text, retry_after }) });
     }
     let reply = line.reply.take()?;
     told(&reply, line).map(|told| FromServer::Answer { id, answer: Ok(told) })

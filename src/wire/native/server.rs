@@ -283,7 +283,8 @@ pub(in crate::wire) fn encode_answer(id: Option<RequestId>, answer: &Answer, out
         Ok(reply) => encode_reply(id, reply, out),
         Err(refusal) => {
             let (code, text) = word(refusal);
-            error(id, code, text, out);
+            let line = ServerLine { id, error: Some(code.into()), text: Some(text.into()), ..ServerLine::default() };
+            write(&ServerLine { retry_after: retry_after(refusal), ..line }, out);
         }
     }
 }
@@ -514,6 +515,9 @@ pub(in crate::wire) fn encode_event(event: &Event, out: &mut Vec<u8>) {
                 CloseReason::Shutdown => ("shutdown", "the server stops"),
                 CloseReason::HeartbeatMissed => ("heartbeat", "the server has heard nothing for too long"),
                 CloseReason::AccountChanged => ("account", "the account or its password was changed; log in again"),
+                CloseReason::LogInsFailed => {
+                    ("failures", "too many log-ins have failed on this connection: connect again for another try")
+                }
                 CloseReason::Kicked => ("kicked", "the operator has ended this session"),
             };
             ServerLine { reason: Some(reason.into()), text: Some(text.into()), ..line("closing") }
@@ -528,9 +532,18 @@ pub(in crate::wire) fn encode_farewell(farewell: Farewell, out: &mut Vec<u8>) {
         Farewell::TooSlow => ("too-slow", "nobody logged in in time"),
         Farewell::TooMuch => ("too-much", "too much was sent before the log-in"),
         Farewell::TooMany => ("too-many", "too many connections wait for a log-in here: try again in a moment"),
+        Farewell::Full => ("full", "the server has no room for more sessions: try again later"),
         Farewell::OutOfScope => ("out-of-scope", "unencrypted connections are not served to your address: use TLS"),
     };
     error(None, code, text.to_owned(), out);
+}
+
+/// In milliseconds, rounded up: who waits for it comes in time.
+fn retry_after(refusal: &Refusal) -> Option<u64> {
+    match refusal {
+        Refusal::TooFast { retry_after } => u64::try_from(retry_after.as_micros().div_ceil(1000)).ok(),
+        _ => None,
+    }
 }
 
 /// A refusal in this protocol's words: a code for programs, a text for people.
@@ -549,6 +562,10 @@ fn word(refusal: &Refusal) -> (&'static str, String) {
         Refusal::SomebodyInBetween => (
             "somebody-in-between",
             "the password is right, but was not meant for this connection: somebody is in between",
+        ),
+        Refusal::TooManySessions => (
+            "too-many-sessions",
+            "too many commands of yours are logged in at a time: end some of them, or wait until they have ended",
         ),
         Refusal::NeedsTls => ("needs-tls", "this needs an encrypted connection"),
         Refusal::OperatorOnly => ("operator-only", "only the operator may do this, with 'chatd user'"),
@@ -597,6 +614,9 @@ fn word(refusal: &Refusal) -> (&'static str, String) {
         Refusal::NotConsented(name) => return ("not-consented", format!("there is no yes of yours for {name}")),
         Refusal::QueueFull(name) => {
             return ("queue-full", format!("too much waits for {name} already: try again when they have been online"));
+        }
+        Refusal::TooFast { .. } => {
+            ("too-fast", "you are sending too fast: nothing was done, send it again after the time")
         }
         Refusal::Conflict => ("conflict", "this counter was used for another message"),
         Refusal::CounterTooOld => ("counter-too-old", "this counter is too far behind to be remembered"),

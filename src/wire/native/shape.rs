@@ -186,6 +186,9 @@ pub struct ServerLine<'a> {
     /// The answer goes on in another line with the same id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub continues: Option<bool>,
+    /// In milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "retry-after")]
+    pub retry_after: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", borrow)]
     pub text: Option<Str<'a>>,
 }

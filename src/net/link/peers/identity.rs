@@ -16,7 +16,7 @@ use crate::hub::fingerprint::Fingerprint;
 #[derive(Clone)]
 pub struct PeerIdentity {
     pub(super) key: Arc<SingleCertAndKey>,
-    fingerprint: Fingerprint,
+    pub(super) fingerprint: Fingerprint,
 }
 
 impl PeerIdentity {

@@ -101,3 +101,28 @@ impl Listening {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mio::Poll;
+
+    use super::*;
+
+    #[test]
+    fn whoever_could_not_be_accepted_is_tried_again_after_a_pause() {
+        let poll = Poll::new().unwrap();
+        let (identity, expected) = (PeerIdentity::new().unwrap(), Expected::default());
+        let loopback = "127.0.0.1:0".parse().unwrap();
+        let mut listening = Listening::begin(poll.registry(), Token(0), loopback, &identity, &expected).unwrap();
+        assert!(listening.accept().is_none() && !listening.is_busy(), "nobody waits");
+        let _waits = std::net::TcpStream::connect(("127.0.0.1", listening.port())).unwrap();
+        listening.stir();
+        let later = Instant::now() + Duration::from_secs(3600);
+        listening.pause_until = Some(later);
+        assert!(listening.accept().is_none() && !listening.is_busy(), "or it would be tried all the time");
+        assert_eq!(listening.deadline(), Some(later));
+        listening.pause_until = Some(Instant::now());
+        assert!(listening.accept().is_some());
+        assert_eq!(listening.deadline(), None);
+    }
+}

@@ -227,3 +227,122 @@ fn the_operator_comes_by_another_door_and_may_stay() {
     let told = world.ask(&stranger, "{\"id\":1,\"request\":\"user-kick\",\"user\":\"alice\"}\n");
     assert!(told.contains("operator-only"), "{told}");
 }
+
+fn with_room(room: Room) -> World {
+    World::with(Admission { room, ..admission(Scope::Any, None) }, PLENTY / 2)
+}
+
+const FULL: &str = "{\"error\":\"full\",\"text\":\"the server has no room for more sessions: try again later\"}\n";
+
+#[test]
+fn who_comes_when_there_is_no_room_is_told_and_who_is_logged_in_stays() {
+    let mut world = with_room(Room { sessions: 2, strangers: 8, parting: 8 });
+    let (alice, bob) = (world.log_in("alice", 1), world.log_in("bob", 1));
+    alice.told();
+    for _ in 0..20 {
+        let client = world.connect();
+        assert_eq!(client.told(), "", "it is told in the protocol that it speaks");
+        assert_eq!(world.ask(&client, "{\"id\":1,\"request\":\"online\"}\n"), FULL);
+        assert!(client.wire.borrow().our_closed);
+        world.close(&client);
+        world.settle();
+        assert!(!world.is_there(&client));
+    }
+    assert!(world.ask(&alice, &message(7, "bob", "hi")).contains("accepted") && bob.told().contains("hi"));
+    // A place is free once the connection is.
+    world.ask(&alice, "{\"id\":8,\"request\":\"log-out\"}\n");
+    let client = world.connect();
+    assert_eq!(
+        world.ask(&client, "{\"id\":1,\"request\":\"online\"}\n"),
+        FULL,
+        "alice's is there until she closes too"
+    );
+    world.close(&alice);
+    world.settle();
+    world.log_in("carol", 1);
+}
+
+#[test]
+fn nobody_slips_in_with_a_log_in_that_was_begun_before() {
+    let mut world = with_room(Room { sessions: 1, strangers: 8, parting: 8 });
+    let first = "{\"id\":1,\"request\":\"log-in\",\"mechanism\":\"SCRAM-SHA-256\",\"message\":\"n,,n=bob,r=nonce\"}\n";
+    let slow = world.connect();
+    assert!(world.ask(&slow, first).contains("challenge"));
+    let operator = world.connect_by(Door::Control);
+    let alice = world.log_in("alice", 1);
+    alice.told();
+    assert_eq!(world.ask(&slow, first), FULL);
+    assert!(world.is_there(&alice));
+    let told = world.ask(&operator, "{\"id\":1,\"request\":\"user-kick\",\"user\":\"alice\"}\n");
+    assert!(told.contains("\"count\":1"), "the operator always gets in: {told}");
+}
+
+#[test]
+fn those_who_have_to_go_have_so_many_places_until_everything_is_said() {
+    let mut world = with_room(Room { sessions: 8, strangers: 8, parting: 2 });
+    let leave = |world: &mut World| {
+        let client = world.connect();
+        assert_eq!(world.ask(&client, "no protocol\n"), NOT_UNDERSTOOD);
+        client
+    };
+    let clients: Vec<Client> = (0..5).map(|_| leave(&mut world)).collect();
+    let there: Vec<bool> = clients.iter().map(|client| world.is_there(client)).collect();
+    assert_eq!(there, [false, false, false, true, true], "the oldest have had their time");
+    assert_eq!(world.turn.strangers.len(), 0, "and they take no stranger's place");
+    world.pass(LINGER);
+    assert_eq!(world.turn.connections(), 0);
+}
+
+#[test]
+fn who_has_failed_to_log_in_is_drawn_first() {
+    let mut world = World::new();
+    let from = |n: u8| Door::Port(IpAddr::from([10, n, 0, 1]));
+    let strangers: Vec<Client> = (0..30).map(|n| world.connect_by(from(n))).collect();
+    let wrong = |world: &mut World, client: &Client| {
+        let first =
+            "{\"id\":1,\"request\":\"log-in\",\"mechanism\":\"SCRAM-SHA-256\",\"message\":\"n,,n=bob,r=nonce\"}\n";
+        let told = world.ask(client, first);
+        let challenge = serde_json::from_str::<Value>(&told).unwrap()["message"].as_str().unwrap().to_owned();
+        let nonce = challenge.split(',').next().unwrap();
+        let proof = format!("c=biws,{nonce},p={}=", "A".repeat(43));
+        world.ask(client, &format!("{{\"id\":2,\"request\":\"authenticate\",\"message\":\"{proof}\"}}\n"))
+    };
+    assert!(wrong(&mut world, &strangers[7]).contains("not-authenticated"));
+    let gone =
+        |world: &World| -> Vec<usize> { (0..30).filter(|&n| !world.turn.strangers.has(strangers[n].id)).collect() };
+    let mut n = 100;
+    while gone(&world).is_empty() && n < 250 {
+        world.connect_by(from(n));
+        n += 1;
+    }
+    assert_eq!(gone(&world), [7]);
+    assert!(strangers[7].told().contains("too-many"));
+}
+
+#[test]
+fn five_failed_log_ins_end_a_connection_with_a_word() {
+    let mut world = World::new();
+    let client = world.connect();
+    let mut told = String::new();
+    for _ in 0..5 {
+        assert!(!client.wire.borrow().our_closed);
+        let name = UserName::parse("bob").unwrap();
+        let exchange = ClientExchange::new(&name, b"nonce", None);
+        let message = exchange.message();
+        let first =
+            format!("{{\"id\":1,\"request\":\"log-in\",\"mechanism\":\"SCRAM-SHA-256\",\"message\":\"{message}\"}}\n");
+        let challenge = serde_json::from_str::<Value>(&world.ask(&client, &first)).unwrap();
+        let challenge = exchange.challenge(challenge["message"].as_str().unwrap()).unwrap();
+        let proof = exchange.prove(&challenge, &Secret::salted("wrong", &challenge.salt, challenge.iterations)).0;
+        told = world.ask(&client, &format!("{{\"id\":2,\"request\":\"authenticate\",\"message\":\"{proof}\"}}\n"));
+    }
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines[0].contains("\"error\":\"not-authenticated\""), "{told}");
+    assert_eq!(
+        lines[1..],
+        [
+            "{\"event\":\"closing\",\"reason\":\"failures\",\"text\":\"too many log-ins have failed on this connection: connect again for another try\"}"
+        ]
+    );
+    assert!(client.wire.borrow().our_closed);
+}

@@ -175,7 +175,8 @@ const NOT_UNDERSTOOD: &str = "chatd: this is a chat server, and that is no proto
 const PLENTY: usize = usize::MAX;
 
 fn admission(plaintext: Scope, tls: Option<Arc<ServerConfig>>) -> Admission {
-    Admission { plaintext, registration: Scope::Off, tls, strangers_max: 64, seed: [1; 32] }
+    let room = Room { sessions: 1000, strangers: 64, parting: 500 };
+    Admission { plaintext, registration: Scope::Off, tls, room, seed: [1; 32] }
 }
 
 impl World {
@@ -187,8 +188,12 @@ impl World {
     fn with(admission: Admission, out_bytes_max: usize) -> World {
         let now = Now { instant: Instant::from_micros(1), wall: WallTime::from_millis(1_700_000_000_000) };
         let mut outbox = Outbox::new();
-        let config =
-            Config { scram_iterations: 1, heartbeat_timeout: Duration::from_secs(86_400), ..Config::default() };
+        let config = Config {
+            scram_iterations: 1,
+            heartbeat_timeout: Duration::from_secs(86_400),
+            messages_per_second: None,
+            ..Config::default()
+        };
         let hub = Hub::new(config, [7; 32], Snapshot::default(), now, &mut outbox);
         let outside = Outside { keeps_at_once: true, ..Outside::default() };
         let mut world = World { turn: Turn::new(outside, hub, outbox, admission, out_bytes_max), now };

@@ -55,7 +55,7 @@ fn so_many_bytes_in_flight_are_too_far_behind_as_well() {
 #[test]
 fn the_store_has_thirty_two_questions_at_a_time() {
     let mut world = World::new();
-    let clients: Vec<Client> = (0..QUERIES_ASKED_MAX + 1).map(|_| world.log_in("alice", 0)).collect();
+    let clients: Vec<Client> = (0..QUERIES_ASKED_MAX + 1).map(|n| world.log_in(NAMES[n % 4], 0)).collect();
     for client in &clients {
         client.told();
         world.say(client, b"{\"id\":1,\"request\":\"history\"}\n{\"id\":2,\"request\":\"alive\"}\n");
