@@ -12,7 +12,7 @@ use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, HandshakeKind, NamedGroup, ProtocolVersion};
 use serde_json::{Value, json};
 use support::tls::{
-    ALERT, APPLICATION, Connector, End, HANDSHAKE, PLUS, RESUME, RESUME_PLUS, Secret, TlsClient, UNBOUND, dial,
+    ALERT, APPLICATION, Connector, End, HANDSHAKE, PLUS, RESUME, RESUME_PLUS, Secret, TlsClient, UNBOUND, dial, record,
 };
 use support::{Chatd, Client, LIMIT, password};
 
@@ -102,12 +102,6 @@ fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let result = stream.read_to_end(&mut rest);
     assert!(result.is_ok(), "not closed at once: {result:?} after {rest:x?}");
     rest
-}
-
-/// A record of this type without encryption.
-fn record(kind: u8, payload: &[u8]) -> Vec<u8> {
-    let [high, low] = u16::try_from(payload.len()).expect("no longer than a record").to_be_bytes();
-    [&[kind, 3, 3, high, low], payload].concat()
 }
 
 fn fatal(alert: AlertDescription) -> Vec<u8> {

@@ -125,6 +125,7 @@ fn reply(told: &Told) -> Option<Reply> {
         Told::Users { accounts, continues: false } => Reply::Users(accounts),
         Told::UserUnlocked { user } => Reply::Unlocked(user),
         Told::UserKicked { user, sessions } => Reply::Kicked { user, sessions: sessions as usize },
+        Told::Status(status) => Reply::Status(status),
         Told::Accepted { number, reach } => {
             let reach = match reach {
                 ReachTold::Online => Reach::Online,

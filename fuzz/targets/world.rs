@@ -161,6 +161,10 @@ impl Environment for Outside {
     fn done(&mut self) -> Option<Done> {
         self.done.pop_front()
     }
+
+    fn descriptors(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Somebody at the other end.

@@ -223,6 +223,11 @@ pub struct Session {
     acknowledge_at: Option<Now>,
     /// Sends were too fast: they and all later ones wait until then, so that the order is kept.
     resume_at: Option<Now>,
+    /// The lowest counter that was too fast: from there on all are free, and it has to come first.
+    free_from: u64,
+    /// So many sends may be under way: one after a send was too fast, and one more with each that is accepted. Most of a
+    /// crowd would only be refused again.
+    window: usize,
     /// The log-out waits for them.
     leaves: bool,
 }
@@ -297,6 +302,8 @@ impl Session {
             unacknowledged: 0,
             acknowledge_at: None,
             resume_at: None,
+            free_from: u64::MAX,
+            window: PENDING_MAX,
             leaves: false,
         }
     }
@@ -326,6 +333,8 @@ impl Session {
         self.unacknowledged = 0;
         self.acknowledge_at = None;
         self.resume_at = None;
+        self.free_from = u64::MAX;
+        self.window = PENDING_MAX;
         self.leaves = false;
         if self.login.device.is_none() {
             self.pending.retain(|_, pending| !pending.sent);
@@ -404,28 +413,26 @@ impl Session {
         let tag = Tag(self.next_id().0);
         let (users, page, newer) = (Vec::new(), Vec::new(), Vec::new());
         let pending = Pending { request, counter: None, again: false, sent: false, users, page, newer };
-        let waits = self.resume_at.is_some() && pending.is_send();
+        let is_send = pending.is_send();
         self.pending.insert(tag, pending);
-        if matches!(self.phase, Phase::In) && !waits {
-            self.transmit(tag);
+        match self.phase {
+            Phase::In if is_send => self.send_waiting(),
+            Phase::In => self.transmit(tag),
+            _ => {}
         }
         Ok(tag)
     }
 
     /// Nobody waits for this answer any more. What was sent may be done all the same.
     pub fn forget(&mut self, tag: Tag) {
-        let Some(forgotten) = self.pending.remove(&tag) else { return };
-        if self.resume_at.is_some() && forgotten.waits() && forgotten.counter == Some(self.counter) {
-            // It was refused, so its counter is free; the next send has to take it, or it would wait for it.
-            self.counter -= 1;
-        }
+        self.pending.remove(&tag);
     }
 
     /// How many sends wait because the server takes no more of them for now.
     pub fn held(&self) -> usize {
-        match self.resume_at {
-            Some(_) => self.pending.values().filter(|pending| pending.waits()).count(),
-            None => 0,
+        match self.phase {
+            Phase::In => self.pending.values().filter(|pending| pending.waits()).count(),
+            _ => 0,
         }
     }
 
@@ -443,7 +450,8 @@ impl Session {
             self.memory_changed = true;
         }
         match self.phase {
-            Phase::In if self.resume_at.is_some() => self.leaves = true,
+            // An answer may say that a send has to be sent again.
+            Phase::In if self.pending.values().any(Pending::is_send) => self.leaves = true,
             Phase::In => self.begin_leaving(),
             Phase::Leaving { .. } => {}
             Phase::Apart | Phase::LoggingIn { .. } => self.end(End::LoggedOut),
@@ -652,27 +660,47 @@ impl Session {
     /// Sends what was too fast, and what came behind it, once everything that was under way has been answered: what was
     /// sent first is accepted first.
     fn resume_if_due(&mut self, now: Now) {
-        if self.resume_at.is_some_and(|at| at <= now) && matches!(self.phase, Phase::In) && !self.has_sends_under_way()
-        {
+        if self.resume_at.is_some_and(|at| at <= now) && !self.has_sends_under_way() {
             self.resume_at = None;
-            let waiting = self.pending.iter().filter(|(_, pending)| pending.waits()).map(|(&tag, _)| tag);
-            for tag in waiting.collect::<Vec<_>>() {
-                self.transmit(tag);
-            }
+            // None of them is anywhere. What was given up has left its counter to the next.
+            self.counter = self.counter.min(mem::replace(&mut self.free_from, u64::MAX).saturating_sub(1));
+            self.pending.values_mut().filter(|pending| pending.waits()).for_each(|pending| pending.counter = None);
         }
-        let is_done = self.resume_at.is_none() && !self.has_sends_under_way();
-        if self.leaves && is_done && matches!(self.phase, Phase::In) {
+        self.send_waiting();
+        if self.leaves && matches!(self.phase, Phase::In) && !self.pending.values().any(Pending::is_send) {
             self.leaves = false;
             self.begin_leaving();
+        }
+    }
+
+    /// Sends what waits, in order, as far as the window is open.
+    fn send_waiting(&mut self) {
+        if !matches!(self.phase, Phase::In) || self.resume_at.is_some() {
+            return;
+        }
+        let under_way = self.pending.values().filter(|pending| pending.is_send() && pending.sent).count();
+        let waiting = self.pending.iter().filter(|(_, pending)| pending.waits()).map(|(&tag, _)| tag);
+        let waiting: Vec<Tag> = waiting.collect();
+        if under_way == 0 && waiting.is_empty() {
+            self.window = PENDING_MAX;
+        }
+        for tag in waiting.into_iter().take(self.window.saturating_sub(under_way)) {
+            self.transmit(tag);
         }
     }
 
     fn request_answer(&mut self, now: Now, tag: Tag, answer: Result<Told, Problem>) {
         let Some(pending) = self.pending.get_mut(&tag).filter(|pending| pending.sent) else { return };
         let answer = match answer {
-            Err(problem) if problem.code == "too-fast" && pending.is_send() && matches!(self.phase, Phase::In) => {
+            Err(problem)
+                if matches!(&*problem.code, "too-fast" | "out-of-turn")
+                    && pending.is_send()
+                    && matches!(self.phase, Phase::In) =>
+            {
                 // It is as if it had never been sent. The first one says when to go on: the others had to wait for it.
                 (pending.sent, pending.again) = (false, false);
+                self.free_from = self.free_from.min(pending.counter.unwrap_or(u64::MAX));
+                self.window = 1;
                 let after = problem.retry_after.unwrap_or(AGAIN_AFTER_MAX);
                 self.resume_at.get_or_insert(now + after.clamp(AGAIN_AFTER_MIN, AGAIN_AFTER_MAX));
                 return;
@@ -691,6 +719,9 @@ impl Session {
                 Progress::Nonsense => return self.end(End::NotUnderstood),
             },
         };
+        if matches!(answer, Ok(Done::Accepted { .. })) {
+            self.window = PENDING_MAX.min(self.window + 1);
+        }
         self.pending.remove(&tag);
         self.happenings.push_back(Happening::Answered { tag, answer });
     }

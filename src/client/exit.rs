@@ -116,7 +116,8 @@ fn status_of_code(code: &str) -> Status {
         | "too-many"
         | "full"
         | "too-many-sessions"
-        | "too-fast" => Status::TryAgain,
+        | "too-fast"
+        | "out-of-turn" => Status::TryAgain,
         "not-authenticated"
         | "token-refused"
         | "somebody-in-between"

@@ -94,6 +94,16 @@ impl Consents {
         self.deadlines.first().map(|&(at, _)| at)
     }
 
+    /// How many are open.
+    pub(super) fn questions(&self) -> usize {
+        self.questions.len()
+    }
+
+    /// How many consents hold.
+    pub(super) fn given(&self) -> usize {
+        self.given.len()
+    }
+
     fn open(&mut self, asked: UserId, question: Question) {
         self.deadlines.insert((question.until, Timer::Question(asked)));
         self.asking.insert((question.asker, asked));

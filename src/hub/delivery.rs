@@ -167,6 +167,16 @@ impl Delivery {
         self.last
     }
 
+    /// How many private messages some device of their recipients has not shown.
+    pub fn messages_waiting(&self) -> usize {
+        self.mailboxes.values().map(|mailbox| mailbox.waiting.len()).sum()
+    }
+
+    /// How many broadcasts are kept for devices that have not shown them.
+    pub fn broadcasts_kept(&self) -> usize {
+        self.broadcasts.len()
+    }
+
     pub(super) fn highest_counter(&self, user: UserId, device: DeviceId) -> u64 {
         self.sends.highest(user, device)
     }
@@ -322,11 +332,10 @@ impl Hub {
             // The log-in in between has waited for what came of the first: whatever is lost now, that is not.
             return Answered::Now(answer, if draft.again { IfLost::Send } else { IfLost::Refuse });
         }
-        if let Err(retry_after) =
-            self.rates.send(from, draft.connection, origin.map(|origin| origin.counter), now.instant)
-        {
+        let counter = origin.map(|origin| origin.counter);
+        if let Err(refusal) = self.rates.send(from, draft.connection, counter, now.instant) {
             // It is as if it had never come: its counter is free.
-            return Answered::refuse(Refusal::TooFast { retry_after });
+            return Answered::refuse(refusal);
         }
         let answer = accept(self, draft);
         if let Some(origin) = origin {

@@ -62,6 +62,11 @@ impl Devices {
         devices
     }
 
+    /// How many are remembered.
+    pub fn count(&self) -> usize {
+        self.of.values().map(Vec::len).sum()
+    }
+
     pub(super) fn token(&self, user: UserId, device: DeviceId) -> Option<StoredKeys> {
         self.get(user, device)?.row.token.clone()
     }

@@ -12,6 +12,7 @@ use super::input::{PeerPort, Ticket};
 use super::message::{HistoryPage, HistoryQuery, Message};
 use super::name::UserName;
 use super::scram::{SALT_BYTES, Verifier};
+use super::status::{Chat, Status};
 
 /// One thing to do. Every id that it needs is in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +58,12 @@ pub enum Effect {
         connection: ConnectionId,
         id: Option<RequestId>,
         query: HistoryQuery,
+    },
+    /// Answer with `Reply::Status`: this, and what net has beside it.
+    Status {
+        connection: ConnectionId,
+        id: Option<RequestId>,
+        chat: Chat,
     },
     /// A line for the log that tools like fail2ban read: somebody failed to log in.
     LogInFailed {
@@ -169,6 +176,7 @@ pub enum Reply {
         user: UserName,
         sessions: usize,
     },
+    Status(Status),
     /// Safe on the server's disk.
     Accepted {
         number: Number,
@@ -303,9 +311,13 @@ pub enum Refusal {
     /// Too much waits for the recipient already.
     QueueFull(UserName),
     /// The account sends faster than it may. Nothing is remembered of this send: after the time it can be sent again
-    /// under the same counter, and until then those behind it are not taken before it.
+    /// under the same counter.
     TooFast {
         retry_after: Duration,
+    },
+    /// A send before this one was too fast, and has not come again: nothing overtakes it.
+    OutOfTurn {
+        first: u64,
     },
     /// The same id was used for another message.
     Conflict,

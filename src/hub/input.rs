@@ -116,7 +116,7 @@ pub enum Request {
     },
 }
 
-/// What the operator does with accounts.
+/// What the operator does with accounts, and asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// A new account. `classic`: its password is kept, sealed.
@@ -131,6 +131,8 @@ pub enum Operation {
     Unlock(UserName),
     /// Ends all sessions of a user.
     Kick(UserName),
+    /// How much is there of everything?
+    Status,
 }
 
 /// Where whoever has said yes can be reached.

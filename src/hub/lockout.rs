@@ -123,6 +123,11 @@ impl Lockout {
         locks.any(|(until, _)| now.instant < until)
     }
 
+    /// How many counters there are.
+    pub fn counters(&self) -> usize {
+        self.counters.len()
+    }
+
     /// The operator ends all lock-outs of a name. What comes back is to be stored.
     pub(super) fn unlock(&mut self, name: &UserName) -> Vec<TriesRow> {
         let tries = self.counters.range((name.folded(), None)..).take_while(|((other, _), _)| *other == name.folded());

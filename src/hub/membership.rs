@@ -138,6 +138,10 @@ impl Hub {
                 None if self.accounts.has_in_file(&name) => Answered::reply(Reply::Kicked { user: name, sessions: 0 }),
                 None => Answered::refuse(Refusal::NoSuchUser(name)),
             },
+            Operation::Status => {
+                self.tell_status(connection, id, out);
+                Answered::Later
+            }
         }
     }
 

@@ -26,6 +26,7 @@ pub mod rate;
 pub mod scram;
 pub mod seal;
 pub mod sends;
+pub mod status;
 pub mod table;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::effect::Refusal;
 use super::id::{ConnectionId, UserId};
 use super::time::Instant;
 
@@ -17,9 +18,6 @@ pub const MESSAGES_PER_SECOND: u32 = 100;
 pub const MESSAGES_PER_SECOND_MAX: u32 = 1_000_000;
 /// So many seconds' worth can be sent at once.
 pub const BURST_SECONDS: u32 = 10;
-/// After a send that was too fast, those that its device had sent behind it are expected within this time; meanwhile they
-/// are not taken before it.
-pub const ORDER_KEPT_WITHIN: Duration = Duration::from_secs(10);
 
 /// A token.
 const TOKEN: u64 = 1_000_000;
@@ -40,8 +38,8 @@ pub struct Rates {
     /// `None`: everybody sends as fast as they can.
     per_second: Option<u32>,
     buckets: BTreeMap<UserId, Bucket>,
-    /// Of a connection: the counter that was too fast and has not come again, and until when higher ones have to wait.
-    held: BTreeMap<ConnectionId, (u64, Instant)>,
+    /// Of a connection: the counter that was too fast and has not come again.
+    held: BTreeMap<ConnectionId, u64>,
     /// `None`: there are none.
     sweep_at: Option<Instant>,
 }
@@ -52,27 +50,27 @@ impl Rates {
         Rates { per_second, buckets: BTreeMap::new(), held: BTreeMap::new(), sweep_at: None }
     }
 
-    /// May this be sent now, with this counter of its device? If not: after which time.
+    /// May this be sent now, with this counter of its device?
     pub(super) fn send(
         &mut self,
         user: UserId,
         connection: ConnectionId,
         counter: Option<u64>,
         now: Instant,
-    ) -> Result<(), Duration> {
-        let Some(counter) = counter else { return self.take(user, now) };
-        if let Some(&(lowest, until)) = self.held.get(&connection)
-            && counter > lowest
-            && now < until
+    ) -> Result<(), Refusal> {
+        let held = self.held.get(&connection).copied();
+        if let (Some(counter), Some(first)) = (counter, held)
+            && counter > first
         {
-            return Err(until.since(now));
+            return Err(Refusal::OutOfTurn { first });
         }
         let taken = self.take(user, now);
-        match taken {
-            Ok(()) => self.held.remove(&connection),
-            Err(_) => self.held.insert(connection, (counter, now + ORDER_KEPT_WITHIN)),
-        };
-        taken
+        match (counter, &taken) {
+            (Some(_), Ok(())) => _ = self.held.remove(&connection),
+            (Some(counter), Err(_)) => _ = self.held.insert(connection, counter),
+            (None, _) => {}
+        }
+        taken.map_err(|retry_after| Refusal::TooFast { retry_after })
     }
 
     /// The session has ended.
@@ -93,6 +91,11 @@ impl Rates {
         bucket.missing += TOKEN;
         self.sweep_at.get_or_insert(now + SWEEP_EVERY);
         Ok(())
+    }
+
+    /// On how many connections a send was too fast and has not come again.
+    pub fn held(&self) -> usize {
+        self.held.len()
     }
 
     /// When `sweep` has something to do.

@@ -31,6 +31,11 @@ impl Unsaved {
         self.retry_at
     }
 
+    /// How much is to be stored again.
+    pub fn count(&self) -> usize {
+        self.changes.len() + self.notes.len()
+    }
+
     fn try_later(&mut self, now: Instant) {
         self.retry_at.get_or_insert(now + RETRY_AFTER);
     }

@@ -76,6 +76,11 @@ impl<H> Arrivals<H> {
         self.again_at
     }
 
+    /// Somebody could not be let in elsewhere: all are looked at again in a while.
+    pub fn try_again(&mut self, now: Instant) {
+        self.again_at.get_or_insert(now + ACCEPT_AGAIN_AFTER);
+    }
+
     /// There are no listeners any more.
     pub fn close(&mut self) {
         self.ready.clear();
@@ -152,9 +157,22 @@ impl<H> Reserve<H> {
         self.0 = listening.hold().ok();
         outcome
     }
+
+    /// Gives the descriptor to whatever is opened next. `false`: it is given already.
+    pub fn give(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+
+    /// Takes one again, if it was given and there is one to be had.
+    pub fn refill(&mut self, listening: &mut impl Listening<Held = H>) {
+        if self.0.is_none() {
+            self.0 = listening.hold().ok();
+        }
+    }
 }
 
-fn is_exhaustion(error: &io::Error) -> bool {
+/// Whether descriptors, or the room for them, have run out.
+pub(super) fn is_exhaustion(error: &io::Error) -> bool {
     let code = error.raw_os_error();
     [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].iter().any(|errno| code == Some(errno.raw_os_error()))
 }

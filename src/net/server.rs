@@ -20,7 +20,7 @@ use rustls::ServerConfig;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
-use super::arrivals::{Arrivals, Reserve};
+use super::arrivals::{Arrivals, Reserve, is_exhaustion};
 use super::clock::Clock;
 use super::connection::Door;
 use super::control::Control;
@@ -116,6 +116,8 @@ pub struct Server {
     /// Somebody may wait at the control socket.
     control_ready: bool,
     reload: Option<Reload>,
+    /// With this the operator comes in when descriptors have run out, which is something to be seen.
+    operators_reserve: Reserve<File>,
     turn: Turn<Outside>,
 }
 
@@ -187,6 +189,7 @@ impl Server {
             stop: Arc::new(AtomicBool::new(false)),
             signals,
             arrivals: Arrivals::new(listeners.0.len(), Reserve::new(&mut listeners)?),
+            operators_reserve: Reserve::new(&mut listeners)?,
             listeners,
             control,
             control_ready: true,
@@ -274,6 +277,8 @@ impl Server {
         // With as many events as that more may have been ready.
         let complete = events.iter().count() < EVENTS_MAX;
         progress |= self.turn.go_round(now, complete.then_some(began));
+        // Before somebody else takes what was freed.
+        self.operators_reserve.refill(&mut self.listeners);
         self.turn.watch_progress(!events.is_empty(), progress);
         Ok(self.turn.has_stopped(now))
     }
@@ -327,6 +332,12 @@ impl Server {
                         log::warn!("the operator's connection could not be watched: {error}");
                     }
                 }
+                Err(error) if is_exhaustion(&error) => {
+                    if !self.operators_reserve.give() {
+                        self.control_ready = false;
+                        self.arrivals.try_again(now.instant);
+                    }
+                }
                 // Whoever could not be accepted is announced again with whoever comes next.
                 Err(_) => self.control_ready = false,
             }
@@ -335,6 +346,8 @@ impl Server {
     }
 
     fn accept(&mut self, now: Now) -> bool {
+        // The operator may wait as well.
+        self.control_ready |= self.arrivals.again_at().is_some_and(|at| at <= now.instant);
         let Server { arrivals, listeners, turn, .. } = self;
         arrivals.accept(now.instant, listeners, |stream, address| {
             let added = stream.set_nodelay(true);
@@ -383,6 +396,11 @@ impl Environment for Outside {
 
     fn done(&mut self) -> Option<Done> {
         self.worker.result()
+    }
+
+    fn descriptors(&self) -> Option<usize> {
+        // Without the one that this takes itself.
+        std::fs::read_dir("/proc/self/fd").ok().map(|open| open.count().saturating_sub(1))
     }
 }
 

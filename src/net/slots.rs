@@ -74,6 +74,10 @@ impl<T> Slots<T> {
         Some(value)
     }
 
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().filter_map(|slot| slot.value.as_ref())
+    }
+
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (ConnectionId, &mut T)> {
         self.slots.iter_mut().enumerate().filter_map(|(index, slot)| {
             let id = ConnectionId { slot: index as u32, generation: slot.generation };

@@ -120,10 +120,10 @@ impl Strangers {
 
     fn choose(&mut self, source: Source) -> Option<ConnectionId> {
         let network = Network::of(source);
-        if self.from_source(source) >= self.a_source_max {
+        if self.in_source(source) >= self.a_source_max {
             return self.draw(|other| other.source == source);
         }
-        if self.from_network(network) >= self.a_network_max {
+        if self.in_network(network) >= self.a_network_max {
             return self.draw(|other| Network::of(other.source) == network);
         }
         let early = self.max / 2;
@@ -133,10 +133,10 @@ impl Strangers {
         }
         let drawn = self.draw(|_| true)?;
         let drawn = self.all[self.places[&drawn]];
-        if !drawn.failed && self.from_source(source) > self.from_source(drawn.source) {
+        if !drawn.failed && self.in_source(source) > self.in_source(drawn.source) {
             return self.draw(|other| other.source == source);
         }
-        if !drawn.failed && self.from_network(network) > self.from_network(Network::of(drawn.source)) {
+        if !drawn.failed && self.in_network(network) > self.in_network(Network::of(drawn.source)) {
             return self.draw(|other| Network::of(other.source) == network);
         }
         Some(drawn.id)
@@ -155,11 +155,11 @@ impl Strangers {
         meant().filter(|stranger| stranger.failed || failed == 0).nth(index).map(|stranger| stranger.id)
     }
 
-    fn from_source(&self, source: Source) -> usize {
+    fn in_source(&self, source: Source) -> usize {
         self.by_source.get(&source).copied().unwrap_or(0)
     }
 
-    fn from_network(&self, network: Network) -> usize {
+    fn in_network(&self, network: Network) -> usize {
         self.by_network.get(&network).copied().unwrap_or(0)
     }
 }
@@ -257,23 +257,35 @@ mod tests {
             (0..30).for_each(|n| assert_eq!(strangers.add(id(n), source(n)), None));
             let gone = press(&mut strangers, at, 1000..3000);
             assert!(gone.iter().all(|&slot| slot >= 1000), "somebody else was driven out: {gone:?}");
-            assert!(strangers.from_network(Network::of(at(1))) <= 50);
+            assert!(strangers.in_network(Network::of(at(1))) <= 50);
             assert!((0..30).all(|n| strangers.has(id(n))));
         }
     }
 
     #[test]
     fn who_holds_more_drives_out_nobody_who_holds_less() {
-        let mut strangers = Strangers::new(100, [1; 32]);
-        // Two places that hold much, and forty where one connection is.
-        press(&mut strangers, |_| source(7777), 1000..1020);
-        press(&mut strangers, |_| source(8888), 2000..2020);
-        let few: Vec<usize> = (0..40).filter(|&n| strangers.add(id(n), source(n)).is_none()).collect();
-        let there: Vec<usize> = few.into_iter().filter(|&n| strangers.has(id(n))).collect();
-        for round in 0..50 {
-            let slots = 3000 + 20 * round..3010 + 20 * round;
-            let gone = press(&mut strangers, |_| source(7777), slots);
-            assert!(gone.iter().all(|slot| !there.contains(slot)));
+        // Far below what one source, or one network, may have.
+        let sources: [fn(usize) -> Source; 2] =
+            [|_| Source::of([192, 0, 2, 1].into()), |n| Source::of([192, 0, 2, (n % 200) as u8].into())];
+        for greedy in sources {
+            let mut strangers = Strangers::new(100, [1; 32]);
+            press(&mut strangers, source, 0..65);
+            press(&mut strangers, greedy, 1000..1010);
+            // A neighbour of the one who has a single source.
+            let neighbour = |n: usize| Source::of([192, 0, (2 + n % 2) as u8, 250].into());
+            press(&mut strangers, |_| neighbour(usize::from(greedy(1) != greedy(2))), 90..91);
+            let there: Vec<usize> = (0..65).chain([90]).filter(|&n| strangers.has(id(n))).collect();
+            assert!(there.contains(&90));
+            let mut gone = Vec::new();
+            for n in 2000..2500 {
+                let went = press(&mut strangers, greedy, n..n + 1);
+                if went.is_empty() {
+                    strangers.remove(id(n));
+                }
+                gone.extend(went);
+            }
+            assert!(gone.len() > 5, "somebody had to go: {gone:?}");
+            assert!(there.iter().all(|&n| strangers.has(id(n))), "{gone:?}");
         }
     }
 

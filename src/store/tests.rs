@@ -13,9 +13,9 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::hub::change::{AWAY, Account, DeviceRow, PastSend, TriesRow};
+use crate::hub::change::{AWAY, Account, ConsentRow, DeviceRow, PastSend, TriesRow};
 use crate::hub::delivery::BROADCASTS_MAX;
-use crate::hub::id::{DeviceId, Number, Source, UserId};
+use crate::hub::id::{ConnectionId, DeviceId, Number, Source, UserId};
 use crate::hub::lockout::SOURCES_MAX;
 use crate::hub::message::{Line, Message, Origin, Recipient, Sender as From};
 use crate::hub::name::UserName;
@@ -239,6 +239,89 @@ fn a_database_of_the_first_version_becomes_one_of_the_newest() {
     users().iter().for_each(|change| apply::apply(&connection, change).unwrap());
     open::migrate(&mut connection, 1, &open::MIGRATIONS).unwrap();
     assert_eq!(snapshot::read(&connection).unwrap(), base());
+}
+
+#[test]
+fn a_database_from_before_consents_can_keep_them_and_loses_nothing() {
+    let mut connection = Connection::open_in_memory().unwrap();
+    open::migrate(&mut connection, 0, &open::MIGRATIONS[..2]).unwrap();
+    let put = Change::Account { user: ANN, account: Some(account(1, Some(b"sealed"))), before: None };
+    let block = Change::Block { user: BOB, other: CY, shown: Number(3) };
+    let before = [users(), vec![Change::Secret([9; 32]), put, block, known(device(ANN, 1, 5))]].concat();
+    before.iter().for_each(|change| apply::apply(&connection, change).unwrap());
+    open::migrate(&mut connection, 2, &open::MIGRATIONS).unwrap();
+    let expected = Snapshot {
+        secret: Some([9; 32]),
+        accounts: vec![(ANN, account(1, Some(b"sealed")))],
+        blocks: vec![(BOB, CY, Number(3))],
+        devices: vec![device(ANN, 1, 5)],
+        ..base()
+    };
+    assert_eq!(snapshot::read(&connection).unwrap(), expected);
+    apply::apply(&connection, &consent(consented(BOB, ANN, 7))).unwrap();
+    let consents = vec![consented(BOB, ANN, 7)];
+    assert_eq!(snapshot::read(&connection).unwrap(), Snapshot { consents, ..expected });
+}
+
+#[test]
+fn a_directory_from_before_consents_is_brought_up_to_date() {
+    let dir = TempDir::new().unwrap();
+    let (mut running, _) = Running::open(dir.path());
+    running.keep(users());
+    running.store.close();
+    let raw = Connection::open(dir.path().join("chatd.sqlite3")).unwrap();
+    raw.execute_batch("DROP TABLE consents; PRAGMA user_version = 2").unwrap();
+    drop(raw);
+    let (mut running, snapshot) = Running::open(dir.path());
+    assert_eq!(snapshot, base());
+    running.keep([consent(consented(BOB, ANN, 7))]);
+    running.store.close();
+    let snapshot = Store::open(dir.path(), Durability::Full, Hooks::default()).unwrap().1;
+    assert_eq!(snapshot.consents, [consented(BOB, ANN, 7)]);
+}
+
+fn consented(of: UserId, to: UserId, until: u64) -> ConsentRow {
+    ConsentRow { of, to, until: time(until) }
+}
+
+/// What it replaces and who waits for it is not for the store.
+fn consent(row: ConsentRow) -> Change {
+    let before = Some(consented(row.of, row.to, 1));
+    Change::Consent { row, before, waits: ConnectionId { slot: 7, generation: 7 } }
+}
+
+#[test]
+fn consents_come_back_as_last_told_until_they_are_over() {
+    let over = |row, revoked| Change::ConsentOver { row, revoked };
+    let snapshot = reopened(&[
+        users(),
+        vec![
+            consent(consented(CY, ANN, 300)),
+            consent(consented(BOB, ANN, 100)),
+            consent(consented(ANN, BOB, 200)),
+            consent(consented(ANN, CY, 400)),
+            consent(consented(BOB, CY, 400)),
+        ],
+        // By whom and for whom it is says which; until when it would have been does not.
+        vec![over(consented(CY, ANN, 1), true), over(consented(ANN, CY, 400), false)],
+        vec![over(consented(ANN, CY, 400), false), over(consented(CY, BOB, 1), true)],
+        vec![over(consented(BOB, CY, 400), true), consent(consented(BOB, CY, 500))],
+        vec![consent(consented(BOB, ANN, 50))],
+    ]);
+    let consents = vec![consented(ANN, BOB, 200), consented(BOB, ANN, 50), consented(BOB, CY, 500)];
+    assert_eq!(snapshot, Snapshot { consents, ..base() });
+}
+
+#[test]
+fn a_consent_by_or_for_nobody_does_not_fit() {
+    let nobody = UserId(77);
+    for row in [consented(nobody, ANN, 1), consented(ANN, nobody, 1)] {
+        let dir = TempDir::new().unwrap();
+        let (mut running, _) = Running::open(dir.path());
+        running.keep(users());
+        running.submit([consent(row)]);
+        assert!(matches!(running.next(), Completion::Failed { first: 2, .. }));
+    }
 }
 
 #[test]
@@ -758,6 +841,8 @@ fn what_does_not_parse_back_is_named_and_never_a_panic() {
         ("UPDATE devices SET absences = x'80'", "devices"),
         ("UPDATE devices SET stored_key = x'01', server_key = NULL", "devices"),
         ("UPDATE devices SET cursor = -1", "devices"),
+        ("UPDATE consents SET until = -1", "consents"),
+        ("UPDATE consents SET user = -1", "consents"),
         ("UPDATE tries SET source = x'010203'", "tries"),
         ("UPDATE tries SET failures = -1", "tries"),
         ("UPDATE sources SET source = x'000102030405060708090a0b0c0d0e0f'", "sources"),
@@ -784,6 +869,7 @@ fn what_does_not_parse_back_is_named_and_never_a_panic() {
                 locked_until: None,
             }),
             Change::SourceKnown { user: ANN, source: source("10.0.0.1"), time: time(1) },
+            consent(consented(ANN, BOB, 1)),
             accepted(sent(3, ANN, Some(BOB), 1, 1)),
         ]);
         running.store.close();

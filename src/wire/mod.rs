@@ -14,6 +14,7 @@ pub use crate::hub::id::{DeviceId, LogId, Number, RequestId};
 pub use crate::hub::input::{DeviceClaim, Mechanism, Offer, Operation, PeerPort, Request};
 pub use crate::hub::name::{NameError, UserName};
 pub use crate::hub::scram;
+pub use crate::hub::status::{Chat, Status, Traffic};
 pub use crate::hub::text::{TEXT_BYTES_MAX, Text, TextError};
 
 use crate::hub::effect::{Answer, Event};

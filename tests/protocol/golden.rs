@@ -170,6 +170,8 @@ fn a_client_leaves_out_what_a_newer_server_tells() {
         "{\"id\":7,\"reply\":\"asked\",\"user\":\"bob\"}\n",
         "{\"id\":7,\"reply\":\"privacy\",\"blocked\":[],\"consents\":[],\"asking\":[]}\n",
         "{\"id\":7,\"reply\":\"privacy\",\"blocked\":[],\"consents\":[{\"user\":\"bob\"}],\"asked-by\":[],\"asking\":[]}\n",
+        "{\"id\":7,\"reply\":\"status\"}\n",
+        "{\"id\":7,\"reply\":\"status\",\"counts\":{\"connections\":1}}\n",
     ] {
         assert_eq!(client::decode(known.as_bytes()), client::Hear::NotUnderstood, "{known}");
     }
@@ -228,6 +230,7 @@ pub fn told(reply: &Reply) -> Told {
         Reply::Users(accounts) => Told::Users { accounts, continues: false },
         Reply::Unlocked(user) => Told::UserUnlocked { user },
         Reply::Kicked { user, sessions } => Told::UserKicked { user, sessions: sessions as u64 },
+        Reply::Status(status) => Told::Status(status),
         Reply::Accepted { number, reach } => {
             let reach = match reach {
                 Reach::Online => ReachTold::Online,

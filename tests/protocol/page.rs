@@ -228,6 +228,7 @@ fn reply_of(told: &Told) -> (Reply, bool) {
         Told::Users { accounts, continues } => (Reply::Users(accounts), continues),
         Told::UserUnlocked { user } => whole(Reply::Unlocked(user)),
         Told::UserKicked { user, sessions } => whole(Reply::Kicked { user, sessions: sessions as usize }),
+        Told::Status(status) => whole(Reply::Status(status)),
         Told::Accepted { number, reach } => {
             let reach = match reach {
                 ReachTold::Online => Reach::Online,
@@ -502,6 +503,10 @@ fn the_table_of_requests_is_complete_and_each_has_its_fields() {
     let seconds = BTreeSet::from(["user".to_owned(), "seconds".to_owned()]);
     assert_eq!(fields_of("asked", "reply", &replies), seconds);
     assert!(PAGE.contains("Reply `asked`: `user` (name), as the account spells it, and `seconds`,"));
+    let counts = replies.iter().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let counts = counts.filter_map(|line| line["counts"].as_object().cloned());
+    let of_counts: BTreeSet<String> = counts.flat_map(|counts| counts.keys().cloned().collect::<Vec<_>>()).collect();
+    assert_eq!(said("### status", 0), of_counts);
     for (reply, heading) in [
         ("declined", "### consent"),
         ("revoked", "### revoke"),
@@ -617,7 +622,6 @@ fn the_limits_are_those_of_the_code() {
         ("results of sends remembered for a device", sends::RESULTS_MAX as u64),
         ("messages a second of an account, unless set", config.messages_per_second.expect("a rate").into()),
         ("seconds' worth of messages at once", rate::BURST_SECONDS.into()),
-        ("seconds that later sends wait for one that was too fast", rate::ORDER_KEPT_WITHIN.as_secs()),
         ("messages in the window", presence::WINDOW_MESSAGES.into()),
         ("bytes of text in the window", presence::WINDOW_BYTES.into()),
         ("private messages that wait for a user", delivery::QUEUE_MESSAGES_MAX as u64),

@@ -16,8 +16,8 @@ use chatd::hub::time::WallTime;
 use chatd::wire::native::client::{Ask, Hear, decode};
 use chatd::wire::scram::{ClientFinal, ClientFirst, StoredKeys};
 use chatd::wire::{
-    DeviceClaim, DeviceId, Farewell, LogId, Mechanism, Number, Operation, Password, Protocol, Request, RequestId, Step,
-    Text, UserName,
+    Chat, DeviceClaim, DeviceId, Farewell, LogId, Mechanism, Number, Operation, Password, Protocol, Request, RequestId,
+    Status, Step, Text, Traffic, UserName,
 };
 
 pub const NATIVE: Protocol = Protocol::Native;
@@ -187,6 +187,7 @@ pub fn requests() -> Vec<(&'static str, Ask, Request)> {
         operate(r#"{"id":7,"request":"users"}"#, Operation::List),
         operate(r#"{"id":7,"request":"user-unlock","user":"Bob"}"#, Operation::Unlock(name("Bob"))),
         operate(r#"{"id":7,"request":"user-kick","user":"Bob"}"#, Operation::Kick(name("Bob"))),
+        operate(r#"{"id":7,"request":"status"}"#, Operation::Status),
         (r#"{"id":7,"request":"log-out"}"#, Ask::LogOut, Request::LogOut),
         (
             r#"{"id":7,"request":"message","to":"Bob","text":"hi"}"#,
@@ -259,7 +260,7 @@ pub fn requests() -> Vec<(&'static str, Ask, Request)> {
             Request::LogIn { .. } | Request::Authenticate(_) | Request::LogOut | Request::Message { .. } => {}
             Request::SignUp(_) | Request::ChangePassword(_) => {}
             Request::Operate(Operation::Add { .. } | Operation::SetPassword { .. } | Operation::Remove(_)) => {}
-            Request::Operate(Operation::List | Operation::Unlock(_) | Operation::Kick(_)) => {}
+            Request::Operate(Operation::List | Operation::Unlock(_) | Operation::Kick(_) | Operation::Status) => {}
             Request::Broadcast { .. } | Request::Acknowledge(_) | Request::Alive | Request::Online => {}
             Request::Block(_) | Request::Unblock(_) | Request::Blocked | Request::History { .. } => {}
             Request::AskAddress { .. } | Request::Consent { .. } | Request::Revoke(_) | Request::Privacy => {}
@@ -307,6 +308,19 @@ pub fn replies() -> Vec<(Reply, &'static str)> {
         ),
         (Reply::Unlocked(name("Bob")), r#"{"id":7,"reply":"user-unlocked","user":"Bob"}"#),
         (Reply::Kicked { user: name("Bob"), sessions: 2 }, r#"{"id":7,"reply":"user-kicked","user":"Bob","count":2}"#),
+        (
+            Reply::Status(status(Some(40))),
+            "{\"id\":7,\"reply\":\"status\",\"counts\":{\"connections\":3,\"strangers\":1,\"sessions\":2,\"online\":5,\
+             \"accounts\":6,\"devices\":7,\"waiting\":8,\"broadcasts\":9,\"counters\":10,\"asks\":20,\"consents\":21,\"unsaved\":11,\
+             \"deadlines\":4,\"in-bytes\":12,\"out-bytes\":13,\"batches\":14,\"batch-bytes\":15,\"questions\":16,\
+             \"descriptors\":40}}",
+        ),
+        (
+            Reply::Status(Status { chat: Chat::default(), ..status(None) }),
+            "{\"id\":7,\"reply\":\"status\",\"counts\":{\"connections\":3,\"strangers\":1,\"sessions\":0,\"online\":0,\
+             \"accounts\":0,\"devices\":0,\"waiting\":0,\"broadcasts\":0,\"counters\":0,\"asks\":0,\"consents\":0,\"unsaved\":0,\
+             \"deadlines\":4,\"in-bytes\":12,\"out-bytes\":13,\"batches\":14,\"batch-bytes\":15,\"questions\":16}}",
+        ),
         (
             Reply::Accepted { number: Number(42), reach: Reach::Online },
             r#"{"id":7,"reply":"accepted","number":42,"reach":"online"}"#,
@@ -376,9 +390,39 @@ pub fn replies() -> Vec<(Reply, &'static str)> {
             Reply::Unlocked(_) | Reply::Kicked { .. } => {}
             Reply::Asked { .. } | Reply::Consented { .. } | Reply::Declined(_) | Reply::Revoked(_) => {}
             Reply::Privacy(_) => {}
+            Reply::Status(_) => {}
         }
     }
     samples
+}
+
+/// No two counts are alike.
+pub fn status(descriptors: Option<u64>) -> Status {
+    Status {
+        chat: Chat {
+            sessions: 2,
+            online: 5,
+            accounts: 6,
+            devices: 7,
+            waiting: 8,
+            broadcasts: 9,
+            counters: 10,
+            asks: 20,
+            consents: 21,
+            unsaved: 11,
+        },
+        traffic: Traffic {
+            connections: 3,
+            strangers: 1,
+            deadlines: 4,
+            in_bytes: 12,
+            out_bytes: 13,
+            batches: 14,
+            batch_bytes: 15,
+            questions: 16,
+            descriptors,
+        },
+    }
 }
 
 /// Each refusal, with its code and text.
@@ -464,6 +508,11 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
             "too-fast",
             "you are sending too fast: nothing was done, send it again after the time",
         ),
+        (
+            Refusal::OutOfTurn { first: 8 },
+            "out-of-turn",
+            "the send with the counter 8 was too fast: send it again before this one",
+        ),
         (Refusal::Conflict, "conflict", "this counter was used for another message"),
         (Refusal::CounterTooOld, "counter-too-old", "this counter is too far behind to be remembered"),
         (Refusal::NotStored, "not-stored", "the server can't write to its disk: nothing was done, try again later"),
@@ -483,7 +532,7 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
             }
             Refusal::Busy(_) | Refusal::AlreadyAsked(_) | Refusal::AskedLately(_) | Refusal::TooManyQuestions => {}
             Refusal::NotAsked(_) | Refusal::TooManyConsents | Refusal::NotConsented(_) => {}
-            Refusal::TooFast { .. } | Refusal::TooManySessions => {}
+            Refusal::TooFast { .. } | Refusal::OutOfTurn { .. } | Refusal::TooManySessions => {}
         }
     }
     samples

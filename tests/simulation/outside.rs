@@ -460,6 +460,10 @@ impl Environment for Outside {
         self.jobs.push_back((begin + lent.dice.range(MS, self.worker_delay + 2 * MS), job));
     }
 
+    fn descriptors(&self) -> Option<usize> {
+        Some(self.known.len())
+    }
+
     fn done(&mut self) -> Option<Done> {
         let now = self.lent.borrow().now;
         self.jobs.front().filter(|(at, _)| *at <= now)?;

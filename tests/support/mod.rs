@@ -40,8 +40,13 @@ pub const CREDENTIALS: &str = "alice wonderland\nbob builder\ncarol christmas\nd
 impl Chatd {
     /// Starts one with a database in a directory of its own.
     pub fn start(arguments: &[&str]) -> Chatd {
+        Chatd::start_with_accounts(CREDENTIALS, arguments)
+    }
+
+    /// The same with these accounts, in the form of the file.
+    pub fn start_with_accounts(accounts: &str, arguments: &[&str]) -> Chatd {
         let dir = tempfile::tempdir().expect("a directory");
-        std::fs::write(dir.path().join("credentials.txt"), CREDENTIALS).expect("credentials");
+        std::fs::write(dir.path().join("credentials.txt"), accounts).expect("credentials");
         Chatd::start_in(dir, arguments)
     }
 
@@ -125,13 +130,22 @@ impl Chatd {
     }
 
     /// Waits for a line of the log that contains `text`.
+    #[track_caller]
     pub fn expect_log(&self, text: &str) -> String {
+        self.log_until(text).pop().expect("the line")
+    }
+
+    /// The same; comes back: what was logged up to there that nobody has waited for.
+    #[track_caller]
+    pub fn log_until(&self, text: &str) -> Vec<String> {
         let end = Instant::now() + LIMIT;
+        let mut lines = Vec::new();
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let line = self.log.recv_timeout(left).unwrap_or_else(|_| panic!("no log line with {text:?}"));
-            if line.contains(text) {
-                return line;
+            lines.push(line);
+            if lines.last().is_some_and(|line| line.contains(text)) {
+                return lines;
             }
         }
     }

@@ -22,12 +22,33 @@ pub fn user(dir: &Path, words: &[&str], input: &str) -> Outcome {
     run(user_command(dir, words), input.as_bytes())
 }
 
+/// `chatd status WORDS` on the data directory `data` in `dir`.
+pub fn status_command(dir: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chatd"));
+    command.current_dir(dir).env_clear().args(["status", "--data-dir", "data"]).args(words);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs `chatd status WORDS`.
+pub fn status(dir: &Path, words: &[&str]) -> Outcome {
+    run(status_command(dir, words), b"")
+}
+
 /// A line of `chatd user list`.
 pub fn row(name: &str, place: &str, notes: &str) -> String {
     format!("{name:<32} {place:<8} {notes}").trim_end().to_owned() + "\n"
 }
 
 impl Chatd {
+    /// How much the server has of everything.
+    #[track_caller]
+    pub fn status(&self) -> Value {
+        let outcome = status(self.dir.path(), &["--json"]);
+        assert_eq!((outcome.error.as_str(), outcome.status), ("", 0));
+        serde_json::from_str(&outcome.out).expect("JSON")
+    }
+
     /// Runs `chatd user WORDS` with this standard input.
     pub fn user(&self, words: &[&str], input: &str) -> Outcome {
         user(self.dir.path(), words, input)

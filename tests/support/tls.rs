@@ -27,6 +27,12 @@ pub const ALERT: u8 = 21;
 pub const HANDSHAKE: u8 = 22;
 pub const APPLICATION: u8 = 23;
 
+/// A record of this type without encryption.
+pub fn record(kind: u8, payload: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(payload.len()).expect("no longer than a record").to_be_bytes();
+    [&[kind, 3, 3, high, low], payload].concat()
+}
+
 /// How a log-in is made: the mechanism, and the header of its first message.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
@@ -326,6 +332,11 @@ impl TlsClient {
 }
 
 impl Begun {
+    /// What was said so far of a log-in whose lines the test makes itself.
+    pub fn new(manner: Manner, bare: &str, challenge: &str) -> Begun {
+        Begun { manner, bare: bare.to_owned(), challenge: challenge.to_owned() }
+    }
+
     /// RFC 5802, section 3; for a token as PROTOCOL.md says.
     pub fn prove(&self, secret: Secret<'_>, exporter: &[u8; 32]) -> Proof {
         let field = |name: &str| {

@@ -1,6 +1,7 @@
 //! What chatd ends with when it can't do what it was asked: the exit statuses (sysexits.h), decided here and nowhere else.
 
 use std::io;
+use std::path::Path;
 
 use chatd::net::tls::identity::IdentityError;
 use chatd::store::OpenError;
@@ -41,6 +42,12 @@ impl Failure {
             }
             _ => Failure::new(FAULT, format!("can't start: {error}")),
         }
+    }
+
+    /// A server is there, and this user may not open its control socket.
+    pub fn unreachable(directory: &Path, error: &io::Error) -> Failure {
+        let text = format!("the server in {} can't be reached: {error}; be the user that runs it", directory.display());
+        Failure::new(PERMISSION, text)
     }
 }
 

@@ -3,6 +3,7 @@
 mod accounts_file;
 mod failure;
 mod files;
+mod status;
 mod user;
 
 use std::fs;
@@ -11,6 +12,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
@@ -18,6 +21,7 @@ use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser, Subcom
 use log::LevelFilter;
 use rand::TryRng;
 use rand::rngs::SysRng;
+use signal_hook::consts::signal::SIGXFSZ;
 
 use chatd::hub::change::Snapshot;
 use chatd::hub::input::Input;
@@ -104,6 +108,12 @@ enum Sub {
         #[command(subcommand)]
         action: user::Action,
     },
+    /// Show how much there is of everything in the server that runs
+    Status {
+        /// As one JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -139,10 +149,15 @@ fn main() -> ExitCode {
         Err(error) => error.exit(),
     };
     start_logging(&arguments);
+    outlive_file_size_limits();
     let result = match &arguments.command {
         Some(Sub::User { action }) => {
-            refuse_flags_of_the_server(&matches);
+            refuse_other_flags(&matches, "user", &["data_dir", "credentials", "verbose", "quiet"]);
             user::run(&arguments, action)
+        }
+        Some(Sub::Status { json }) => {
+            refuse_other_flags(&matches, "status", &["data_dir", "verbose", "quiet"]);
+            data_directory(&arguments).and_then(|directory| status::run(&directory, *json))
         }
         None => serve(&arguments),
     };
@@ -157,11 +172,10 @@ fn main() -> ExitCode {
 }
 
 /// `chatd --port 7 user list` can't mean anything.
-fn refuse_flags_of_the_server(matches: &ArgMatches) {
-    const SHARED: [&str; 4] = ["data_dir", "credentials", "verbose", "quiet"];
-    for id in matches.ids().map(|id| id.as_str()).filter(|id| !SHARED.contains(id)) {
+fn refuse_other_flags(matches: &ArgMatches, command: &str, shared: &[&str]) {
+    for id in matches.ids().map(|id| id.as_str()).filter(|id| !shared.contains(id)) {
         if matches.value_source(id) == Some(ValueSource::CommandLine) {
-            let text = format!("--{} is for the server itself, not for 'chatd user'", id.replace('_', "-"));
+            let text = format!("--{} is for the server itself, not for 'chatd {command}'", id.replace('_', "-"));
             Arguments::command().error(clap::error::ErrorKind::ArgumentConflict, text).exit();
         }
     }
@@ -176,6 +190,14 @@ fn start_logging(arguments: &Arguments) {
         _ => LevelFilter::Trace,
     };
     env_logger::Builder::new().filter_level(LevelFilter::Warn).filter_module("chatd", level).parse_default_env().init();
+}
+
+/// A limit on the size of files (RLIMIT_FSIZE) is told by a signal that would end the server. Once it is caught, the write
+/// fails as on a disk that is full.
+fn outlive_file_size_limits() {
+    if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))) {
+        log::warn!("a file that may not grow any more will end the server: {error}");
+    }
 }
 
 fn serve(arguments: &Arguments) -> Result<(), Failure> {
@@ -257,6 +279,16 @@ fn start(
     let mut server = Server::start(options, store, |now, out| Hub::new(config, seed, snapshot, now, out))?;
     server.input(Input::Accounts { credentials: accounts.credentials, public: accounts.public });
     Ok(server)
+}
+
+/// Writes to standard output.
+fn print(text: &[u8]) -> Result<(), Failure> {
+    match io::stdout().write_all(text) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::new(FAULT, format!("can't write: {error}"))),
+        Ok(()) => Ok(()),
+    }
 }
 
 fn days(days: u32) -> Duration {

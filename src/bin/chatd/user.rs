@@ -24,7 +24,7 @@ use rustix::process::geteuid;
 use crate::accounts_file::AccountsFile;
 use crate::failure::{DATA_DIRECTORY, FAULT, Failure, PERMISSION, TRY_AGAIN};
 use crate::files;
-use crate::{Arguments, data_directory, start};
+use crate::{Arguments, data_directory, print, start};
 
 #[derive(Subcommand, Debug)]
 pub enum Action {
@@ -95,11 +95,7 @@ fn reach(arguments: &Arguments, directory: &Path, operation: Operation) -> Resul
         match Operator::connect(directory) {
             Ok(operator) => return ask(operator, operation),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                let text = format!(
-                    "the server in {} can't be reached: {error}; be the user that runs it",
-                    directory.display()
-                );
-                return Err(Failure::new(PERMISSION, text));
+                return Err(Failure::unreachable(directory, &error));
             }
             // None runs there, or one was killed; what else may be wrong is told by the store.
             Err(_) => {}
@@ -199,12 +195,7 @@ fn show(done: &Done) -> Result<(), Failure> {
         Done::Told(_) => return Err(Failure::new(FAULT, "the server's answer is for something else")),
         Done::Accounts(accounts) => accounts.iter().map(row).collect(),
     };
-    match io::stdout().write_all(text.as_bytes()) {
-        // Whoever reads has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::new(FAULT, format!("can't write: {error}"))),
-        Ok(()) => Ok(()),
-    }
+    print(text.as_bytes())
 }
 
 /// `NAME WHERE NOTES`, for people and for scripts.

@@ -534,6 +534,10 @@ fn too_fast(id: u64, millis: u64) -> String {
     format!("{{\"id\":{id},\"error\":\"too-fast\",\"retry-after\":{millis},\"text\":\"t\"}}\n")
 }
 
+fn out_of_turn(id: u64) -> String {
+    format!("{{\"id\":{id},\"error\":\"out-of-turn\",\"text\":\"t\"}}\n")
+}
+
 fn accepted(id: u64, number: u64) -> String {
     format!("{{\"id\":{id},\"reply\":\"accepted\",\"number\":{number},\"reach\":\"online\"}}\n")
 }
@@ -561,9 +565,11 @@ fn what_was_too_fast_is_sent_again_in_order_when_nothing_else_is_under_way() {
     session.tick(seconds(3));
     assert_eq!(sent(&mut session), [""; 0], "c is under way, and must not be overtaken");
     assert_ne!(session.poll_timeout(), Some(millis(1500)), "and until its answer nothing is due");
-    hear(&mut session, seconds(3), &too_fast(c, 9000));
-    assert_eq!(sends(&mut session), [(b, 2), (c, 3), (d, 4)], "under the same counters, by the first one's time");
-    [b, c, d].into_iter().for_each(|id| hear(&mut session, seconds(4), &accepted(id, id)));
+    hear(&mut session, seconds(3), &out_of_turn(c));
+    assert_eq!(sends(&mut session), [(b, 2)], "under the same counter, by the first one's time");
+    hear(&mut session, seconds(3), &accepted(b, b));
+    assert_eq!(sends(&mut session), [(c, 3), (d, 4)], "and more when that was accepted");
+    [c, d].into_iter().for_each(|id| hear(&mut session, seconds(4), &accepted(id, id)));
     let answered: Vec<Tag> = happened(&mut session)
         .into_iter()
         .map(|happening| match happening {
@@ -605,18 +611,22 @@ fn what_waits_survives_a_reconnect_and_comes_first() {
 #[test]
 fn the_counter_of_a_message_that_was_given_up_is_taken_by_the_next() {
     let mut session = logged_in();
-    let a = session.ask(message("bob", "a")).unwrap();
-    hear(&mut session, seconds(1), &too_fast(a.0, 500));
-    session.forget(a);
-    let b = session.ask(message("bob", "b")).unwrap().0;
+    let tags: Vec<Tag> = ["a", "b", "c"].map(|text| session.ask(message("bob", text)).unwrap()).into();
+    hear(&mut session, seconds(1), &accepted(tags[0].0, 1));
+    hear(&mut session, seconds(1), &too_fast(tags[1].0, 500));
+    hear(&mut session, seconds(1), &out_of_turn(tags[2].0));
+    session.forget(tags[1]);
     session.take_output();
     session.tick(seconds(2));
-    assert_eq!(sends(&mut session), [(b, 1)]);
-    hear(&mut session, seconds(2), &too_fast(b, 500));
+    assert_eq!(sends(&mut session), [(tags[2].0, 2)], "or the server would wait for it");
+    hear(&mut session, seconds(2), &too_fast(tags[2].0, 500));
+    session.forget(tags[2]);
     session.tick(seconds(3));
-    session.forget(Tag(b));
-    let c = session.ask(message("bob", "c")).unwrap().0;
-    assert_eq!(sends(&mut session), [(b, 1), (c, 2)], "b is under way: nobody knows what comes of it");
+    let d = session.ask(message("bob", "d")).unwrap();
+    assert_eq!(sends(&mut session), [(d.0, 2)]);
+    session.forget(d);
+    let e = session.ask(message("bob", "e")).unwrap();
+    assert_eq!(sends(&mut session), [(e.0, 3)], "d is under way: nobody knows what comes of it");
 }
 
 #[test]
@@ -631,4 +641,45 @@ fn a_log_out_waits_for_what_was_too_fast() {
     assert_eq!(sends(&mut session), [(a, 1)]);
     hear(&mut session, seconds(2), &accepted(a, 1));
     assert!(matches!(&sent(&mut session)[..], [line] if line.contains("log-out")));
+}
+
+#[test]
+fn a_log_out_waits_until_it_is_known_that_nothing_was_too_fast() {
+    let mut session = logged_in();
+    let a = session.ask(message("bob", "a")).unwrap().0;
+    session.ask(Request::Online).unwrap();
+    session.take_output();
+    session.log_out();
+    assert_eq!(sent(&mut session), [""; 0]);
+    hear(&mut session, seconds(1), &too_fast(a, 500));
+    session.tick(seconds(2));
+    assert_eq!(sends(&mut session), [(a, 1)]);
+    hear(&mut session, seconds(2), &accepted(a, 1));
+    assert!(matches!(&sent(&mut session)[..], [line] if line.contains("log-out")), "other requests are not waited for");
+}
+
+#[test]
+fn after_a_send_that_was_too_fast_the_window_opens_again_slowly() {
+    let mut session = logged_in();
+    let tags: Vec<u64> = (0..100).map(|_| session.ask(message("bob", "x")).unwrap().0).collect();
+    hear(&mut session, seconds(1), &too_fast(tags[0], 500));
+    tags[1..].iter().for_each(|&id| hear(&mut session, seconds(1), &out_of_turn(id)));
+    session.take_output();
+    session.tick(seconds(2));
+    let mut left = &tags[..];
+    for expected in [1, 2, 4, 8] {
+        let under_way: Vec<u64> = sends(&mut session).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(under_way, left[..expected], "each accepted send brings two more");
+        left = &left[expected..];
+        under_way.into_iter().for_each(|id| hear(&mut session, seconds(2), &accepted(id, id)));
+    }
+    assert_eq!(session.held(), 100 - 1 - 2 - 4 - 8 - 16);
+    let under_way: Vec<u64> = sends(&mut session).into_iter().map(|(id, _)| id).collect();
+    hear(&mut session, seconds(2), &too_fast(under_way[0], 500));
+    under_way[1..].iter().for_each(|&id| hear(&mut session, seconds(2), &out_of_turn(id)));
+    session.tick(seconds(3));
+    assert_eq!(sends(&mut session), [(under_way[0], 16)]);
+    left.iter().for_each(|&id| hear(&mut session, seconds(3), &accepted(id, id)));
+    let more = session.ask(message("bob", "y")).unwrap().0;
+    assert_eq!(sends(&mut session).last().map(|&(id, _)| id), Some(more), "nothing waits any more");
 }

@@ -9,23 +9,23 @@ use crate::hub::input::{Offer, Operation, PeerPort};
 
 const MICROSECOND: Duration = Duration::from_micros(1);
 /// Heartbeats are not what these tests are about.
-const NEVER: Duration = Duration::from_secs(1_000_000);
+pub(super) const NEVER: Duration = Duration::from_secs(1_000_000);
 /// More users than anybody may ask or say yes to.
 const CROWD: usize = CONSENTS_MAX + 2;
 
 /// What the client on a connection shows when it comes to somebody.
-fn shown_by(connection: ConnectionId) -> Fingerprint {
+pub(super) fn shown_by(connection: ConnectionId) -> Fingerprint {
     Fingerprint([connection.slot as u8; Fingerprint::BYTES])
 }
 
 /// Where the client on a connection can be reached.
-fn offer_of(connection: ConnectionId) -> Offer {
+pub(super) fn offer_of(connection: ConnectionId) -> Offer {
     let port = PeerPort::parse(5000 + u64::from(connection.slot)).unwrap();
     Offer { port, certificate: Fingerprint([0x80 ^ connection.slot as u8; Fingerprint::BYTES]) }
 }
 
 /// Every connection comes from an address of its own.
-fn address_of(connection: ConnectionId) -> PeerAddress {
+pub(super) fn address_of(connection: ConnectionId) -> PeerAddress {
     PeerAddress::of([10, 0, (connection.slot >> 8) as u8, connection.slot as u8].into())
 }
 
@@ -34,16 +34,16 @@ fn in_crowd(n: usize) -> String {
 }
 
 /// A hub, for `NAMES` and a crowd.
-struct Circle {
-    world: World,
+pub(super) struct Circle {
+    pub(super) world: World,
 }
 
 impl Circle {
-    fn new() -> Circle {
+    pub(super) fn new() -> Circle {
         Circle::with(Config { heartbeat_timeout: NEVER, ..config() }, Snapshot::default())
     }
 
-    fn with(config: Config, snapshot: Snapshot) -> Circle {
+    pub(super) fn with(config: Config, snapshot: Snapshot) -> Circle {
         let mut world = World::empty(config, snapshot);
         let crowd = (0..CROWD).map(|n| Credential::new(name(&in_crowd(n)), format!("{}'s password", in_crowd(n))));
         world.read_accounts(credentials().into_iter().chain(crowd).collect());
@@ -51,11 +51,16 @@ impl Circle {
     }
 
     /// A log-in on an encrypted connection; comes back: what came of it too.
-    fn log_in(&mut self, user: &str, device: Option<u8>) -> (ConnectionId, Outcome) {
+    pub(super) fn log_in(&mut self, user: &str, device: Option<u8>) -> (ConnectionId, Outcome) {
         self.log_in_on(user, device, Some(binding()))
     }
 
-    fn log_in_on(&mut self, user: &str, device: Option<u8>, over: Option<ChannelBinding>) -> (ConnectionId, Outcome) {
+    pub(super) fn log_in_on(
+        &mut self,
+        user: &str,
+        device: Option<u8>,
+        over: Option<ChannelBinding>,
+    ) -> (ConnectionId, Outcome) {
         let connection = ConnectionId { slot: self.world.next_slot + 1, generation: 0 };
         let peer = Peer::Stranger { address: address_of(connection), binding: over.clone(), may_sign_up: false };
         assert_eq!(self.world.connect_as(peer), connection);
@@ -68,72 +73,72 @@ impl Circle {
     }
 
     /// A device, by TLS.
-    fn come(&mut self, user: &str, device: u8) -> ConnectionId {
+    pub(super) fn come(&mut self, user: &str, device: u8) -> ConnectionId {
         self.log_in(user, Some(device)).0
     }
 
     /// A command, by TLS.
-    fn once(&mut self, user: &str) -> ConnectionId {
+    pub(super) fn once(&mut self, user: &str) -> ConnectionId {
         self.log_in(user, None).0
     }
 
     /// A device, in the clear.
-    fn plain(&mut self, user: &str, device: u8) -> ConnectionId {
+    pub(super) fn plain(&mut self, user: &str, device: u8) -> ConnectionId {
         self.log_in_on(user, Some(device), None).0
     }
 
-    fn id(&self, user: &str) -> UserId {
+    pub(super) fn id(&self, user: &str) -> UserId {
         self.world.hub.accounts.find_ever(&name(user)).unwrap()
     }
 
-    fn request(&mut self, connection: ConnectionId, request: Request) -> Outcome {
+    pub(super) fn request(&mut self, connection: ConnectionId, request: Request) -> Outcome {
         self.world.ask(connection, request).flat()
     }
 
-    fn ask(&mut self, connection: ConnectionId, user: &str) -> Outcome {
+    pub(super) fn ask(&mut self, connection: ConnectionId, user: &str) -> Outcome {
         self.request(connection, Request::AskAddress { user: name(user), certificate: shown_by(connection) })
     }
 
-    fn yes(&mut self, connection: ConnectionId, user: &str) -> Outcome {
+    pub(super) fn yes(&mut self, connection: ConnectionId, user: &str) -> Outcome {
         self.request(connection, Request::Consent { user: name(user), offer: Some(offer_of(connection)) })
     }
 
-    fn no(&mut self, connection: ConnectionId, user: &str) -> Outcome {
+    pub(super) fn no(&mut self, connection: ConnectionId, user: &str) -> Outcome {
         self.request(connection, Request::Consent { user: name(user), offer: None })
     }
 
-    fn revoke(&mut self, connection: ConnectionId, user: &str) -> Outcome {
+    pub(super) fn revoke(&mut self, connection: ConnectionId, user: &str) -> Outcome {
         self.request(connection, Request::Revoke(name(user)))
     }
 
-    fn block(&mut self, connection: ConnectionId, user: &str) -> Outcome {
+    pub(super) fn block(&mut self, connection: ConnectionId, user: &str) -> Outcome {
         self.request(connection, Request::Block(name(user)))
     }
 
-    fn unblock(&mut self, connection: ConnectionId, user: &str) -> Outcome {
+    pub(super) fn unblock(&mut self, connection: ConnectionId, user: &str) -> Outcome {
         self.request(connection, Request::Unblock(name(user)))
     }
 
-    fn close(&mut self, connection: ConnectionId) -> Outcome {
+    pub(super) fn close(&mut self, connection: ConnectionId) -> Outcome {
         self.world.close(connection).flat()
     }
 
-    fn pass(&mut self, time: Duration) -> Outcome {
+    pub(super) fn pass(&mut self, time: Duration) -> Outcome {
         self.world.pass(time).flat()
     }
 
-    fn operate(&mut self, operator: ConnectionId, operation: Operation) -> Outcome {
+    pub(super) fn operate(&mut self, operator: ConnectionId, operation: Operation) -> Outcome {
         let outcome = self.world.ask(operator, Request::Operate(operation));
         let outcome = self.world.derive(outcome).flat();
         assert!(outcome.answers().iter().all(|answer| answer.is_ok()), "{outcome:?}");
         outcome
     }
 
-    fn lose(&mut self, changes: Vec<Change>) -> Outcome {
+    pub(super) fn lose(&mut self, changes: Vec<Change>) -> Outcome {
         self.world.input(Input::CommitFailed(changes)).flat()
     }
 
-    fn privacy(&mut self, connection: ConnectionId) -> PrivacyList {
+    pub(super) fn privacy(&mut self, connection: ConnectionId) -> PrivacyList {
         let outcome = self.request(connection, Request::Privacy);
         let [Effect::Reply { answer: Ok(Reply::Privacy(list)), if_lost, .. }] = &outcome.effects[..] else {
             panic!("{outcome:?}");
@@ -144,27 +149,27 @@ impl Circle {
     }
 
     /// The yes of `of` to `to`, given now.
-    fn row(&self, of: &str, to: &str) -> ConsentRow {
+    pub(super) fn row(&self, of: &str, to: &str) -> ConsentRow {
         ConsentRow { of: self.id(of), to: self.id(to), until: self.world.now.wall + CONNECT_WITHIN }
     }
 
-    fn reply(&self, connection: ConnectionId, reply: Reply, if_lost: IfLost) -> Effect {
+    pub(super) fn reply(&self, connection: ConnectionId, reply: Reply, if_lost: IfLost) -> Effect {
         self.world.reply(connection, Ok(reply), if_lost)
     }
 
-    fn refusal(&self, connection: ConnectionId, refusal: Refusal) -> Outcome {
+    pub(super) fn refusal(&self, connection: ConnectionId, refusal: Refusal) -> Outcome {
         self.world.refusal(connection, refusal)
     }
 
     /// Everything that was made of a question or a yes has gone again.
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.world.hub.consents.is_empty()
     }
 }
 
 impl Outcome {
     /// The same with an event for many as one for each.
-    fn flat(self) -> Outcome {
+    pub(super) fn flat(self) -> Outcome {
         let Outcome { effects, recipients, changes } = self;
         let to_each = |effect: Effect| match effect {
             Effect::Event { to: Recipients::Many(range), event: told, if_lost } => {
@@ -177,7 +182,7 @@ impl Outcome {
     }
 
     /// Without what others than this file are about: who comes and goes, and what is kept of that.
-    fn of_consent(mut self) -> Outcome {
+    pub(super) fn of_consent(mut self) -> Outcome {
         self.effects.retain(|effect| match effect {
             Effect::Event { event, .. } => matches!(
                 event,
@@ -194,65 +199,65 @@ impl Outcome {
     }
 }
 
-fn of(effects: Vec<Effect>, changes: Vec<Change>) -> Outcome {
+pub(super) fn of(effects: Vec<Effect>, changes: Vec<Change>) -> Outcome {
     Outcome { effects, changes, ..Outcome::default() }
 }
 
-fn of_changes(changes: Vec<Change>) -> Outcome {
+pub(super) fn of_changes(changes: Vec<Change>) -> Outcome {
     of(vec![], changes)
 }
 
 /// A yes to who asked on `asker`, in place of `before`.
-fn given(row: ConsentRow, before: Option<ConsentRow>, waits: ConnectionId) -> Change {
+pub(super) fn given(row: ConsentRow, before: Option<ConsentRow>, waits: ConnectionId) -> Change {
     Change::Consent { row, before, waits }
 }
 
-fn nothing() -> Outcome {
+pub(super) fn nothing() -> Outcome {
     Outcome::default()
 }
 
 /// The question that is asked on `asker`, as `device` hears it.
-fn asks(device: ConnectionId, user: &str, asker: ConnectionId, left: Duration) -> Effect {
+pub(super) fn asks(device: ConnectionId, user: &str, asker: ConnectionId, left: Duration) -> Effect {
     let told = Event::Asks { user: name(user), certificate: shown_by(asker), answer_within: left };
     event(device, told, IfLost::Send)
 }
 
-fn ask_over(device: ConnectionId, user: &str, why: AskOver) -> Effect {
+pub(super) fn ask_over(device: ConnectionId, user: &str, why: AskOver) -> Effect {
     event(device, Event::AskOver { user: name(user), why }, IfLost::Send)
 }
 
 /// As a part of an answer that must be stored.
-fn ask_answered(device: ConnectionId, user: &str) -> Effect {
+pub(super) fn ask_answered(device: ConnectionId, user: &str) -> Effect {
     event(device, Event::AskOver { user: name(user), why: AskOver::Answered }, IfLost::Drop)
 }
 
-fn no_address(asker: ConnectionId, user: &str, why: NoAddress) -> Effect {
+pub(super) fn no_address(asker: ConnectionId, user: &str, why: NoAddress) -> Effect {
     event(asker, Event::NoAddress { user: name(user), why }, IfLost::Send)
 }
 
 /// What the asker learns of who said yes on `answering`.
-fn address(asker: ConnectionId, user: &str, answering: ConnectionId) -> Effect {
+pub(super) fn address(asker: ConnectionId, user: &str, answering: ConnectionId) -> Effect {
     let Offer { port, certificate } = offer_of(answering);
     let (user, address) = (name(user), address_of(answering));
     let told = Event::Address { user, address, port, certificate, connect_within: CONNECT_WITHIN };
     event(asker, told, IfLost::Drop)
 }
 
-fn revoked(connection: ConnectionId, user: &str) -> Effect {
+pub(super) fn revoked(connection: ConnectionId, user: &str) -> Effect {
     event(connection, Event::Revoked(name(user)), IfLost::Drop)
 }
 
-fn asked(user: &str) -> Reply {
+pub(super) fn asked(user: &str) -> Reply {
     Reply::Asked { user: name(user), answer_within: ANSWER_WITHIN }
 }
 
 /// What who said yes learns of the asker.
-fn consented(user: &str, asker: ConnectionId) -> Reply {
+pub(super) fn consented(user: &str, asker: ConnectionId) -> Reply {
     let (user, address, certificate) = (name(user), address_of(asker), shown_by(asker));
     Reply::Consented { user, address, certificate, connect_within: CONNECT_WITHIN }
 }
 
-fn pending(user: &str, left: Duration) -> Pending {
+pub(super) fn pending(user: &str, left: Duration) -> Pending {
     Pending { user: name(user), left }
 }
 
@@ -505,8 +510,11 @@ fn a_user_is_asked_by_one_at_a_time() {
     assert_eq!(circle.yes(bob, "alice"), circle.refusal(bob, Refusal::NotAsked(name("alice"))));
 }
 
-/// Everything by which a client of Alice's can go; comes back: what came of it.
-fn ways_to_go() -> Vec<(&'static str, fn(&mut Circle, ConnectionId) -> Outcome)> {
+/// How a client of Alice's goes; comes back: what came of it.
+type WayToGo = fn(&mut Circle, ConnectionId) -> Outcome;
+
+/// All of them.
+fn ways_to_go() -> Vec<(&'static str, WayToGo)> {
     vec![
         ("closed", |circle, alice| circle.close(alice)),
         ("logged out", |circle, alice| circle.request(alice, Request::LogOut)),

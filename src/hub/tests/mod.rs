@@ -1,12 +1,14 @@
 //! The rules by their values: exact outputs, and nothing more. No socket, no clock.
 
 mod consent;
+mod consent_laws;
 mod delivery;
 mod log_in;
 mod membership;
 mod membership_laws;
 mod presence;
 mod rate;
+mod status;
 mod storage;
 
 use std::sync::Arc;

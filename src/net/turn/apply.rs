@@ -1,7 +1,8 @@
 //! Effects: what the hub wants is encoded, put into queues, and written, once a connection and turn.
 
 use super::*;
-use crate::hub::effect::{self, AccountsRead, Effect, LogInFailure, Recipients};
+use crate::hub::effect::{self, AccountsRead, Effect, LogInFailure, Recipients, Reply};
+use crate::hub::status::{Status, Traffic};
 use crate::net::connection::{Door, Wrote};
 use crate::net::queue::{IfLost, WriteQueue};
 use crate::net::worker::Job;
@@ -79,6 +80,15 @@ impl<E: Environment> Turn<E> {
                 let query = Query { connection: *connection, id: *id, query: query.clone() };
                 self.queries.push_back((self.last_batch, query));
             }
+            Effect::Status { connection, id, chat } => {
+                let status = Status { chat: *chat, traffic: self.traffic() };
+                let Some(protocol) = self.connections.get(*connection).and_then(|found| found.protocol) else { return };
+                self.encode_buffer.clear();
+                protocol.encode_answer(*id, &Ok(Reply::Status(status)), &mut self.encode_buffer);
+                let bytes = self.encode_buffer.as_slice().into();
+                // It rests on nothing: the operator may be asking why nothing goes on.
+                self.push(*connection, bytes, 0, IfLost::Send);
+            }
             Effect::LogInFailed { connection, why } => {
                 if let Some(Door::Port(address)) = self.connections.get(*connection).map(|found| found.door) {
                     let why = match why {
@@ -92,6 +102,21 @@ impl<E: Environment> Turn<E> {
                     log::warn!("log-in failed from {} ({why})", address.to_canonical());
                 }
             }
+        }
+    }
+
+    /// What there is on this side of the hub.
+    fn traffic(&self) -> Traffic {
+        Traffic {
+            connections: self.connections.len() as u64,
+            strangers: self.strangers.len() as u64,
+            deadlines: self.deadlines.len() as u64,
+            in_bytes: self.connections.values().map(|connection| connection.inbound.len() as u64).sum(),
+            out_bytes: self.out_bytes as u64,
+            batches: self.in_flight.len() as u64,
+            batch_bytes: self.in_flight_bytes as u64,
+            questions: (self.queries.len() + self.asked.len()) as u64,
+            descriptors: self.environment.descriptors().map(|open| open as u64),
         }
     }
 

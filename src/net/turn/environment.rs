@@ -47,6 +47,9 @@ pub trait Environment {
     /// What has come of a job, if one is done.
     fn done(&mut self) -> Option<Done>;
 
+    /// How many descriptors are open; `None`: they can't be counted.
+    fn descriptors(&self) -> Option<usize>;
+
     // The rest is for the simulation, which looks at the turn from inside and plants bugs in it. The server leaves it as
     // it is here, and pays nothing.
 

@@ -191,6 +191,8 @@ impl<E: Environment> Turn<E> {
                 self.farewell(now, id, protocol, Farewell::Full);
                 return used;
             }
+            // What is beyond that is not looked at, so how it was split on its way changes nothing.
+            let rest = &rest[..rest.len().min(room.saturating_add(1))];
             let step = protocol.decode(rest);
             let taken = match &step {
                 Step::Wait => rest.len(),

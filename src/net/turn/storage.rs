@@ -73,9 +73,12 @@ impl<E: Environment> Turn<E> {
     /// next batch is tried again.
     fn commit_failed(&mut self, now: Now, first: BatchNumber, error: &str) {
         let lost = first..=self.last_batch;
-        log::error!(
-            "the store can't write: {error}; what was in flight is refused, and tried again with what comes next"
-        );
+        if !self.store_fails {
+            self.store_fails = true;
+            log::error!(
+                "the store can't write: {error}; what was in flight is refused, and tried again with what comes next"
+            );
+        }
         let refusal = Err(Refusal::NotStored);
         for (_, connection) in self.connections.iter_mut() {
             let Some(protocol) = connection.protocol else { continue };

@@ -4,13 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::SERVER_LINE_BYTES_MAX;
-use super::shape::{AccountLine, EventOnly, PendingLine, RequestLine, ServerLine, Str};
+use super::shape::{AccountLine, EventOnly, PendingLine, RequestLine, ServerLine, StatusLine, Str};
 use crate::hub::effect::{Listed, Pending, PrivacyList};
 use crate::hub::fingerprint::Fingerprint;
 use crate::hub::id::{LogId, Number, RequestId};
 use crate::hub::input::{DeviceClaim, Offer, Operation, PeerPort};
 use crate::hub::name::UserName;
 use crate::hub::scram::StoredKeys;
+use crate::hub::status::Status;
 use crate::hub::text::Text;
 use crate::wire::hex::hex;
 use crate::wire::lines::{Line, first_line};
@@ -128,6 +129,7 @@ pub enum Told {
         user: UserName,
         sessions: u64,
     },
+    Status(Status),
     Accepted {
         number: Number,
         reach: ReachTold,
@@ -324,6 +326,7 @@ pub fn encode(id: Option<RequestId>, ask: &Ask, out: &mut Vec<u8>) {
             RequestLine { user: Some(name.as_str().into()), ..line("user-unlock") }
         }
         Ask::Operate(Operation::Kick(name)) => RequestLine { user: Some(name.as_str().into()), ..line("user-kick") },
+        Ask::Operate(Operation::Status) => line("status"),
         Ask::LogOut => line("log-out"),
         Ask::Message { to, text, counter, receipt } => RequestLine {
             to: Some(to.as_str().into()),
@@ -363,6 +366,12 @@ pub fn encode(id: Option<RequestId>, ask: &Ask, out: &mut Vec<u8>) {
         },
     };
     serde_json::to_writer(&mut *out, &line).expect("strings and numbers can be written to memory");
+    out.push(b'\n');
+}
+
+/// Appends the counts of a status as one JSON object, as they stand in the answer, and a newline.
+pub fn encode_status(status: &Status, out: &mut Vec<u8>) {
+    serde_json::to_writer(&mut *out, &StatusLine::from(*status)).expect("numbers can be written to memory");
     out.push(b'\n');
 }
 
@@ -431,6 +440,7 @@ fn told(reply: &str, line: ServerLine<'_>) -> Option<Told> {
         "users" => Told::Users { accounts: line.accounts?.into_iter().map(listed).collect::<Option<_>>()?, continues },
         "user-unlocked" => Told::UserUnlocked { user: name(line.user?)? },
         "user-kicked" => Told::UserKicked { user: name(line.user?)?, sessions: line.count? },
+        "status" => Told::Status(line.counts?.into()),
         "accepted" => Told::Accepted {
             number: Number(line.number?),
             reach: match &*line.reach? {

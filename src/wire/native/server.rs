@@ -92,6 +92,7 @@ fn request(fields: &RequestFields<'_>) -> Result<Request, Malformed> {
         "users" => Request::Operate(Operation::List),
         "user-unlock" => Request::Operate(Operation::Unlock(user(fields)?)),
         "user-kick" => Request::Operate(Operation::Kick(user(fields)?)),
+        "status" => Request::Operate(Operation::Status),
         "log-out" => Request::LogOut,
         "message" => Request::Message {
             to: name(need(string(fields.to, "to"), "to")?)?,
@@ -312,6 +313,7 @@ fn encode_reply<'a>(id: Option<u64>, reply: &'a Reply, out: &mut Vec<u8>) {
         Reply::Kicked { user, sessions } => {
             ServerLine { count: Some(*sessions as u64), ..of_user("user-kicked", user) }
         }
+        Reply::Status(status) => ServerLine { counts: Some((*status).into()), ..line("status") },
         Reply::Accepted { number, reach } => ServerLine {
             number: Some(number.0),
             reach: Some(
@@ -617,6 +619,12 @@ fn word(refusal: &Refusal) -> (&'static str, String) {
         }
         Refusal::TooFast { .. } => {
             ("too-fast", "you are sending too fast: nothing was done, send it again after the time")
+        }
+        Refusal::OutOfTurn { first } => {
+            return (
+                "out-of-turn",
+                format!("the send with the counter {first} was too fast: send it again before this one"),
+            );
         }
         Refusal::Conflict => ("conflict", "this counter was used for another message"),
         Refusal::CounterTooOld => ("counter-too-old", "this counter is too far behind to be remembered"),

@@ -7,6 +7,8 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::hub::status::{Chat, Status, Traffic};
+
 /// A string that borrows from the line where it can.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Str<'a>(pub Cow<'a, str>);
@@ -180,6 +182,8 @@ pub struct ServerLine<'a> {
     pub messages: Option<Vec<MessageLine<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none", borrow)]
     pub accounts: Option<Vec<AccountLine<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts: Option<StatusLine>,
     /// There are older messages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub more: Option<bool>,
@@ -231,6 +235,97 @@ pub struct AccountLine<'a> {
     pub classic: bool,
     pub online: bool,
     pub locked: bool,
+}
+
+/// What there is, for the operator.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct StatusLine {
+    pub connections: u64,
+    pub strangers: u64,
+    pub sessions: u64,
+    pub online: u64,
+    pub accounts: u64,
+    pub devices: u64,
+    pub waiting: u64,
+    pub broadcasts: u64,
+    pub counters: u64,
+    pub asks: u64,
+    pub consents: u64,
+    pub unsaved: u64,
+    pub deadlines: u64,
+    #[serde(rename = "in-bytes")]
+    pub in_bytes: u64,
+    #[serde(rename = "out-bytes")]
+    pub out_bytes: u64,
+    pub batches: u64,
+    #[serde(rename = "batch-bytes")]
+    pub batch_bytes: u64,
+    pub questions: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub descriptors: Option<u64>,
+}
+
+impl From<Status> for StatusLine {
+    fn from(Status { chat, traffic }: Status) -> StatusLine {
+        let Chat { sessions, online, accounts, devices, waiting, broadcasts, counters, asks, consents, unsaved } = chat;
+        let Traffic { connections, strangers, deadlines, in_bytes, out_bytes, .. } = traffic;
+        let Traffic { batches, batch_bytes, questions, descriptors, .. } = traffic;
+        StatusLine {
+            connections,
+            strangers,
+            sessions,
+            online,
+            accounts,
+            devices,
+            waiting,
+            broadcasts,
+            counters,
+            asks,
+            consents,
+            unsaved,
+            deadlines,
+            in_bytes,
+            out_bytes,
+            batches,
+            batch_bytes,
+            questions,
+            descriptors,
+        }
+    }
+}
+
+impl From<StatusLine> for Status {
+    fn from(line: StatusLine) -> Status {
+        let StatusLine {
+            sessions,
+            online,
+            accounts,
+            devices,
+            waiting,
+            broadcasts,
+            counters,
+            asks,
+            consents,
+            unsaved,
+            ..
+        } = line;
+        let StatusLine { connections, strangers, deadlines, in_bytes, out_bytes, .. } = line;
+        let StatusLine { batches, batch_bytes, questions, descriptors, .. } = line;
+        Status {
+            chat: Chat { sessions, online, accounts, devices, waiting, broadcasts, counters, asks, consents, unsaved },
+            traffic: Traffic {
+                connections,
+                strangers,
+                deadlines,
+                in_bytes,
+                out_bytes,
+                batches,
+                batch_bytes,
+                questions,
+                descriptors,
+            },
+        }
+    }
 }
 
 impl<'a> From<&'a str> for Str<'a> {

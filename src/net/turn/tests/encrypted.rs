@@ -273,3 +273,37 @@ impl Client {
         std::mem::take(&mut self.wire.borrow_mut().told)
     }
 }
+
+#[test]
+fn a_handshake_of_a_byte_a_second_has_no_longer_than_anybody() {
+    let mut world = world();
+    let name = ServerName::try_from("chatd").unwrap();
+    let mut hello = Vec::new();
+    ClientConnection::new(config(), name).unwrap().write_tls(&mut hello).unwrap();
+    let client = world.connect();
+    for byte in &hello[..FIRST_MESSAGE_WITHIN.as_secs() as usize] {
+        assert!(client.wire.borrow().told.is_empty() && world.is_there(&client));
+        world.say(&client, &[*byte]);
+        world.pass(Duration::from_secs(1));
+    }
+    // close_notify, as there are no keys yet (RFC 8446, section 6.1).
+    assert_eq!(client.wire.borrow().told, [21, 3, 3, 0, 2, 1, 0]);
+    assert!(client.wire.borrow().our_closed);
+    world.pass(LINGER);
+    assert!(!world.is_there(&client));
+    // Inside TLS the time is the same: the handshake has bought none.
+    let mut inside = Encrypted::shake(&mut world, &config());
+    for byte in b"{\"id\":1,\"request\":\"onl" {
+        if inside.ended {
+            break;
+        }
+        inside.tls.writer().write_all(&[*byte]).unwrap();
+        let told = inside.exchange(&mut world);
+        assert_eq!(told, "");
+        world.pass(Duration::from_secs(1));
+        let told = inside.hear();
+        assert_eq!(told.is_empty(), !inside.ended, "{told}");
+        assert!(told.is_empty() || told == "{\"error\":\"too-slow\",\"text\":\"nobody logged in in time\"}\n");
+    }
+    assert!(inside.ended);
+}

@@ -44,6 +44,53 @@ fn each_step_has_a_minute_and_all_of_them_ten() {
     assert_eq!(client.told(), slow);
 }
 
+/// Says a byte a second until the server says something. Comes back: what, and how long that took.
+fn a_byte_a_second(world: &mut World, client: &Client, text: &str) -> (String, Duration) {
+    let began = world.now.instant;
+    for byte in text.bytes().chain(std::iter::repeat(b' ')) {
+        world.say(client, &[byte]);
+        world.settle();
+        world.pass(Duration::from_secs(1));
+        let told = client.told();
+        if !told.is_empty() {
+            return (told, world.now.instant.since(began));
+        }
+        assert!(world.now.instant.since(began) <= LOG_IN_WITHIN, "it goes on for ever");
+    }
+    unreachable!("there are spaces without end")
+}
+
+#[test]
+fn a_byte_a_second_buys_no_time() {
+    let slow = "{\"error\":\"too-slow\",\"text\":\"nobody logged in in time\"}\n";
+    let half = "{\"id\":1,\"request\":\"log-in\",\"mechanism\":\"SCRAM-SHA-256\",\"message\":\"n,,n=alice,r=";
+    let mut world = World::new();
+    for (text, told) in [(half, slow), ("", NOT_UNDERSTOOD), ("\n\r\n\t", NOT_UNDERSTOOD)] {
+        let client = world.connect();
+        assert_eq!(a_byte_a_second(&mut world, &client, text), (told.to_owned(), FIRST_MESSAGE_WITHIN), "{text:?}");
+    }
+    // After each request it is a minute.
+    let client = world.connect();
+    let request = "{\"id\":1,\"request\":\"online\"}\n";
+    assert!(world.ask(&client, request).contains("log-in-first"));
+    assert_eq!(a_byte_a_second(&mut world, &client, half), (slow.to_owned(), NEXT_MESSAGE_WITHIN));
+    // And ten minutes in all, a request a minute, a byte a second.
+    let client = world.connect();
+    let mut spent = Duration::ZERO;
+    let padded = format!("{{\"x\":\"{}\",{}", "x".repeat(20), &request[1..]);
+    assert!(padded.len() < 60);
+    assert!(world.ask(&client, request).contains("log-in-first"));
+    let (told, spent) = loop {
+        let (told, time) = a_byte_a_second(&mut world, &client, &padded);
+        spent += time;
+        if !told.contains("log-in-first") {
+            break (told, spent);
+        }
+        assert_eq!(time.as_secs(), padded.len() as u64);
+    };
+    assert_eq!((told.as_str(), spent), (slow, LOG_IN_WITHIN));
+}
+
 #[test]
 fn nonsense_buys_no_time() {
     let mut world = World::new();
@@ -66,6 +113,31 @@ fn a_stranger_says_four_kibibytes_and_a_user_what_they_like() {
     assert_eq!(told, "{\"error\":\"too-much\",\"text\":\"too much was sent before the log-in\"}\n");
     let alice = world.log_in("alice", 0);
     assert_eq!(world.ask(&alice, &request.repeat(most + 10)).lines().count(), most + 10);
+}
+
+#[test]
+fn what_a_stranger_is_told_of_too_much_does_not_depend_on_how_it_was_split() {
+    let too_much = "{\"error\":\"too-much\",\"text\":\"too much was sent before the log-in\"}\n";
+    let endless = format!("{{\"x\":\"{}", "x".repeat(20_000));
+    let long = format!("{{\"x\":\"{}\n", "x".repeat(STRANGE_BYTES_MAX));
+    for bytes in [endless, long] {
+        for piece in [1, 100, STRANGE_BYTES_MAX, STRANGE_BYTES_MAX + 1, bytes.len()] {
+            let mut world = World::new();
+            let client = world.connect();
+            let mut told = String::new();
+            for bytes in bytes.as_bytes().chunks(piece) {
+                world.say(&client, bytes);
+                world.settle();
+                told += &client.told();
+            }
+            assert_eq!(told, too_much, "in pieces of {piece}");
+        }
+    }
+    // What is wrong before that is told all the same.
+    let mut world = World::new();
+    let client = world.connect();
+    let told = world.ask(&client, &format!("{{]\n{}", "x".repeat(20_000)));
+    assert!(told.contains("not-json") && told.lines().count() == 1, "{told}");
 }
 
 #[test]
@@ -345,4 +417,36 @@ fn five_failed_log_ins_end_a_connection_with_a_word() {
         ]
     );
     assert!(client.wire.borrow().our_closed);
+}
+
+#[test]
+fn the_operator_is_told_how_much_there_is_of_everything() {
+    let mut world = World::new();
+    let operator = world.connect_by(Door::Control);
+    let status = |world: &mut World| world.ask(&operator, "{\"id\":1,\"request\":\"status\"}\n");
+    let counts = |connections, strangers, sessions, deadlines, in_bytes, out_bytes| {
+        format!(
+            "{{\"id\":1,\"reply\":\"status\",\"counts\":{{\"connections\":{connections},\"strangers\":{strangers},\
+             \"sessions\":{sessions},\"online\":0,\"accounts\":4,\"devices\":0,\"waiting\":0,\"broadcasts\":0,\
+             \"counters\":0,\"asks\":0,\"consents\":0,\"unsaved\":0,\"deadlines\":{deadlines},\"in-bytes\":{in_bytes},\"out-bytes\":{out_bytes},\
+             \"batches\":0,\"batch-bytes\":0,\"questions\":0,\"descriptors\":{connections}}}}}\n"
+        )
+    };
+    // The operator's own connection has a deadline that is no stranger's, until it says something.
+    assert_eq!(status(&mut world), counts(1, 0, 0, 0, 0, 0));
+    let alice = world.log_in("alice", 0);
+    let stranger = world.connect();
+    assert_eq!(world.ask(&stranger, "{\"id\""), "");
+    world.give_room(&alice, 0);
+    assert_eq!(world.ask(&alice, "{\"id\":2,\"request\":\"alive\"}\n"), "");
+    let answer = "{\"id\":2,\"reply\":\"alive\"}\n";
+    assert_eq!(status(&mut world), counts(3, 1, 1, 1, 5, answer.len()));
+    world.give_room(&alice, PLENTY);
+    assert_eq!(alice.told().lines().last(), Some(answer.trim_end()));
+    for client in [&alice, &stranger] {
+        world.close(client);
+    }
+    world.pass(LINGER);
+    world.turn.environment.watched.retain(|&id, _| id == operator.id);
+    assert_eq!(status(&mut world), counts(1, 0, 0, 0, 0, 0));
 }

@@ -155,6 +155,10 @@ impl Environment for Outside {
     fn done(&mut self) -> Option<Done> {
         self.done.pop_front()
     }
+
+    fn descriptors(&self) -> Option<usize> {
+        Some(self.watched.len())
+    }
 }
 
 /// A turn, and the time.

@@ -94,3 +94,23 @@ fn what_was_lost_is_refused_and_what_came_after_is_kept() {
     assert!(alice.told().contains("\"id\":2,\"reply\":\"accepted\""));
     assert!(bob.told().contains("\"text\":\"kept\""));
 }
+
+#[test]
+fn the_operator_learns_what_the_store_owes_while_it_owes_it() {
+    let mut world = World::new();
+    let alice = world.log_in("alice", 0);
+    let operator = world.connect_by(Door::Control);
+    world.turn.environment.keeps_at_once = false;
+    let owed = |world: &mut World| {
+        let told = world.ask(&operator, "{\"id\":1,\"request\":\"status\"}\n");
+        let counts = serde_json::from_str::<Value>(&told).unwrap()["counts"].take();
+        ["batches", "batch-bytes", "questions", "out-bytes"].map(|count| counts[count].as_u64().unwrap())
+    };
+    assert_eq!(owed(&mut world), [0; 4]);
+    assert_eq!(world.ask(&alice, &broadcast(1, "hi")), "");
+    assert_eq!(world.ask(&alice, "{\"id\":2,\"request\":\"history\"}\n"), "");
+    let accepted = "{\"id\":1,\"reply\":\"accepted\",\"number\":1,\"reach\":\"online\"}\n";
+    assert_eq!(owed(&mut world), [1, 256 + 2, 1, accepted.len() as u64]);
+    world.persist();
+    assert_eq!((alice.told().as_str(), owed(&mut world)), (accepted, [0, 0, 1, 0]));
+}
