@@ -74,6 +74,10 @@ impl<E: Environment> Turn<E> {
             Stage::Strange | Stage::LoggedIn => {}
         }
         if connection.is_paused() {
+            // It stands on the list because more has come of it, which is as good a sign of life as any.
+            if connection.readable {
+                self.tell(now, Input::Heard { connection: id });
+            }
             return;
         }
         let mut budget = REQUESTS_A_TURN;

@@ -169,6 +169,28 @@ fn who_reads_nothing_is_closed_and_what_was_for_them_waits() {
 }
 
 #[test]
+fn who_is_not_listened_to_and_says_something_is_there_all_the_same() {
+    let mut world = World::new();
+    let alice = world.log_in("alice", 0);
+    world.give_room(&alice, 0);
+    world.ask(&alice, &"{\"id\":7,\"request\":\"x\"}\n".repeat(4000));
+    assert!(world.turn.connections.get(alice.id).unwrap().is_paused());
+    // Their system takes long to empty what ours has buffered: nothing is written meanwhile.
+    let heartbeat = Duration::from_secs(86_400);
+    for _ in 0..4 {
+        world.pass(heartbeat / 2);
+        world.say(&alice, b"{\"request\":\"alive\"}\n");
+        world.settle();
+    }
+    assert!(world.turn.connections.get(alice.id).is_some_and(Connection::is_served));
+    world.pass(heartbeat - MICRO);
+    assert!(world.turn.connections.get(alice.id).is_some_and(Connection::is_served));
+    world.pass(MICRO);
+    world.pass(DRAIN_WITHIN);
+    assert!(!world.is_there(&alice), "who says nothing and takes nothing is gone");
+}
+
+#[test]
 fn when_all_queues_are_full_whoever_lets_most_wait_goes() {
     let all = 300 * 1024;
     let mut world = World::with(admission(Scope::Any, None), all);
