@@ -91,12 +91,11 @@ impl Lockout {
             }
             let locked = left.map(|left| (now.instant + left, now.wall + left));
             let locked_until = locked.map(|(_, wall)| wall);
-            if (last, locked_until) != (row.last, row.locked_until) {
-                changes.push(Change::Tries(TriesRow { last, locked_until, ..row.clone() }));
-            }
             let failures = std::iter::repeat_n(now.instant, (row.failures as usize).min(bound)).collect();
-            let tries = Tries { failures, last_wall: last, locked, touched: now.instant };
-            lockout.insert(key, tries);
+            if (last, locked_until) != (row.last, row.locked_until) {
+                changes.push(Change::Tries(TriesRow { last, locked_until, ..row }));
+            }
+            lockout.insert(key, Tries { failures, last_wall: last, locked, touched: now.instant });
         }
         let mut sources = sources;
         sources.sort_by_key(|&(user, source, time)| (time, user, source));

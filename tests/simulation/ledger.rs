@@ -3,11 +3,12 @@
 mod consents;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use chatd::hub::effect::LogInFailure;
 use chatd::hub::id::{DeviceId, Number, Source};
-use chatd::hub::lockout::FORGOTTEN_AFTER;
+use chatd::hub::lockout::{FORGOTTEN_AFTER, SOURCE_TRIES};
 use chatd::hub::message::Message;
 use chatd::hub::name::UserName;
 use chatd::hub::time::WallTime;
@@ -94,11 +95,14 @@ pub struct Ledger {
     tries_kept: BTreeMap<TriesKey, Tries>,
     tries_in_flight: Vec<(u64, TriesKey, Tries)>,
     failures_of: BTreeMap<String, u32>,
+    failures_from: BTreeMap<IpAddr, usize>,
     restarted: bool,
     /// Messages may expire at a restart.
     pub expiry: Option<Time>,
     pub commits_failed: bool,
     pub shut_down: bool,
+    /// There is a bound to how fast somebody may send.
+    pub limited: bool,
     pub shown_count: u64,
     pub refused: BTreeMap<String, u32>,
     verdict: Option<String>,
@@ -121,10 +125,12 @@ impl Ledger {
             tries_kept: BTreeMap::new(),
             tries_in_flight: Vec::new(),
             failures_of: BTreeMap::new(),
+            failures_from: BTreeMap::new(),
             restarted: false,
             expiry: None,
             commits_failed: false,
             shut_down: false,
+            limited: false,
             shown_count: 0,
             refused: BTreeMap::new(),
             verdict: None,
@@ -212,6 +218,7 @@ impl Ledger {
                         asked.is_some_and(|list| list.iter().any(|asked| asked.block))
                     }),
                     "queue-full" => true,
+                    "too-fast" => self.limited,
                     "shutting-down" => self.shut_down,
                     // What was refused is not remembered over a restart, nor what was lost, and later ones were taken since.
                     "counter-too-old" => self.restarted || self.commits_failed,
@@ -376,9 +383,10 @@ impl Ledger {
         (user.folded(), source.address().to_string())
     }
 
-    /// `None`: it can't be said, since there were too many tries over all sources.
+    /// `None`: it can't be said, since there were too many tries over all sources, or over all names.
     fn locked(&self, now: Time, user: &UserName, source: Source) -> Option<bool> {
-        if self.failures_of.get(&user.folded()).is_some_and(|&failures| failures >= 29) {
+        let many = self.failures_of.get(&user.folded()).is_some_and(|&failures| failures >= 29);
+        if many || self.failures_from.get(&source.address()).is_some_and(|&failures| failures >= SOURCE_TRIES - 1) {
             return None;
         }
         let until = self.tries.get(&Ledger::tries_key(user, source)).and_then(|tries| tries.until);
@@ -446,6 +454,7 @@ impl Ledger {
             self.note_tries(key, tries, batch);
         } else {
             *self.failures_of.entry(user.folded()).or_default() += 1;
+            *self.failures_from.entry(source.address()).or_default() += 1;
             let key = Ledger::tries_key(user, source);
             let mut tries = self.tries.get(&key).copied().unwrap_or_default();
             if tries.until.is_some_and(|until| until <= now) {

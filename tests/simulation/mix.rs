@@ -21,6 +21,8 @@ pub struct Mix {
     pub fresh_secret: bool,
     /// Messages expire after this.
     pub expiry: Option<Time>,
+    /// So many messages a second an account may send, beyond a burst of ten times that.
+    pub rate: Option<u32>,
     pub check_always: bool,
     /// So many connections of a hundred are encrypted.
     pub encrypted: u64,
@@ -92,6 +94,7 @@ impl Mix {
             fresh_secret: dice.one_in(16),
             expiry: dice.one_in(12).then_some(20 * SECOND),
             encrypted: if consents { *dice.pick(&[80, 100]) } else { *dice.pick(&[0, 50, 100]) },
+            rate: if flood { None } else { *dice.pick(&[None, None, Some(1), Some(2)]) },
             check_always: !flood && dice.one_in(3),
             flood,
             stays_away: dice.one_in(2),

@@ -132,6 +132,7 @@ pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
     }
     let mut ledger = Ledger::new(mix.tries, mix.lockout);
     ledger.expiry = mix.expiry;
+    ledger.limited = mix.rate.is_some();
     let mut world = World {
         now: 0,
         disk: Disk::new(fold, mix.disk_latency),
@@ -220,6 +221,10 @@ impl World {
         self.run_until(end);
         self.heal();
         let mut settling = self.mix.lockout + 60 * SECOND;
+        if self.mix.rate.is_some() {
+            // What was too fast takes its time.
+            settling = settling.max(300 * SECOND);
+        }
         if self.mix.consents {
             // The questions of this time have to be over too.
             settling = settling.max(2 * ANSWER_WITHIN.as_micros() as Time);
@@ -432,7 +437,7 @@ impl World {
             lockout: Duration::from_micros(self.mix.lockout),
             queue_expiry: self.mix.expiry.map_or(Config::default().queue_expiry, Duration::from_micros),
             scram_iterations: secrets::ITERATIONS,
-            messages_per_second: None,
+            messages_per_second: self.mix.rate,
             ..Config::default()
         };
         let in_file = &self.users[..self.mix.users as usize];

@@ -113,10 +113,8 @@ impl World {
                 self.check_encrypted(uid);
             }
             News::AskOver { user: asker, reason } if reason != "revoked" => _ = person.asked_by.remove(&asker),
-            News::NoAddress { user: asked, .. } => {
-                if person.questions.remove(&asked).is_none() {
-                    self.ledger.broken(&format!("9: {user:?} has an answer of {asked:?} without a question"));
-                }
+            News::NoAddress { user: asked, .. } if person.questions.remove(&asked).is_none() => {
+                self.ledger.broken(&format!("9: {user:?} has an answer of {asked:?} without a question"));
             }
             News::Address { user: asked, address, certificate, .. } => {
                 let question = person.questions.remove(&asked);
