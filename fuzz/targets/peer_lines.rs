@@ -95,6 +95,7 @@ impl Play {
     fn new(dialled: bool) -> Play {
         let (alice, bob) = (name("alice"), name("bob"));
         let mut peers = Peers::default();
+        peers.connected(true);
         peers.logged_in(NOW, &alice);
         for n in 0..TEXTS {
             peers.say(NOW, &bob, Some(Text::parse(&format!("text {n}")).expect("a text"))).expect("room");

@@ -730,7 +730,8 @@ fn queries_beyond_the_bound_are_answered_at_once() {
         store.query(Ticket(ticket), own(ANN));
     }
     let mut told: Vec<Completion> = store.completions().collect();
-    assert!(told.contains(&Completion::Page { ticket: Ticket(count - 1), page: None }), "{told:?}");
+    // Which one depends on when the reader has taken its first.
+    assert!(told.iter().any(|told| matches!(told, Completion::Page { page: None, .. })), "{told:?}");
     drop(hold);
     told.extend(store.close());
     let pages = |refused: bool| {
