@@ -10,46 +10,46 @@ const PAGE: &str = include_str!("../docs/LIMITS.md");
 
 /// Bounds that nobody on the other side of a connection can push against, or that stand on the page under another name.
 const OF_OUR_OWN: &[(&str, &str)] = &[
-    ("bin/chatd/user.rs", "BUSY_WITHIN"),        // for another chatd to end
-    ("client/batch.rs", "LINE_BYTES_MAX"),       // of one's own input
-    ("client/command.rs", "SECONDS_MAX"),        // typed by the person
-    ("client/connection.rs", "PAUSE_MIN"),       // where the pauses begin
-    ("client/core.rs", "ACKNOWLEDGE_WITHIN"),    // a habit
-    ("client/core.rs", "HEARTBEAT_MIN"),         // a habit
-    ("client/core.rs", "INTEGER_MAX"),           // a number, and no bound
-    ("client/interactive.rs", "CHANGE_WITHIN"),  // of a command
-    ("client/interactive.rs", "LINES_MAX"),      // typed by the person
-    ("client/mod.rs", "LINE_BYTES_MAX"),         // typed by the person
-    ("client/operator.rs", "ANSWER_WITHIN"),     // of a command
-    ("client/passwords.rs", "LINE_BYTES_MAX"),   // one's own file
-    ("client/state.rs", "FILE_BYTES_MAX"),       // one's own file
-    ("hub/devices.rs", "UNWRITTEN_MAX"),         // when a cursor is written
-    ("net/connection.rs", "PIECES_MAX"),         // of a write
-    ("net/link.rs", "EVENTS_MAX"),               // of a poll
-    ("net/link/server.rs", "READ_BYTES_MAX"),    // of a read
-    ("net/link/peers.rs", "READ_BYTES_MAX"),     // of a read
-    ("net/link/peers.rs", "READ_BYTES_MIN"),     // of a read
-    ("net/link/peers.rs", "ACCEPTED_MAX"),       // of a turn
-    ("net/server.rs", "EVENTS_MAX"),             // of a poll
-    ("net/server.rs", "FIELDS_BYTES_MAX"),       // a measure
-    ("net/slots.rs", "SLOTS_ADDED_MIN"),         // how a table grows
-    ("hub/table.rs", "SLOTS_ADDED_MIN"),         // how a table grows
-    ("net/turn.rs", "IDLE_TURNS_MAX"),           // a bug
-    ("net/turn/apply.rs", "RUN_MAX"),            // how a queue is cut
-    ("store/absences.rs", "VARINT_BYTES_MAX"),   // a format
-    ("store/forget.rs", "ROWS_PER_STEP_MAX"),    // of a commit
-    ("store/memory.rs", "MESSAGES_MAX"),         // what --memory has of history
-    ("store/memory.rs", "TEXT_BYTES_MAX"),       // the same
-    ("store/memory.rs", "VISITS_PER_USER_MAX"),  // the same
-    ("store/mod.rs", "QUERIES_WAITING_MAX"),     // more than the turn asks
-    ("store/open.rs", "WAL_BYTES_MAX"),          // a file
-    ("store/snapshot.rs", "WAITING_MAX"),        // of a start
-    ("store/writer.rs", "GROUP_BATCHES_MAX"),    // of a commit
-    ("store/writer.rs", "GROUP_CHANGES_MAX"),    // of a commit
-    ("wire/native/server.rs", "ACCOUNTS_MAX"),   // of a line
-    ("wire/native/server.rs", "INTEGER_MAX"),    // a number, and no bound
-    ("wire/native/server.rs", "LIST_BYTES_MAX"), // of a line
-    ("wire/native/server.rs", "NAMES_MAX"),      // of a line
+    ("bin/chatd/user.rs", "BUSY_WITHIN"),          // for another chatd to end
+    ("client/batch/lines.rs", "LINE_BYTES_MAX"),   // of one's own input
+    ("client/command.rs", "SECONDS_MAX"),          // typed by the person
+    ("client/connection.rs", "PAUSE_MIN"),         // where the pauses begin
+    ("client/core.rs", "ACKNOWLEDGE_WITHIN"),      // a habit
+    ("client/core.rs", "HEARTBEAT_MIN"),           // a habit
+    ("client/core.rs", "INTEGER_MAX"),             // a number, and no bound
+    ("client/interactive.rs", "CHANGE_WITHIN"),    // of a command
+    ("client/interactive/editor.rs", "LINES_MAX"), // typed by the person
+    ("client/mod.rs", "LINE_BYTES_MAX"),           // typed by the person
+    ("client/operator.rs", "ANSWER_WITHIN"),       // of a command
+    ("client/passwords.rs", "LINE_BYTES_MAX"),     // one's own file
+    ("client/state.rs", "FILE_BYTES_MAX"),         // one's own file
+    ("hub/devices.rs", "UNWRITTEN_MAX"),           // when a cursor is written
+    ("net/connection.rs", "PIECES_MAX"),           // of a write
+    ("net/link.rs", "EVENTS_MAX"),                 // of a poll
+    ("net/link/server.rs", "READ_BYTES_MAX"),      // of a read
+    ("net/link/peers.rs", "READ_BYTES_MAX"),       // of a read
+    ("net/link/peers.rs", "READ_BYTES_MIN"),       // of a read
+    ("net/link/peers.rs", "ACCEPTED_MAX"),         // of a turn
+    ("net/server.rs", "EVENTS_MAX"),               // of a poll
+    ("net/server.rs", "FIELDS_BYTES_MAX"),         // a measure
+    ("net/slots.rs", "SLOTS_ADDED_MIN"),           // how a table grows
+    ("hub/table.rs", "SLOTS_ADDED_MIN"),           // how a table grows
+    ("net/turn.rs", "IDLE_TURNS_MAX"),             // a bug
+    ("net/turn/apply.rs", "RUN_MAX"),              // how a queue is cut
+    ("store/absences.rs", "VARINT_BYTES_MAX"),     // a format
+    ("store/forget.rs", "ROWS_PER_STEP_MAX"),      // of a commit
+    ("store/memory.rs", "MESSAGES_MAX"),           // what --memory has of history
+    ("store/memory.rs", "TEXT_BYTES_MAX"),         // the same
+    ("store/memory.rs", "VISITS_PER_USER_MAX"),    // the same
+    ("store/mod.rs", "QUERIES_WAITING_MAX"),       // more than the turn asks
+    ("store/open.rs", "WAL_BYTES_MAX"),            // a file
+    ("store/snapshot.rs", "WAITING_MAX"),          // of a start
+    ("store/writer.rs", "GROUP_BATCHES_MAX"),      // of a commit
+    ("store/writer.rs", "GROUP_CHANGES_MAX"),      // of a commit
+    ("wire/native/server.rs", "ACCOUNTS_MAX"),     // of a line
+    ("wire/native/server.rs", "INTEGER_MAX"),      // a number, and no bound
+    ("wire/native/server.rs", "LIST_BYTES_MAX"),   // of a line
+    ("wire/native/server.rs", "NAMES_MAX"),        // of a line
 ];
 
 /// A row of the page: the value, in milliseconds where it is a time; the file and the name.

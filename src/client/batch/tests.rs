@@ -1,3 +1,4 @@
+use super::lines::LINE_BYTES_MAX;
 use super::*;
 use crate::client::core::Login;
 use crate::wire::native::client::{Heard as Message, Party, Problem, ReachTold};
