@@ -98,7 +98,7 @@ pub fn run(
         if let Err(ended) = talk.change() {
             break Err(ended);
         }
-        if typed.is_none() && talk.connection.session.is_logged_in() {
+        if typed.is_none() && talk.leaving.is_none() && talk.connection.session.is_logged_in() {
             let bell = talk.connection.bell();
             interrupt.leave_to_the_program(bell.clone());
             let asks = talk.connection.is_encrypted();

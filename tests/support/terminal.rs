@@ -148,7 +148,8 @@ impl Terminal {
     /// chat ends by itself with this status, and this is on the screen then.
     #[track_caller]
     pub fn ends(&mut self, status: i32, lines: &[&str]) {
-        assert_eq!(self.ended_with(status), lines);
+        let screen = self.ended_with(status);
+        assert_eq!(screen, lines, "{:?}", self.printed());
     }
 
     /// chat ends by itself with this status; comes back: the screen.
