@@ -64,9 +64,7 @@ impl Direct {
         if !yes {
             return ask(session, Request::Consent { user, offer: None });
         }
-        if self.peers.expect(now, &user).is_none() {
-            return Err(Failure::new(Status::Refused, format!("{user} is not asking you, or no longer")));
-        }
+        self.peers.expect(now, &user)?;
         self.carry_out(now, link, session);
         let asked = self.offer(link).and_then(|offer| {
             let tag = ask(session, Request::Consent { user: user.clone(), offer: Some(offer) })?;

@@ -310,12 +310,30 @@ impl Peers {
         self.held.entry(user.clone()).or_default().push(text);
     }
 
-    /// Our user is about to say yes: whoever asked may come in. `None`: they have not asked.
-    pub fn expect(&mut self, now: Now, user: &UserName) -> Option<()> {
-        let question = self.questions.get(user).filter(|question| question.until > now)?;
-        let (certificate, until) = (question.certificate, now.saturating_add(ASKED_WITHIN));
-        self.expect_certificate(user, certificate, until);
-        Some(())
+    /// Our user is about to say yes: whoever asked may come in.
+    pub fn expect(&mut self, now: Now, user: &UserName) -> Result<(), Failure> {
+        let question = self.questions.get(user).filter(|question| question.until > now);
+        let not_asked = || Failure::new(Status::Refused, format!("{user} is not asking you, or no longer"));
+        let certificate = question.ok_or_else(not_asked)?.certificate;
+        if let Some(other) = self.somebody_else_with(user, certificate) {
+            return Err(same_certificate(user, other));
+        }
+        self.expect_certificate(user, certificate, now.saturating_add(ASKED_WITHIN));
+        Ok(())
+    }
+
+    /// Another user who was told to have this certificate. Whoever gives somebody else's for their own can't speak for them,
+    /// but what they say, and what is said to them, would be taken for another conversation.
+    fn somebody_else_with(&self, user: &UserName, certificate: Fingerprint) -> Option<&UserName> {
+        let expected = self.expected.iter().map(|(other, expected)| (other, expected.certificate));
+        let known = self.known.iter().map(|(other, known)| (other, known.certificate));
+        let talks = self.talks.iter().filter_map(|(other, talk)| match &talk.stage {
+            Stage::Dialling(dialling) => Some((other, dialling.certificate)),
+            Stage::Up(line) => Some((other, line.certificate)),
+            Stage::Asking { .. } | Stage::Coming { .. } => None,
+        });
+        let mut all = expected.chain(known).chain(talks);
+        all.find(|&(other, theirs)| other != user && theirs == certificate).map(|(other, _)| other)
     }
 
     fn expect_certificate(&mut self, user: &UserName, certificate: Fingerprint, until: Now) {
@@ -331,7 +349,11 @@ impl Peers {
     /// The server has the yes on its disk.
     pub fn consented(&mut self, now: Now, user: &UserName, certificate: Fingerprint, within: Duration) {
         self.questions.remove(user);
-        self.expect_certificate(user, certificate, now.saturating_add(within));
+        // It need not be the certificate of the question that our user has answered.
+        match self.somebody_else_with(user, certificate) {
+            None => self.expect_certificate(user, certificate, now.saturating_add(within)),
+            Some(_) => self.expect_no_longer(user),
+        }
     }
 
     /// The server has the no.
@@ -432,6 +454,12 @@ impl Peers {
                     self.failed(user, Failure::new(Status::NoServer, why));
                 }
             }
+            News::Address { user, certificate, .. } if self.somebody_else_with(user, *certificate).is_some() => {
+                let other = self.somebody_else_with(user, *certificate).cloned();
+                if let Some(other) = other.filter(|_| self.is_asking(user)) {
+                    self.failed(user, same_certificate(user, &other));
+                }
+            }
             News::Address { user, address, certificate, connect_within } => {
                 let until = now.saturating_add(*connect_within);
                 let (address, certificate) = (*address, *certificate);
@@ -464,6 +492,10 @@ impl Peers {
             }
             _ => {}
         }
+    }
+
+    fn is_asking(&self, user: &UserName) -> bool {
+        matches!(self.talks.get(user), Some(Talk { stage: Stage::Asking { .. }, .. }))
     }
 
     /// The connection that `Action::Dial` asked for is called this.
@@ -770,6 +802,12 @@ pub fn no_address(user: &UserName, reason: &str) -> Failure {
         _ => Status::TryAgain,
     };
     Failure::new(status, format!("no address of {user}: {}", render::no_address(reason)))
+}
+
+/// One certificate for two users.
+fn same_certificate(user: &UserName, other: &UserName) -> Failure {
+    let why = format!("{user} gives the certificate of {other} for their own: one of them is not who they seem to be");
+    Failure::new(Status::Refused, why)
 }
 
 /// Why a connection did not come about.
