@@ -146,6 +146,8 @@ impl Direct {
             }
             Ok(Done::Declined(user)) => self.peers.declined(user),
             Ok(Done::Blocked(user)) => self.peers.blocked(user),
+            // A yes that was on its way when it was taken back has been confirmed since.
+            Ok(Done::Revoked(user)) => self.peers.revoke(user),
             _ => {}
         }
         false
@@ -196,4 +198,31 @@ impl Direct {
 
 fn ask(session: &mut Session, request: Request) -> Result<Tag, Failure> {
     session.ask(request).map_err(|_| Failure::new(Status::TryAgain, "too much is without an answer"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::wire::Fingerprint;
+    use crate::wire::native::client::News;
+
+    const NOW: Now = Duration::from_secs(1000);
+    const WITHIN: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn a_yes_that_is_taken_back_while_it_is_on_its_way_lets_nobody_in() {
+        let (alice, certificate) = (UserName::parse("alice").unwrap(), Fingerprint([1; Fingerprint::BYTES]));
+        let mut direct = Direct::default();
+        direct.peers.news(NOW, &News::Asks { user: alice.clone(), certificate, answer_within: WITHIN });
+        assert!(direct.peers.expect(NOW, &alice).is_ok());
+        direct.peers.revoke(&alice);
+        // The server has got both, one after the other.
+        let address = [10, 0, 0, 1].into();
+        let consented = Done::Consented { user: alice.clone(), address, certificate, connect_within: WITHIN };
+        direct.answered(NOW, Tag(1), &Ok(consented));
+        direct.answered(NOW, Tag(2), &Ok(Done::Revoked(alice)));
+        assert_eq!(direct.peers.standing(NOW).expected, []);
+    }
 }
