@@ -285,7 +285,7 @@ impl Connection {
             // What comes of it is told behind it, and before what came later.
             self.tell_private(heard);
             match &happening {
-                Happening::LoggedIn { user, .. } => self.direct.peers.logged_in(now, user),
+                Happening::LoggedIn { user, .. } => self.direct.logged_in(now, &mut self.session, user),
                 Happening::News(news) => self.direct.peers.news(now, news),
                 Happening::Answered { tag, answer } if self.direct.answered(now, *tag, answer) => continue,
                 _ => {}

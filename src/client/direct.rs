@@ -21,11 +21,25 @@ pub struct Direct {
     /// Questions that `peers` wanted asked.
     asks: BTreeMap<Tag, UserName>,
     consents: BTreeMap<Tag, UserName>,
+    /// The question which yeses still hold.
+    review: Option<Tag>,
     /// Texts that go through the server after all.
     delivering: BTreeMap<Tag, (UserName, Text)>,
 }
 
 impl Direct {
+    /// The session is logged in (again). Another device may have taken back a yes meanwhile.
+    pub fn logged_in(&mut self, now: Now, session: &mut Session, you: &UserName) {
+        self.peers.logged_in(now, you);
+        if let Some(tag) = self.review.take() {
+            session.forget(tag);
+        }
+        if self.peers.expects_anybody() {
+            // Where too much is without an answer it is asked at the next log-in.
+            self.review = ask(session, Request::Privacy).ok();
+        }
+    }
+
     /// The certificate that we show; made now if there is none.
     pub fn identity(&mut self) -> Result<&PeerIdentity, Failure> {
         if self.identity.is_none() {
@@ -122,6 +136,15 @@ impl Direct {
 
     /// The answer to a request. `true`: the driver's caller has not asked for it.
     pub fn answered(&mut self, now: Now, tag: Tag, answer: &Result<Done, Problem>) -> bool {
+        if self.review == Some(tag) {
+            self.review = None;
+            if let Ok(Done::Privacy(list)) = answer {
+                let is_on_its_way = |user: &UserName| self.consents.values().any(|other| other == user);
+                let stands = |user: &UserName| list.consents.iter().any(|pending| pending.user == *user);
+                self.peers.review(now, |user| stands(user) || is_on_its_way(user));
+            }
+            return true;
+        }
         if let Some(user) = self.asks.remove(&tag) {
             match answer {
                 Ok(Done::Asked { answer_within, .. }) => self.peers.asked(now, &user, *answer_within),
@@ -205,8 +228,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::wire::Fingerprint;
+    use crate::client::core::Login;
     use crate::wire::native::client::News;
+    use crate::wire::{Fingerprint, Pending, PrivacyList};
 
     const NOW: Now = Duration::from_secs(1000);
     const WITHIN: Duration = Duration::from_secs(600);
@@ -224,5 +248,40 @@ mod tests {
         direct.answered(NOW, Tag(1), &Ok(consented));
         direct.answered(NOW, Tag(2), &Ok(Done::Revoked(alice)));
         assert_eq!(direct.peers.standing(NOW).expected, []);
+    }
+
+    fn session() -> Session {
+        let (user, heartbeat) = (UserName::parse("bob").unwrap(), Duration::from_secs(30));
+        Session::new(Login { user, password: None, device: None, heartbeat })
+    }
+
+    /// Bob, who has said yes to these, and whose session has come back.
+    fn come_back(session: &mut Session, users: &[&UserName]) -> (Direct, Tag) {
+        let mut direct = Direct::default();
+        direct.logged_in(NOW, session, &UserName::parse("bob").unwrap());
+        assert_eq!(direct.review, None, "nobody may come");
+        for (n, user) in (1..).zip(users) {
+            direct.peers.consented(NOW, user, Fingerprint([n; Fingerprint::BYTES]), WITHIN);
+        }
+        direct.logged_in(NOW, session, &UserName::parse("bob").unwrap());
+        let tag = direct.review.unwrap();
+        (direct, tag)
+    }
+
+    #[test]
+    fn a_yes_that_another_device_took_back_meanwhile_lets_nobody_in() {
+        let [alice, carol, dave] = ["alice", "carol", "dave"].map(|name| UserName::parse(name).unwrap());
+        let mut session = session();
+        let (mut direct, tag) = come_back(&mut session, &[&alice, &carol, &dave]);
+        // Dave has asked again, and another yes is on its way.
+        direct.consents.insert(Tag(99), dave.clone());
+        let list =
+            PrivacyList { consents: vec![Pending { user: carol.clone(), left: WITHIN }], ..PrivacyList::default() };
+        assert!(direct.answered(NOW, tag, &Ok(Done::Privacy(list))), "nobody has asked for it");
+        assert_eq!(direct.peers.standing(NOW).expected, [(carol, WITHIN), (dave, WITHIN)]);
+        // What ends by itself in a moment need not be known to the server any more.
+        let (mut direct, tag) = come_back(&mut session, &[&alice]);
+        direct.answered(NOW + WITHIN - Duration::from_secs(1), tag, &Ok(Done::Privacy(PrivacyList::default())));
+        assert!(direct.peers.expects_anybody());
     }
 }

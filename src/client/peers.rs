@@ -33,6 +33,9 @@ const ASKED_WITHIN: Duration = Duration::from_secs(60);
 /// How long whoever was dialled may take to say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
+/// A yes that is over that soon may be over for the server already.
+const OVER_SOON: Duration = Duration::from_secs(5);
+
 /// What the server says of a question whose yes another device of ours has taken back.
 pub const REVOKED: &str = "revoked";
 
@@ -372,6 +375,20 @@ impl Peers {
         let is_theirs = |talk: &Talk| matches!(&talk.stage, Stage::Up(line) if !line.dialled);
         if self.talks.get(user).is_some_and(is_theirs) {
             self.give_up(user, Failure::new(Status::Refused, "you have taken back your yes"));
+        }
+    }
+
+    /// Whether anybody may come in.
+    pub fn expects_anybody(&self) -> bool {
+        !self.expected.is_empty()
+    }
+
+    /// What the server knows of our user's yeses after a time without it: those that do not hold were taken back elsewhere.
+    pub fn review(&mut self, now: Now, holds: impl Fn(&UserName) -> bool) {
+        let soon = now.saturating_add(OVER_SOON);
+        let over = self.expected.iter().filter(|(user, expected)| expected.until > soon && !holds(user));
+        for user in over.map(|(user, _)| user.clone()).collect::<Vec<_>>() {
+            self.revoke(&user);
         }
     }
 
