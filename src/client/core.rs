@@ -436,6 +436,11 @@ impl Session {
         self.given_up.insert(tag, counter);
     }
 
+    /// Whether the answer is still to come, and somebody waits for it.
+    pub fn awaits(&self, tag: Tag) -> bool {
+        self.pending.contains_key(&tag)
+    }
+
     /// How many sends wait because the server takes no more of them for now.
     pub fn held(&self) -> usize {
         match self.phase {

@@ -71,6 +71,8 @@ impl Direct {
         user: UserName,
         yes: bool,
     ) -> Result<Tag, Failure> {
+        // For some nobody waits any more.
+        self.consents.retain(|tag, _| session.awaits(*tag));
         if self.consents.values().any(|other| *other == user) {
             let why = format!("your answer to {user} is on its way already");
             return Err(Failure::new(Status::TryAgain, why));
@@ -283,5 +285,16 @@ mod tests {
         let (mut direct, tag) = come_back(&mut session, &[&alice]);
         direct.answered(NOW + WITHIN - Duration::from_secs(1), tag, &Ok(Done::Privacy(PrivacyList::default())));
         assert!(direct.peers.expects_anybody());
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waits_for_is_not_on_its_way() {
+        let alice = UserName::parse("alice").unwrap();
+        let (mut direct, mut link, mut session) = (Direct::default(), Link::new().unwrap(), session());
+        let tag = session.ask(Request::Privacy).unwrap();
+        direct.consents.insert(tag, alice.clone());
+        assert!(direct.consent(NOW, &mut link, &mut session, alice.clone(), false).is_err());
+        session.forget(tag);
+        assert!(direct.consent(NOW, &mut link, &mut session, alice, false).is_ok());
     }
 }
