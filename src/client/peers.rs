@@ -6,7 +6,7 @@
 //! they want it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::core::Now;
@@ -463,7 +463,7 @@ impl Peers {
                 }
             }
             // Here would be somebody else, or our own machine.
-            News::Address { user, address, .. } if address.ip().is_loopback() && !self.server_is_here => {
+            News::Address { user, address, .. } if is_our_machine(address.ip()) && !self.server_is_here => {
                 if matches!(self.talks.get(user), Some(Talk { stage: Stage::Asking { .. }, .. })) {
                     let why = format!(
                         "{user} is on the server's own machine, at an address that does not lead there from here"
@@ -819,6 +819,12 @@ pub fn no_address(user: &UserName, reason: &str) -> Failure {
         _ => Status::TryAgain,
     };
     Failure::new(status, format!("no address of {user}: {}", render::no_address(reason)))
+}
+
+/// Whether this address, however it is written, leads to the machine that it is used on. What is unspecified does too.
+fn is_our_machine(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    address.is_loopback() || address.is_unspecified()
 }
 
 /// One certificate for two users.

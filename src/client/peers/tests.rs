@@ -490,13 +490,16 @@ fn a_yes_that_another_device_has_taken_back_is_taken_back_here() {
 
 #[test]
 fn an_address_of_the_servers_own_machine_leads_nowhere_from_elsewhere() {
-    let told = News::Address {
+    let at = |address: &str| News::Address {
         user: name("bob"),
-        address: "127.0.0.1:4000".parse().unwrap(),
+        address: address.parse().unwrap(),
         certificate: certificate(2),
         connect_within: WITHIN,
     };
-    for is_here in [false, true] {
+    let own =
+        ["127.0.0.1:4000", "127.9.9.9:4000", "[::1]:4000", "[::ffff:127.0.0.1]:4000", "0.0.0.0:4000", "[::]:4000"];
+    for (own, is_here) in own.into_iter().flat_map(|own| [(own, false), (own, true)]) {
+        let told = at(own);
         let mut alice = Peers::default();
         alice.connected(is_here);
         alice.say(NOW, &name("bob"), Some(text("hi"))).unwrap();
@@ -504,7 +507,7 @@ fn an_address_of_the_servers_own_machine_leads_nowhere_from_elsewhere() {
         alice.news(NOW, &told);
         let dials = actions(&mut alice).iter().any(|action| matches!(action, Action::Dial { .. }));
         let failed = news(&mut alice).iter().any(|news| matches!(news, PeerNews::NotSaid { texts: 1, .. }));
-        assert_eq!((dials, failed), (is_here, !is_here));
+        assert_eq!((dials, failed), (is_here, !is_here), "{own}");
     }
 }
 
