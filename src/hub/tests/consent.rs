@@ -943,7 +943,7 @@ fn a_yes_to_somebody_who_has_left_the_file_does_not_outlive_a_restart() {
     circle.yes(bob, "alice");
     let row = circle.row("bob", "alice");
     let users = vec![(row.of, name("bob")), (row.to, name("alice"))];
-    let mut world = World::empty(config(), Snapshot { users, consents: vec![row.clone()], ..Snapshot::default() });
+    let mut world = World::empty(config(), Snapshot { users, consents: vec![row], ..Snapshot::default() });
     let others = credentials().into_iter().filter(|found| found.name != name("alice")).collect();
     let changes = world.read_accounts(others).changes;
     let over = |change: &Change| matches!(change, Change::ConsentOver { row: found, .. } if *found == row);
