@@ -101,7 +101,7 @@ impl Play {
             peers.say(NOW, &bob, Some(Text::parse(&format!("text {n}")).expect("a text"))).expect("room");
         }
         if dialled {
-            let address = ([127, 0, 0, 1], 4000).into();
+            let address = ([10, 0, 0, 2], 4000).into();
             let yes = News::Address { user: bob.clone(), address, certificate: THEIRS, connect_within: WITHIN };
             peers.news(NOW, &yes);
             peers.dialling(&bob, ID);

@@ -133,11 +133,8 @@ impl Connection {
                 }
             }
         }
-        let core = [until, self.session.poll_timeout(), self.direct.peers.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .map(|at| self.epoch + at);
-        let deadline = core.chain(self.dial_at).min();
+        let core = [until, self.session.poll_timeout(), self.direct.peers.poll_timeout()].into_iter().flatten();
+        let deadline = core.filter_map(|at| instant(self.epoch, at)).chain(self.dial_at).min();
         let happenings = self.link.turn(deadline)?;
         let now = self.now();
         for happening in happenings {
@@ -288,7 +285,7 @@ impl Connection {
             // What comes of it is told behind it, and before what came later.
             self.tell_private(heard);
             match &happening {
-                Happening::LoggedIn { user, .. } => self.direct.peers.logged_in(now, user),
+                Happening::LoggedIn { user, .. } => self.direct.logged_in(now, &mut self.session, user),
                 Happening::News(news) => self.direct.peers.news(now, news),
                 Happening::Answered { tag, answer } if self.direct.answered(now, *tag, answer) => continue,
                 _ => {}
@@ -342,6 +339,11 @@ impl Target {
     }
 }
 
+/// When the core's time `at` is; `None`: never. How far away it is may be a server's word.
+fn instant(epoch: Instant, at: Now) -> Option<Instant> {
+    epoch.checked_add(at)
+}
+
 /// The device that is kept in `file`, or a new one, which is kept there at once: a second chat that begins before the first
 /// is logged in is the same device.
 pub fn device(file: Option<&DeviceFile>, rng: &mut StdRng) -> Device {
@@ -365,4 +367,19 @@ pub fn device(file: Option<&DeviceFile>, rng: &mut StdRng) -> Device {
             _ => device,
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_is_too_far_away_for_the_clock_never_comes() {
+        let epoch = Instant::now();
+        assert_eq!(instant(epoch, Duration::from_secs(5)), Some(epoch + Duration::from_secs(5)));
+        // What a server says of a question: {"event":"asks",…,"seconds":18446744073709551615}.
+        for at in [Duration::from_secs(u64::MAX), Duration::MAX] {
+            assert_eq!(instant(epoch, at), None);
+        }
+    }
 }

@@ -225,6 +225,8 @@ pub struct Session {
     resume_at: Option<Now>,
     /// The lowest counter that was too fast: from there on all are free, and it has to come first.
     free_from: u64,
+    /// The counters of sends that were given up while they were under way: they may have been too fast.
+    given_up: BTreeMap<Tag, u64>,
     /// So many sends may be under way: one after a send was too fast, and one more with each that is accepted. Most of a
     /// crowd would only be refused again.
     window: usize,
@@ -303,6 +305,7 @@ impl Session {
             acknowledge_at: None,
             resume_at: None,
             free_from: u64::MAX,
+            given_up: BTreeMap::new(),
             window: PENDING_MAX,
             leaves: false,
         }
@@ -334,6 +337,7 @@ impl Session {
         self.acknowledge_at = None;
         self.resume_at = None;
         self.free_from = u64::MAX;
+        self.given_up.clear();
         self.window = PENDING_MAX;
         self.leaves = false;
         if self.login.device.is_none() {
@@ -425,7 +429,16 @@ impl Session {
 
     /// Nobody waits for this answer any more. What was sent may be done all the same.
     pub fn forget(&mut self, tag: Tag) {
-        self.pending.remove(&tag);
+        let Some(Pending { counter: Some(counter), sent: true, .. }) = self.pending.remove(&tag) else { return };
+        if self.given_up.len() >= PENDING_MAX {
+            self.given_up.pop_first();
+        }
+        self.given_up.insert(tag, counter);
+    }
+
+    /// Whether the answer is still to come, and somebody waits for it.
+    pub fn awaits(&self, tag: Tag) -> bool {
+        self.pending.contains_key(&tag)
     }
 
     /// How many sends wait because the server takes no more of them for now.
@@ -690,20 +703,20 @@ impl Session {
     }
 
     fn request_answer(&mut self, now: Now, tag: Tag, answer: Result<Told, Problem>) {
+        let given_up = self.given_up.remove(&tag);
+        if let (Some(counter), Err(problem), Phase::In) = (given_up, &answer, &self.phase)
+            && is_too_fast(problem)
+        {
+            // The server takes no higher counter until this one has come again: the next send has it.
+            return self.hold_back(now, Some(counter), problem.retry_after);
+        }
         let Some(pending) = self.pending.get_mut(&tag).filter(|pending| pending.sent) else { return };
         let answer = match answer {
-            Err(problem)
-                if matches!(&*problem.code, "too-fast" | "out-of-turn")
-                    && pending.is_send()
-                    && matches!(self.phase, Phase::In) =>
-            {
-                // It is as if it had never been sent. The first one says when to go on: the others had to wait for it.
+            Err(problem) if is_too_fast(&problem) && pending.is_send() && matches!(self.phase, Phase::In) => {
+                // It is as if it had never been sent.
                 (pending.sent, pending.again) = (false, false);
-                self.free_from = self.free_from.min(pending.counter.unwrap_or(u64::MAX));
-                self.window = 1;
-                let after = problem.retry_after.unwrap_or(AGAIN_AFTER_MAX);
-                self.resume_at.get_or_insert(now + after.clamp(AGAIN_AFTER_MIN, AGAIN_AFTER_MAX));
-                return;
+                let counter = pending.counter;
+                return self.hold_back(now, counter, problem.retry_after);
             }
             Err(problem) => match &pending.request {
                 // The first copy of the request has done it.
@@ -724,6 +737,15 @@ impl Session {
         }
         self.pending.remove(&tag);
         self.happenings.push_back(Happening::Answered { tag, answer });
+    }
+
+    /// A send with this counter was too fast, or behind one that was. The first one says when to go on: the others had to wait
+    /// for it.
+    fn hold_back(&mut self, now: Now, counter: Option<u64>, retry_after: Option<Duration>) {
+        self.free_from = self.free_from.min(counter.unwrap_or(u64::MAX));
+        self.window = 1;
+        let after = retry_after.unwrap_or(AGAIN_AFTER_MAX);
+        self.resume_at.get_or_insert(now + after.clamp(AGAIN_AFTER_MIN, AGAIN_AFTER_MAX));
     }
 
     fn news(&mut self, now: Now, news: News) {
@@ -813,6 +835,11 @@ impl End {
             _ => End::Refused(problem),
         }
     }
+}
+
+/// The send was not judged, and its counter is free.
+fn is_too_fast(problem: &Problem) -> bool {
+    matches!(&*problem.code, "too-fast" | "out-of-turn")
 }
 
 /// What an answer line was good for.

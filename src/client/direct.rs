@@ -21,11 +21,25 @@ pub struct Direct {
     /// Questions that `peers` wanted asked.
     asks: BTreeMap<Tag, UserName>,
     consents: BTreeMap<Tag, UserName>,
+    /// The question which yeses still hold.
+    review: Option<Tag>,
     /// Texts that go through the server after all.
     delivering: BTreeMap<Tag, (UserName, Text)>,
 }
 
 impl Direct {
+    /// The session is logged in (again). Another device may have taken back a yes meanwhile.
+    pub fn logged_in(&mut self, now: Now, session: &mut Session, you: &UserName) {
+        self.peers.logged_in(now, you);
+        if let Some(tag) = self.review.take() {
+            session.forget(tag);
+        }
+        if self.peers.expects_anybody() {
+            // Where too much is without an answer it is asked at the next log-in.
+            self.review = ask(session, Request::Privacy).ok();
+        }
+    }
+
     /// The certificate that we show; made now if there is none.
     pub fn identity(&mut self) -> Result<&PeerIdentity, Failure> {
         if self.identity.is_none() {
@@ -57,6 +71,8 @@ impl Direct {
         user: UserName,
         yes: bool,
     ) -> Result<Tag, Failure> {
+        // For some nobody waits any more.
+        self.consents.retain(|tag, _| session.awaits(*tag));
         if self.consents.values().any(|other| *other == user) {
             let why = format!("your answer to {user} is on its way already");
             return Err(Failure::new(Status::TryAgain, why));
@@ -64,9 +80,7 @@ impl Direct {
         if !yes {
             return ask(session, Request::Consent { user, offer: None });
         }
-        if self.peers.expect(now, &user).is_none() {
-            return Err(Failure::new(Status::Refused, format!("{user} is not asking you, or no longer")));
-        }
+        self.peers.expect(now, &user)?;
         self.carry_out(now, link, session);
         let asked = self.offer(link).and_then(|offer| {
             let tag = ask(session, Request::Consent { user: user.clone(), offer: Some(offer) })?;
@@ -124,6 +138,15 @@ impl Direct {
 
     /// The answer to a request. `true`: the driver's caller has not asked for it.
     pub fn answered(&mut self, now: Now, tag: Tag, answer: &Result<Done, Problem>) -> bool {
+        if self.review == Some(tag) {
+            self.review = None;
+            if let Ok(Done::Privacy(list)) = answer {
+                let is_on_its_way = |user: &UserName| self.consents.values().any(|other| other == user);
+                let stands = |user: &UserName| list.consents.iter().any(|pending| pending.user == *user);
+                self.peers.review(now, |user| stands(user) || is_on_its_way(user));
+            }
+            return true;
+        }
         if let Some(user) = self.asks.remove(&tag) {
             match answer {
                 Ok(Done::Asked { answer_within, .. }) => self.peers.asked(now, &user, *answer_within),
@@ -148,6 +171,8 @@ impl Direct {
             }
             Ok(Done::Declined(user)) => self.peers.declined(user),
             Ok(Done::Blocked(user)) => self.peers.blocked(user),
+            // A yes that was on its way when it was taken back has been confirmed since.
+            Ok(Done::Revoked(user)) => self.peers.revoke(user),
             _ => {}
         }
         false
@@ -198,4 +223,78 @@ impl Direct {
 
 fn ask(session: &mut Session, request: Request) -> Result<Tag, Failure> {
     session.ask(request).map_err(|_| Failure::new(Status::TryAgain, "too much is without an answer"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::client::core::Login;
+    use crate::wire::native::client::News;
+    use crate::wire::{Fingerprint, Pending, PrivacyList};
+
+    const NOW: Now = Duration::from_secs(1000);
+    const WITHIN: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn a_yes_that_is_taken_back_while_it_is_on_its_way_lets_nobody_in() {
+        let (alice, certificate) = (UserName::parse("alice").unwrap(), Fingerprint([1; Fingerprint::BYTES]));
+        let mut direct = Direct::default();
+        direct.peers.news(NOW, &News::Asks { user: alice.clone(), certificate, answer_within: WITHIN });
+        assert!(direct.peers.expect(NOW, &alice).is_ok());
+        direct.peers.revoke(&alice);
+        // The server has got both, one after the other.
+        let address = [10, 0, 0, 1].into();
+        let consented = Done::Consented { user: alice.clone(), address, certificate, connect_within: WITHIN };
+        direct.answered(NOW, Tag(1), &Ok(consented));
+        direct.answered(NOW, Tag(2), &Ok(Done::Revoked(alice)));
+        assert_eq!(direct.peers.standing(NOW).expected, []);
+    }
+
+    fn session() -> Session {
+        let (user, heartbeat) = (UserName::parse("bob").unwrap(), Duration::from_secs(30));
+        Session::new(Login { user, password: None, device: None, heartbeat })
+    }
+
+    /// Bob, who has said yes to these, and whose session has come back.
+    fn come_back(session: &mut Session, users: &[&UserName]) -> (Direct, Tag) {
+        let mut direct = Direct::default();
+        direct.logged_in(NOW, session, &UserName::parse("bob").unwrap());
+        assert_eq!(direct.review, None, "nobody may come");
+        for (n, user) in (1..).zip(users) {
+            direct.peers.consented(NOW, user, Fingerprint([n; Fingerprint::BYTES]), WITHIN);
+        }
+        direct.logged_in(NOW, session, &UserName::parse("bob").unwrap());
+        let tag = direct.review.unwrap();
+        (direct, tag)
+    }
+
+    #[test]
+    fn a_yes_that_another_device_took_back_meanwhile_lets_nobody_in() {
+        let [alice, carol, dave] = ["alice", "carol", "dave"].map(|name| UserName::parse(name).unwrap());
+        let mut session = session();
+        let (mut direct, tag) = come_back(&mut session, &[&alice, &carol, &dave]);
+        // Dave has asked again, and another yes is on its way.
+        direct.consents.insert(Tag(99), dave.clone());
+        let list =
+            PrivacyList { consents: vec![Pending { user: carol.clone(), left: WITHIN }], ..PrivacyList::default() };
+        assert!(direct.answered(NOW, tag, &Ok(Done::Privacy(list))), "nobody has asked for it");
+        assert_eq!(direct.peers.standing(NOW).expected, [(carol, WITHIN), (dave, WITHIN)]);
+        // What ends by itself in a moment need not be known to the server any more.
+        let (mut direct, tag) = come_back(&mut session, &[&alice]);
+        direct.answered(NOW + WITHIN - Duration::from_secs(1), tag, &Ok(Done::Privacy(PrivacyList::default())));
+        assert!(direct.peers.expects_anybody());
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waits_for_is_not_on_its_way() {
+        let alice = UserName::parse("alice").unwrap();
+        let (mut direct, mut link, mut session) = (Direct::default(), Link::new().unwrap(), session());
+        let tag = session.ask(Request::Privacy).unwrap();
+        direct.consents.insert(tag, alice.clone());
+        assert!(direct.consent(NOW, &mut link, &mut session, alice.clone(), false).is_err());
+        session.forget(tag);
+        assert!(direct.consent(NOW, &mut link, &mut session, alice, false).is_ok());
+    }
 }

@@ -6,7 +6,7 @@
 //! they want it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::core::Now;
@@ -32,6 +32,9 @@ const ANSWER_MARGIN: Duration = Duration::from_secs(5);
 const ASKED_WITHIN: Duration = Duration::from_secs(60);
 /// How long whoever was dialled may take to say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
+
+/// A yes that is over that soon may be over for the server already.
+const OVER_SOON: Duration = Duration::from_secs(5);
 
 /// What the server says of a question whose yes another device of ours has taken back.
 pub const REVOKED: &str = "revoked";
@@ -310,12 +313,30 @@ impl Peers {
         self.held.entry(user.clone()).or_default().push(text);
     }
 
-    /// Our user is about to say yes: whoever asked may come in. `None`: they have not asked.
-    pub fn expect(&mut self, now: Now, user: &UserName) -> Option<()> {
-        let question = self.questions.get(user).filter(|question| question.until > now)?;
-        let (certificate, until) = (question.certificate, now.saturating_add(ASKED_WITHIN));
-        self.expect_certificate(user, certificate, until);
-        Some(())
+    /// Our user is about to say yes: whoever asked may come in.
+    pub fn expect(&mut self, now: Now, user: &UserName) -> Result<(), Failure> {
+        let question = self.questions.get(user).filter(|question| question.until > now);
+        let not_asked = || Failure::new(Status::Refused, format!("{user} is not asking you, or no longer"));
+        let certificate = question.ok_or_else(not_asked)?.certificate;
+        if let Some(other) = self.somebody_else_with(user, certificate) {
+            return Err(same_certificate(user, other));
+        }
+        self.expect_certificate(user, certificate, now.saturating_add(ASKED_WITHIN));
+        Ok(())
+    }
+
+    /// Another user who was told to have this certificate. Whoever gives somebody else's for their own can't speak for them,
+    /// but what they say, and what is said to them, would be taken for another conversation.
+    fn somebody_else_with(&self, user: &UserName, certificate: Fingerprint) -> Option<&UserName> {
+        let expected = self.expected.iter().map(|(other, expected)| (other, expected.certificate));
+        let known = self.known.iter().map(|(other, known)| (other, known.certificate));
+        let talks = self.talks.iter().filter_map(|(other, talk)| match &talk.stage {
+            Stage::Dialling(dialling) => Some((other, dialling.certificate)),
+            Stage::Up(line) => Some((other, line.certificate)),
+            Stage::Asking { .. } | Stage::Coming { .. } => None,
+        });
+        let mut all = expected.chain(known).chain(talks);
+        all.find(|&(other, theirs)| other != user && theirs == certificate).map(|(other, _)| other)
     }
 
     fn expect_certificate(&mut self, user: &UserName, certificate: Fingerprint, until: Now) {
@@ -331,7 +352,11 @@ impl Peers {
     /// The server has the yes on its disk.
     pub fn consented(&mut self, now: Now, user: &UserName, certificate: Fingerprint, within: Duration) {
         self.questions.remove(user);
-        self.expect_certificate(user, certificate, now.saturating_add(within));
+        // It need not be the certificate of the question that our user has answered.
+        match self.somebody_else_with(user, certificate) {
+            None => self.expect_certificate(user, certificate, now.saturating_add(within)),
+            Some(_) => self.expect_no_longer(user),
+        }
     }
 
     /// The server has the no.
@@ -350,6 +375,20 @@ impl Peers {
         let is_theirs = |talk: &Talk| matches!(&talk.stage, Stage::Up(line) if !line.dialled);
         if self.talks.get(user).is_some_and(is_theirs) {
             self.give_up(user, Failure::new(Status::Refused, "you have taken back your yes"));
+        }
+    }
+
+    /// Whether anybody may come in.
+    pub fn expects_anybody(&self) -> bool {
+        !self.expected.is_empty()
+    }
+
+    /// What the server knows of our user's yeses after a time without it: those that do not hold were taken back elsewhere.
+    pub fn review(&mut self, now: Now, holds: impl Fn(&UserName) -> bool) {
+        let soon = now.saturating_add(OVER_SOON);
+        let over = self.expected.iter().filter(|(user, expected)| expected.until > soon && !holds(user));
+        for user in over.map(|(user, _)| user.clone()).collect::<Vec<_>>() {
+            self.revoke(&user);
         }
     }
 
@@ -424,12 +463,18 @@ impl Peers {
                 }
             }
             // Here would be somebody else, or our own machine.
-            News::Address { user, address, .. } if address.ip().is_loopback() && !self.server_is_here => {
+            News::Address { user, address, .. } if is_our_machine(address.ip()) && !self.server_is_here => {
                 if matches!(self.talks.get(user), Some(Talk { stage: Stage::Asking { .. }, .. })) {
                     let why = format!(
                         "{user} is on the server's own machine, at an address that does not lead there from here"
                     );
                     self.failed(user, Failure::new(Status::NoServer, why));
+                }
+            }
+            News::Address { user, certificate, .. } if self.somebody_else_with(user, *certificate).is_some() => {
+                let other = self.somebody_else_with(user, *certificate).cloned();
+                if let Some(other) = other.filter(|_| self.is_asking(user)) {
+                    self.failed(user, same_certificate(user, &other));
                 }
             }
             News::Address { user, address, certificate, connect_within } => {
@@ -464,6 +509,10 @@ impl Peers {
             }
             _ => {}
         }
+    }
+
+    fn is_asking(&self, user: &UserName) -> bool {
+        matches!(self.talks.get(user), Some(Talk { stage: Stage::Asking { .. }, .. }))
     }
 
     /// The connection that `Action::Dial` asked for is called this.
@@ -770,6 +819,18 @@ pub fn no_address(user: &UserName, reason: &str) -> Failure {
         _ => Status::TryAgain,
     };
     Failure::new(status, format!("no address of {user}: {}", render::no_address(reason)))
+}
+
+/// Whether this address, however it is written, leads to the machine that it is used on. What is unspecified does too.
+fn is_our_machine(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    address.is_loopback() || address.is_unspecified()
+}
+
+/// One certificate for two users.
+fn same_certificate(user: &UserName, other: &UserName) -> Failure {
+    let why = format!("{user} gives the certificate of {other} for their own: one of them is not who they seem to be");
+    Failure::new(Status::Refused, why)
 }
 
 /// Why a connection did not come about.

@@ -353,6 +353,7 @@ impl Hub {
             out.changes.push(Change::Account { user, account: None, before });
         }
         self.end_sessions(now, &changed, None, CloseReason::AccountChanged, out);
+        self.consents_end_without_account(out);
         out.effects.push(Effect::AccountsRead(read));
         self.accounts.unread = false;
         self.unsaved.accounts_are_read(now.instant);

@@ -391,7 +391,20 @@ impl Hub {
 
     /// The account is gone, and with it what was consented by or to it.
     pub(super) fn consents_end_with_account(&mut self, user: UserId, out: &mut Outbox) {
-        let pairs = self.consents.given.keys().copied().filter(|&(of, to)| of == user || to == user);
+        self.consents_end_where(|of, to| of == user || to == user, out);
+    }
+
+    /// The accounts have been read anew: some may be gone, also since before the restart.
+    pub(super) fn consents_end_without_account(&mut self, out: &mut Outbox) {
+        let accounts = &self.accounts;
+        let pairs = self.consents.given.keys().copied();
+        let over = pairs.filter(|&(of, to)| accounts.verifier(of).is_none() || accounts.verifier(to).is_none());
+        let over: BTreeSet<_> = over.collect();
+        self.consents_end_where(|of, to| over.contains(&(of, to)), out);
+    }
+
+    fn consents_end_where(&mut self, is_over: impl Fn(UserId, UserId) -> bool, out: &mut Outbox) {
+        let pairs = self.consents.given.keys().copied().filter(|&(of, to)| is_over(of, to));
         for (of, to) in pairs.collect::<Vec<_>>() {
             self.take_back(of, to, None, out);
         }

@@ -66,7 +66,8 @@ impl Rates {
         }
         let taken = self.take(user, now);
         match (counter, &taken) {
-            (Some(_), Ok(())) => _ = self.held.remove(&connection),
+            (Some(counter), Ok(())) if held == Some(counter) => _ = self.held.remove(&connection),
+            (Some(_), Ok(())) => {}
             (Some(counter), Err(_)) => _ = self.held.insert(connection, counter),
             (None, _) => {}
         }

@@ -100,6 +100,8 @@ pub struct Turn<E: Environment> {
     crowd_told: Option<Instant>,
     /// How many connections are there on which somebody has logged in, whatever has become of them.
     members: usize,
+    /// Those of them that have been told everything and only wait for the peer to close, oldest first; some are gone already.
+    lingering: VecDeque<ConnectionId>,
     /// When it was said last that no more of them fit.
     full_told: Option<Instant>,
     /// Strangers whom nobody serves any more, oldest first; some of them are gone already.
@@ -165,6 +167,7 @@ impl<E: Environment> Turn<E> {
             environment,
             crowd_told: None,
             members: 0,
+            lingering: VecDeque::new(),
             full_told: None,
             parting: VecDeque::new(),
             strangers: Strangers::new(admission.room.strangers, admission.seed),

@@ -630,6 +630,24 @@ fn the_counter_of_a_message_that_was_given_up_is_taken_by_the_next() {
 }
 
 #[test]
+fn what_was_given_up_on_its_way_holds_nothing_back_if_it_was_too_fast() {
+    let mut session = logged_in();
+    let [a, b] = ["a", "b"].map(|text| session.ask(message("bob", text)).unwrap());
+    assert_eq!(sends(&mut session), [(a.0, 1), (b.0, 2)]);
+    session.forget(a);
+    hear(&mut session, seconds(1), &too_fast(a.0, 500));
+    hear(&mut session, seconds(1), &out_of_turn(b.0));
+    assert_eq!(session.held(), 1);
+    session.tick(millis(1500));
+    assert_eq!(sends(&mut session), [(b.0, 1)], "the server takes nothing higher");
+    // What was accepted keeps its counter, and is told to nobody.
+    session.forget(b);
+    let c = session.ask(message("bob", "c")).unwrap();
+    hear(&mut session, seconds(2), &accepted(b.0, 1));
+    assert_eq!((sends(&mut session), happened(&mut session)), (vec![(c.0, 2)], vec![]));
+}
+
+#[test]
 fn a_log_out_waits_for_what_was_too_fast() {
     let mut session = logged_in();
     let a = session.ask(message("bob", "a")).unwrap().0;

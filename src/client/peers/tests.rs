@@ -135,7 +135,7 @@ fn only_who_was_let_in_gets_in_and_only_for_its_time() {
     bob.up(NOW + WITHIN, PeerId(9), certificate(1), false);
     assert_eq!(actions(&mut bob), [Action::Close(PeerId(9))], "too late");
     assert_eq!(news(&mut bob), [], "the conversation that is up goes on");
-    assert!(bob.expect(NOW, &name("carol")).is_none(), "she has not asked");
+    assert!(bob.expect(NOW, &name("carol")).is_err(), "she has not asked");
 }
 
 #[test]
@@ -448,7 +448,7 @@ fn how_things_stand_is_told_whole() {
     assert_eq!(bob.standing(later), standing);
     bob.news(later, &News::AskOver { user: name("carol"), reason: "withdrawn".to_owned() });
     assert_eq!(bob.standing(later).questions, []);
-    assert!(bob.expect(later, &name("carol")).is_none());
+    assert!(bob.expect(later, &name("carol")).is_err());
     bob.close();
     let bye = Action::Send(PeerId(7), bytes(&[PeerLine::Bye]));
     let rest = [Action::Close(PeerId(7)), Action::ExpectNoLonger(certificate(1)), Action::StopListening];
@@ -490,13 +490,16 @@ fn a_yes_that_another_device_has_taken_back_is_taken_back_here() {
 
 #[test]
 fn an_address_of_the_servers_own_machine_leads_nowhere_from_elsewhere() {
-    let told = News::Address {
+    let at = |address: &str| News::Address {
         user: name("bob"),
-        address: "127.0.0.1:4000".parse().unwrap(),
+        address: address.parse().unwrap(),
         certificate: certificate(2),
         connect_within: WITHIN,
     };
-    for is_here in [false, true] {
+    let own =
+        ["127.0.0.1:4000", "127.9.9.9:4000", "[::1]:4000", "[::ffff:127.0.0.1]:4000", "0.0.0.0:4000", "[::]:4000"];
+    for (own, is_here) in own.into_iter().flat_map(|own| [(own, false), (own, true)]) {
+        let told = at(own);
         let mut alice = Peers::default();
         alice.connected(is_here);
         alice.say(NOW, &name("bob"), Some(text("hi"))).unwrap();
@@ -504,6 +507,49 @@ fn an_address_of_the_servers_own_machine_leads_nowhere_from_elsewhere() {
         alice.news(NOW, &told);
         let dials = actions(&mut alice).iter().any(|action| matches!(action, Action::Dial { .. }));
         let failed = news(&mut alice).iter().any(|news| matches!(news, PeerNews::NotSaid { texts: 1, .. }));
-        assert_eq!((dials, failed), (is_here, !is_here));
+        assert_eq!((dials, failed), (is_here, !is_here), "{own}");
+    }
+}
+
+fn asks(user: &str, n: u8) -> News {
+    News::Asks { user: name(user), certificate: certificate(n), answer_within: Duration::from_secs(120) }
+}
+
+fn same(user: &str, other: &str) -> Failure {
+    let why = format!("{user} gives the certificate of {other} for their own: one of them is not who they seem to be");
+    Failure::new(Status::Refused, why)
+}
+
+#[test]
+fn nobody_comes_in_with_the_certificate_of_somebody_else() {
+    let mut bob = bob_talking();
+    // Mallory has seen it in a question of alice's. What she says would be shown as mallory's.
+    bob.news(NOW, &asks("mallory", 1));
+    assert_eq!(bob.expect(NOW, &name("mallory")), Err(same("mallory", "alice")));
+    // Another question of mallory's is open by the time that the server has the yes.
+    bob.news(NOW, &asks("mallory", 4));
+    bob.expect(NOW, &name("mallory")).unwrap();
+    assert_eq!(actions(&mut bob), [Action::Expect(certificate(4))]);
+    bob.consented(NOW, &name("mallory"), certificate(1), WITHIN);
+    assert_eq!(actions(&mut bob), [Action::ExpectNoLonger(certificate(4))]);
+    assert_eq!(bob.standing(NOW).expected, [(name("alice"), WITHIN)], "who comes with it is alice");
+    // She herself may ask again.
+    bob.news(NOW, &asks("alice", 1));
+    bob.expect(NOW, &name("alice")).unwrap();
+}
+
+#[test]
+fn nobody_is_dialled_by_the_certificate_of_somebody_else() {
+    for up in [true, false] {
+        let mut alice = if up { alice_talking(&[]) } else { dialling() };
+        alice.say(NOW, &name("mallory"), Some(text("it is about bob"))).unwrap();
+        // At mallory's address somebody passes on what comes, to bob.
+        alice.news(NOW, &yes_of("mallory"));
+        assert_eq!(actions(&mut alice), [Action::Ask(name("mallory"))]);
+        let not_said = PeerNews::NotSaid { user: name("mallory"), texts: 1, why: same("mallory", "bob") };
+        assert_eq!(news(&mut alice), [not_said]);
+        assert_eq!(alice.standing(NOW).known, [(name("bob"), WITHIN)]);
+        alice.news(NOW, &yes_of("mallory"));
+        assert_eq!((actions(&mut alice), news(&mut alice)), (vec![], vec![]), "nobody has asked");
     }
 }

@@ -916,6 +916,41 @@ fn an_account_that_goes_takes_with_it_what_was_consented_by_it_and_to_it() {
 }
 
 #[test]
+fn an_account_that_leaves_the_file_takes_it_with_it_too() {
+    let mut circle = Circle::new();
+    let (alice, bob, carol) = (circle.come("alice", 1), circle.come("bob", 1), circle.come("carol", 1));
+    for (asker, asked, by, to) in
+        [(alice, "bob", bob, "alice"), (carol, "alice", alice, "carol"), (carol, "bob", bob, "carol")]
+    {
+        circle.ask(asker, asked);
+        circle.yes(by, to);
+    }
+    let (by_alice, by_bob) = (circle.row("alice", "carol"), circle.row("bob", "alice"));
+    let others: Vec<Credential> = credentials().into_iter().filter(|found| found.name != name("alice")).collect();
+    let outcome = circle.world.read_accounts(others.clone()).flat().of_consent();
+    let told = vec![revoked(carol, "alice"), taken_back(bob, "alice")];
+    let over = [by_alice, by_bob].map(|row| Change::ConsentOver { row, revoked: true });
+    assert_eq!(outcome, of(told, over.to_vec()));
+    assert_eq!(circle.privacy(bob).consents, [pending("carol", CONNECT_WITHIN)]);
+    assert_eq!(circle.world.read_accounts(others).changes, [], "nothing is left to end");
+}
+
+#[test]
+fn a_yes_to_somebody_who_has_left_the_file_does_not_outlive_a_restart() {
+    let mut circle = Circle::new();
+    let (alice, bob) = (circle.come("alice", 1), circle.come("bob", 1));
+    circle.ask(alice, "bob");
+    circle.yes(bob, "alice");
+    let row = circle.row("bob", "alice");
+    let users = vec![(row.of, name("bob")), (row.to, name("alice"))];
+    let mut world = World::empty(config(), Snapshot { users, consents: vec![row], ..Snapshot::default() });
+    let others = credentials().into_iter().filter(|found| found.name != name("alice")).collect();
+    let changes = world.read_accounts(others).changes;
+    let over = |change: &Change| matches!(change, Change::ConsentOver { row: found, .. } if *found == row);
+    assert_eq!(changes.iter().filter(|change| over(change)).count(), 1, "{changes:?}");
+}
+
+#[test]
 fn nothing_is_left_of_anything() {
     let mut circle = Circle::new();
     let (alice, bob, carol) = (circle.come("alice", 1), circle.come("bob", 1), circle.come("carol", 1));

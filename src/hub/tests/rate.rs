@@ -111,6 +111,20 @@ fn what_was_sent_behind_a_refused_send_does_not_overtake_it() {
 }
 
 #[test]
+fn a_lower_counter_does_not_stand_for_the_one_that_was_too_fast() {
+    let mut world = slow();
+    let alice = world.log_in("alice", 1);
+    for counter in 1..=20 {
+        send(&mut world, alice, "bob", counter);
+    }
+    assert_eq!(send(&mut world, alice, "bob", 30).answer(), &Err(too_fast(HALF)));
+    world.pass(3 * HALF);
+    assert!(accepted(&send(&mut world, alice, "bob", 25)));
+    assert_eq!(send(&mut world, alice, "bob", 31).answer(), &Err(Refusal::OutOfTurn { first: 30 }));
+    assert!(accepted(&send(&mut world, alice, "bob", 30)) && accepted(&send(&mut world, alice, "bob", 31)));
+}
+
+#[test]
 fn a_new_log_in_waits_for_nothing_and_other_sessions_neither() {
     let mut world = slow();
     let alice = world.log_in("alice", 1);

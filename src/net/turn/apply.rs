@@ -295,6 +295,9 @@ impl<E: Environment> Turn<E> {
             if connection.read_closed {
                 self.drop_connection(id);
             } else {
+                if connection.member {
+                    self.note_lingering(id);
+                }
                 self.set_deadline(id, Some(now.instant + LINGER));
             }
         }

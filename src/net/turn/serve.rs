@@ -190,7 +190,8 @@ impl<E: Environment> Turn<E> {
                 Stage::Strange => self.environment.strange_bytes_max().saturating_sub(connection.said),
                 _ => usize::MAX,
             };
-            if connection.stage == Stage::Strange && self.members >= self.admission.room.sessions {
+            let is_strange = connection.stage == Stage::Strange;
+            if is_strange && self.members >= self.admission.room.sessions && !self.one_leaves() {
                 self.tell_of_fullness(now);
                 self.farewell(now, id, protocol, Farewell::Full);
                 return used;
@@ -331,6 +332,28 @@ impl<E: Environment> Turn<E> {
             // It has had its farewell.
             _ => self.drop_connection(id),
         }
+    }
+
+    /// No more sessions fit, and whoever only lingers gives way: else one account that comes and goes, and does not close, takes
+    /// everybody's room. Comes back: whether there was one.
+    fn one_leaves(&mut self) -> bool {
+        while let Some(id) = self.lingering.pop_front() {
+            let Some(connection) = self.connections.get_mut(id) else { continue };
+            if connection.stage == Stage::Lingering && std::mem::take(&mut connection.member) {
+                self.members -= 1;
+                self.drop_connection(id);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// A session's connection lingers from now on.
+    pub(super) fn note_lingering(&mut self, id: ConnectionId) {
+        while self.lingering.front().is_some_and(|&oldest| self.connections.get(oldest).is_none()) {
+            self.lingering.pop_front();
+        }
+        self.lingering.push_back(id);
     }
 
     fn tell_of_fullness(&mut self, now: Now) {

@@ -343,17 +343,27 @@ fn who_comes_when_there_is_no_room_is_told_and_who_is_logged_in_stays() {
         assert!(!world.is_there(&client));
     }
     assert!(world.ask(&alice, &message(7, "bob", "hi")).contains("accepted") && bob.told().contains("hi"));
-    // A place is free once the connection is.
+    // A place is free once everything is said to whoever had it.
     world.ask(&alice, "{\"id\":8,\"request\":\"log-out\"}\n");
+    assert!(world.is_there(&alice), "until she closes too, or somebody comes");
+    let carol = world.log_in("carol", 1);
+    assert!(!world.is_there(&alice) && world.is_there(&bob) && world.is_there(&carol));
     let client = world.connect();
-    assert_eq!(
-        world.ask(&client, "{\"id\":1,\"request\":\"online\"}\n"),
-        FULL,
-        "alice's is there until she closes too"
-    );
-    world.close(&alice);
-    world.settle();
-    world.log_in("carol", 1);
+    assert_eq!(world.ask(&client, "{\"id\":1,\"request\":\"online\"}\n"), FULL);
+}
+
+#[test]
+fn whoever_comes_and_goes_and_does_not_close_takes_nobodys_room() {
+    let mut world = with_room(Room { sessions: 4, strangers: 8, parting: 8 });
+    let bob = world.log_in("bob", 1);
+    for _ in 0..20 {
+        // Displaces the one before, which is told so.
+        world.log_in("alice", 1);
+    }
+    let carol = world.log_in("carol", 1);
+    assert!(world.is_there(&bob) && world.is_there(&carol));
+    world.pass(LINGER);
+    assert_eq!(world.turn.connections(), 3);
 }
 
 #[test]
