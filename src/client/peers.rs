@@ -557,8 +557,9 @@ impl Peers {
             self.talks.entry(user.clone()).or_insert_with(|| Talk::new(Stage::Asking { answered: false, until: now }));
         talk.stage = Stage::Up(Line { peer: id, dialled: false, certificate, input: Vec::new(), heard: 0 });
         self.users.insert(id, user.clone());
+        let Some(you) = self.you.clone() else { return self.actions.push_back(Action::Close(id)) };
         let mut hello = Vec::new();
-        peer::encode(&PeerLine::Hello, &mut hello);
+        peer::encode(&PeerLine::Hello { from: you, to: user.clone() }, &mut hello);
         self.actions.push_back(Action::Send(id, hello));
         self.news.push_back(PeerNews::Up { user: user.clone(), dialled: false });
         self.pump(&user);
@@ -626,7 +627,14 @@ impl Peers {
         let Some(talk) = self.talks.get_mut(user) else { return };
         let is_sense = match (&mut talk.stage, &said) {
             (_, PeerLine::Unknown) => true,
-            (Stage::Dialling(dialling), PeerLine::Hello) => {
+            (Stage::Dialling(_), PeerLine::Hello { from, to }) if from != user || self.you.as_ref() != Some(to) => {
+                self.drop_line(user, false);
+                let why = format!(
+                    "whoever is there is {from} and expects {to}: somebody has brought you together under other names"
+                );
+                return self.failed(user, Failure::new(Status::Refused, why));
+            }
+            (Stage::Dialling(dialling), PeerLine::Hello { .. }) => {
                 let (peer, certificate) = (dialling.peer, dialling.certificate);
                 let Some(peer) = peer else { return };
                 talk.stage = Stage::Up(Line { peer, dialled: true, certificate, input: Vec::new(), heard: 0 });

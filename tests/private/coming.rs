@@ -13,7 +13,7 @@ use crate::support::tls::dial as connect;
 use crate::support::{Chatd, LIMIT};
 use crate::{ASKED, ByHand, UP_WITH_ALICE};
 
-const HELLO: &str = r#"{"peer":"hello"}"#;
+const HELLO: &str = r#"{"peer":"hello","from":"bob","to":"alice"}"#;
 
 /// Bob's chat, which listens for alice, who is the test.
 struct Waiting {
@@ -200,7 +200,7 @@ fn a_yes_is_for_one_and_for_what_they_show() {
     assert!(matches!(alice.rest().1, End::Alert(_)));
     waiting.knocked(NOBODY);
     let mut peer = dial(address, Some(&carol.identity)).expect("a handshake");
-    peer.hears(HELLO);
+    peer.hears(r#"{"peer":"hello","from":"bob","to":"carol"}"#);
     waiting.bob.hears("* a private conversation with carol has begun");
 }
 
@@ -208,7 +208,7 @@ fn a_yes_is_for_one_and_for_what_they_show() {
 fn what_makes_no_sense_ends_the_conversation() {
     let mut waiting = Waiting::new();
     for (bytes, why) in [
-        (&b"{\"peer\":\"hello\"}\n"[..], "the other side makes no sense"),
+        (&b"{\"peer\":\"hello\",\"from\":\"alice\",\"to\":\"bob\"}\n"[..], "the other side makes no sense"),
         (b"{\"peer\":\"say\",\"number\":2,\"text\":\"the second first\"}\n", "the other side makes no sense"),
         (b"{\"peer\":\"say\",\"number\":0,\"text\":\"none\"}\n", "the other side makes no sense"),
         (b"{\"peer\":\"heard\",\"number\":1}\n", "the other side makes no sense"),

@@ -48,7 +48,7 @@ impl Wanting {
     fn talks(&mut self, door: &Door) -> Peer {
         self.is_asked(door);
         let mut peer = door.accept().expect("a handshake");
-        peer.says(r#"{"peer":"hello"}"#);
+        peer.says(r#"{"peer":"hello","from":"bob","to":"alice"}"#);
         peer.hears(&format!(r#"{{"peer":"say","number":1,"text":"{SECRET}"}}"#));
         peer.says(r#"{"peer":"heard","number":1}"#);
         self.alice.hears(UP_WITH_BOB);
@@ -79,7 +79,7 @@ fn chat_dials_as_the_page_says_and_speaks_when_it_was_let_in() {
     assert_eq!(answer["certificate"], peer.fingerprint(), "what alice shows is what she has told");
     assert_eq!(peer.manner(), (Some(b"chatd-peer".to_vec()), None));
     // Not a word before hello: the first thing that comes is the answer to it.
-    peer.says(r#"{"peer":"hello"}"#);
+    peer.says(r#"{"peer":"hello","from":"bob","to":"alice"}"#);
     peer.hears(&format!(r#"{{"peer":"say","number":1,"text":"{SECRET}"}}"#));
     wanting.alice.hears(UP_WITH_BOB);
     peer.says(r#"{"peer":"say","number":1,"text":"I hear you"}"#);
@@ -209,7 +209,7 @@ fn it_goes_on_without_the_server() {
     peer.has_ended(End::Goodbye);
     wanting.alice.says("private bob again");
     let mut peer = door.accept().expect("a handshake");
-    peer.says(r#"{"peer":"hello"}"#);
+    peer.says(r#"{"peer":"hello","from":"bob","to":"alice"}"#);
     peer.hears(r#"{"peer":"say","number":1,"text":"again"}"#);
     wanting.alice.hears(UP_WITH_BOB);
 }
@@ -231,7 +231,7 @@ fn what_was_not_confirmed_is_delivered_in_order_and_what_was_is_not() {
         wanting.alice.hears(&format!("* the private conversation with bob is over: {why}"));
         wanting.alice.says("private bob");
         peer = door.accept().expect("a handshake");
-        peer.says(r#"{"peer":"hello"}"#);
+        peer.says(r#"{"peer":"hello","from":"bob","to":"alice"}"#);
         wanting.alice.hears(UP_WITH_BOB);
         wanting.alice.hears("ok");
     }
@@ -275,7 +275,7 @@ fn a_command_tells_by_its_status_what_has_become_of_it() {
     let done = run();
     bob.says_yes("alice", &door);
     let mut peer = door.accept().expect("a handshake");
-    peer.says(r#"{"peer":"hello"}"#);
+    peer.says(r#"{"peer":"hello","from":"bob","to":"alice"}"#);
     peer.hears(&format!(r#"{{"peer":"say","number":1,"text":"{SECRET}"}}"#));
     peer.says(r#"{"peer":"bye"}"#);
     done.join().unwrap().is("", &format!("chat: bob has ended it\n{hint}"), 69);
@@ -284,7 +284,7 @@ fn a_command_tells_by_its_status_what_has_become_of_it() {
     bob.says_yes("alice", &door);
     let mut peer = door.accept().expect("a handshake");
     drop(chatd);
-    peer.says(r#"{"peer":"hello"}"#);
+    peer.says(r#"{"peer":"hello","from":"bob","to":"alice"}"#);
     peer.hears(&format!(r#"{{"peer":"say","number":1,"text":"{SECRET}"}}"#));
     peer.says(r#"{"peer":"heard","number":1}"#);
     peer.hears(r#"{"peer":"bye"}"#);
@@ -327,7 +327,7 @@ fn whoever_is_in_between_and_passes_everything_on_reads_nothing() {
     wanting.alice.says(&format!("private bob {SECRET}"));
     wanting.bob.says_yes_at("alice", port);
     let mut peer = door.accept().expect("a handshake");
-    peer.says(r#"{"peer":"hello"}"#);
+    peer.says(r#"{"peer":"hello","from":"bob","to":"alice"}"#);
     peer.hears(&format!(r#"{{"peer":"say","number":1,"text":"{SECRET}"}}"#));
     peer.says(r#"{"peer":"say","number":1,"text":"another secret"}"#);
     peer.hears(r#"{"peer":"heard","number":1}"#);

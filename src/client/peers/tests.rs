@@ -15,6 +15,10 @@ pub fn text(text: &str) -> Text {
     Text::parse(text).unwrap()
 }
 
+fn hello(from: &str, to: &str) -> PeerLine {
+    PeerLine::Hello { from: name(from), to: name(to) }
+}
+
 pub fn certificate(n: u8) -> Fingerprint {
     Fingerprint([n; Fingerprint::BYTES])
 }
@@ -60,7 +64,7 @@ fn alice_talking(texts: &[&str]) -> Peers {
     alice.dialling(&name("bob"), PeerId(1));
     alice.up(NOW, PeerId(1), certificate(2), true);
     assert_eq!(actions(&mut alice), [], "whoever dials does not speak first");
-    alice.received(PeerId(1), &bytes(&[PeerLine::Hello]));
+    alice.received(PeerId(1), &bytes(&[hello("bob", "alice")]));
     let asked = PeerNews::Asked { user: name("bob"), within: Duration::from_secs(120) };
     assert_eq!(news(&mut alice), [asked, PeerNews::Up { user: name("bob"), dialled: true }]);
     alice
@@ -87,7 +91,7 @@ fn bob_talking() -> Peers {
     assert_eq!(actions(&mut bob), [Action::Expect(certificate(1))]);
     bob.consented(NOW, &name("alice"), certificate(1), WITHIN);
     bob.up(NOW, PeerId(7), certificate(1), false);
-    assert_eq!(actions(&mut bob), [Action::Send(PeerId(7), bytes(&[PeerLine::Hello]))]);
+    assert_eq!(actions(&mut bob), [Action::Send(PeerId(7), bytes(&[hello("bob", "alice")]))]);
     assert_eq!(news(&mut bob), [PeerNews::Up { user: name("alice"), dialled: false }]);
     bob
 }
@@ -174,7 +178,7 @@ fn if_both_dial_both_keep_the_same_connection() {
     bob.expect(NOW, &name("alice")).unwrap();
     actions(&mut bob);
     bob.up(NOW, PeerId(7), certificate(1), false);
-    let (hello, hi) = (bytes(&[PeerLine::Hello]), bytes(&[says(1, "hi")]));
+    let (hello, hi) = (bytes(&[hello("bob", "alice")]), bytes(&[says(1, "hi")]));
     let sent = [Action::Close(PeerId(8)), Action::Send(PeerId(7), hello), Action::Send(PeerId(7), hi)];
     assert_eq!(actions(&mut bob), sent);
     assert_eq!(news(&mut bob), [PeerNews::Up { user: name("alice"), dialled: false }]);
@@ -208,7 +212,7 @@ fn what_does_not_fit_ends_it() {
     let senseless = [
         says(0, "none"),
         says(2, "the second first"),
-        PeerLine::Hello,
+        hello("bob", "alice"),
         PeerLine::Heard { number: 0 },
         PeerLine::Heard { number: 1 },
         PeerLine::Heard { number: u64::MAX },
@@ -216,7 +220,7 @@ fn what_does_not_fit_ends_it() {
     for line in &senseless {
         ends_it(bob_talking(), PeerId(7), &bytes(std::slice::from_ref(line)), "the other side makes no sense");
     }
-    for line in [PeerLine::Hello, PeerLine::Heard { number: 3 }, PeerLine::Heard { number: 0 }, says(2, "x")] {
+    for line in [hello("bob", "alice"), PeerLine::Heard { number: 3 }, PeerLine::Heard { number: 0 }, says(2, "x")] {
         ends_it(alice_talking(&["a", "b"]), PeerId(1), &bytes(&[line]), "the other side makes no sense");
     }
     let twice = bytes(&[PeerLine::Heard { number: 1 }, PeerLine::Heard { number: 1 }]);
@@ -229,7 +233,7 @@ fn what_does_not_fit_ends_it() {
 #[test]
 fn a_text_that_came_before_the_nonsense_is_told_and_one_behind_it_is_not() {
     let mut bob = bob_talking();
-    bob.received(PeerId(7), &bytes(&[says(1, "one"), PeerLine::Hello, says(2, "two")]));
+    bob.received(PeerId(7), &bytes(&[says(1, "one"), hello("bob", "alice"), says(2, "two")]));
     let told = PeerNews::Said { user: name("alice"), text: text("one") };
     let why = "the other side makes no sense".to_owned();
     assert_eq!(news(&mut bob), [told, PeerNews::Ended { user: name("alice"), why }]);
@@ -414,7 +418,7 @@ fn whoever_is_turned_away_because_both_dial_waits_for_the_other() {
     assert_eq!(bob.stand(&name("alice")), Some(Stand::Dialling));
     actions(&mut bob);
     bob.up(NOW, PeerId(7), certificate(1), false);
-    let (hello, hi) = (bytes(&[PeerLine::Hello]), bytes(&[says(1, "hi")]));
+    let (hello, hi) = (bytes(&[hello("bob", "alice")]), bytes(&[says(1, "hi")]));
     assert_eq!(actions(&mut bob), [Action::Send(PeerId(7), hello), Action::Send(PeerId(7), hi)]);
     assert_eq!(news(&mut bob), [PeerNews::Up { user: name("alice"), dialled: false }]);
 }
@@ -551,5 +555,23 @@ fn nobody_is_dialled_by_the_certificate_of_somebody_else() {
         assert_eq!(alice.standing(NOW).known, [(name("bob"), WITHIN)]);
         alice.news(NOW, &yes_of("mallory"));
         assert_eq!((actions(&mut alice), news(&mut alice)), (vec![], vec![]), "nobody has asked");
+    }
+}
+
+#[test]
+fn who_was_brought_together_under_other_names_is_not_talked_to() {
+    // Mallory has given alice's certificate to bob as her own, and bob's to alice: each of them takes the other for her.
+    for (from, to) in [("mallory", "alice"), ("bob", "mallory"), ("alice", "bob")] {
+        let mut alice = Peers::default();
+        alice.logged_in(NOW, &name("alice"));
+        alice.say(NOW, &name("bob"), Some(text("hi"))).unwrap();
+        alice.news(NOW, &yes_of("bob"));
+        alice.dialling(&name("bob"), PeerId(1));
+        alice.up(NOW, PeerId(1), certificate(2), true);
+        actions(&mut alice);
+        alice.received(PeerId(1), &bytes(&[hello(from, to)]));
+        assert_eq!(actions(&mut alice), [Action::Close(PeerId(1))], "nothing is said");
+        let Some(PeerNews::NotSaid { texts: 1, why, .. }) = news(&mut alice).pop() else { panic!("it goes on") };
+        assert_eq!(why.status, Status::Refused);
     }
 }

@@ -6,14 +6,19 @@ use serde::{Deserialize, Serialize};
 
 use super::REQUEST_BYTES_MAX;
 use super::shape::Str;
+use crate::hub::name::UserName;
 use crate::hub::text::Text;
 use crate::wire::lines::{Line, first_line};
 
 /// A line of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerLine {
-    /// You are who I expect.
-    Hello,
+    /// I am `from`, and you are who I expect: `to`. Names are compared, because certificates alone don't say for whom they were
+    /// told: somebody in the middle, whom both sides know, could have handed each the other's.
+    Hello {
+        from: UserName,
+        to: UserName,
+    },
     Say {
         number: u64,
         text: Text,
@@ -45,6 +50,10 @@ pub enum PeerHear {
 struct Shape<'a> {
     peer: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     number: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<Str<'a>>,
@@ -55,6 +64,14 @@ struct Shape<'a> {
 struct Kind<'a> {
     #[serde(borrow)]
     peer: Str<'a>,
+}
+
+#[derive(Deserialize)]
+struct Names<'a> {
+    #[serde(borrow)]
+    from: Str<'a>,
+    #[serde(borrow)]
+    to: Str<'a>,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +90,9 @@ struct Numbered {
 pub fn encode(line: &PeerLine, out: &mut Vec<u8>) {
     let shape = |peer: &'static str| Shape { peer: Some(peer.into()), ..Shape::default() };
     let shape = match line {
-        PeerLine::Hello => shape("hello"),
+        PeerLine::Hello { from, to } => {
+            Shape { from: Some(from.as_str().into()), to: Some(to.as_str().into()), ..shape("hello") }
+        }
         PeerLine::Say { number, text } => {
             Shape { number: Some(*number), text: Some(text.as_str().into()), ..shape("say") }
         }
@@ -105,7 +124,10 @@ fn meant(line: &[u8]) -> Option<PeerLine> {
     }
     let Kind { peer } = serde_json::from_slice(line).ok()?;
     Some(match &*peer {
-        "hello" => PeerLine::Hello,
+        "hello" => {
+            let Names { from, to } = serde_json::from_slice(line).ok()?;
+            PeerLine::Hello { from: UserName::parse(&from).ok()?, to: UserName::parse(&to).ok()? }
+        }
         "say" => {
             let Said { number, text } = serde_json::from_slice(line).ok()?;
             PeerLine::Say { number, text: Text::parse(&text).ok()? }
@@ -124,10 +146,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn hello() -> PeerLine {
+        PeerLine::Hello { from: UserName::parse("bob").unwrap(), to: UserName::parse("Alice").unwrap() }
+    }
+
     fn lines() -> Vec<(&'static str, PeerLine)> {
         let say = |number, text: &str| PeerLine::Say { number, text: Text::parse(text).unwrap() };
         vec![
-            ("{\"peer\":\"hello\"}\n", PeerLine::Hello),
+            ("{\"peer\":\"hello\",\"from\":\"bob\",\"to\":\"Alice\"}\n", hello()),
             ("{\"peer\":\"say\",\"number\":1,\"text\":\"hi\"}\n", say(1, "hi")),
             ("{\"peer\":\"say\",\"number\":2,\"text\":\"a \\\"b\\\" \\\\\\n\\té😀\"}\n", say(2, "a \"b\" \\\n\té😀")),
             ("{\"peer\":\"heard\",\"number\":18446744073709551615}\n", PeerLine::Heard { number: u64::MAX }),
@@ -150,7 +176,7 @@ mod tests {
         for (newer, line) in [
             ("{\"peer\":\"wave\",\"hand\":\"left\"}\n", PeerLine::Unknown),
             ("{\"peer\":\"wave\",\"number\":\"left\",\"text\":{\"a\":[1]}}\n", PeerLine::Unknown),
-            (" {\"text\":5,\"peer\":\"hello\",\"number\":null}\r\n", PeerLine::Hello),
+            (" {\"text\":5,\"to\":\"Alice\",\"peer\":\"hello\",\"number\":null,\"from\":\"bob\"}\r\n", hello()),
             ("{\"peer\":\"heard\",\"number\":1,\"text\":[]}\n", PeerLine::Heard { number: 1 }),
         ] {
             assert_eq!(decode(newer.as_bytes()), PeerHear::Line { used: newer.len(), line }, "{newer}");
@@ -170,6 +196,9 @@ mod tests {
             "{\"peer\":\"say\",\"number\":1,\"text\":\"\\u001b[2J\"}\n",
             "{\"peer\":\"say\",\"number\":-1,\"text\":\"hi\"}\n",
             "{\"peer\":\"heard\"}\n",
+            "{\"peer\":\"hello\"}\n",
+            "{\"peer\":\"hello\",\"from\":\"bob\"}\n",
+            "{\"peer\":\"hello\",\"from\":\"b b\",\"to\":\"alice\"}\n",
             "{\"peer\":\"hello\",\"peer\":\"bye\"}\n",
             "[{\"peer\":\"hello\"}]\n",
             "[\"hello\"]\n",
