@@ -723,6 +723,9 @@ impl Session {
                 Request::Unblock { user } if pending.again && problem.code == "not-blocked" => {
                     Ok(Done::Unblocked(user.clone()))
                 }
+                Request::Revoke { user } if pending.again && problem.code == "not-consented" => {
+                    Ok(Done::Revoked(user.clone()))
+                }
                 _ => Err(problem),
             },
             Ok(told) => match pending.take_in(told) {

@@ -465,6 +465,16 @@ fn an_unblock_that_was_done_before_the_loss_is_done() {
 }
 
 #[test]
+fn a_revoke_that_was_done_before_the_loss_is_done() {
+    let mut session = logged_in();
+    let tag = session.ask(Request::Revoke { user: name("bob") }).unwrap();
+    session.disconnected();
+    log_in(&mut session, &mut Peer::new(), seconds(2), 0);
+    hear(&mut session, seconds(2), &format!("{{\"id\":{},\"error\":\"not-consented\",\"text\":\"\"}}\n", tag.0));
+    assert_eq!(happened(&mut session), [Happening::Answered { tag, answer: Ok(Done::Revoked(name("bob"))) }]);
+}
+
+#[test]
 fn what_waits_for_an_answer_is_bounded_and_can_be_forgotten() {
     let mut session = Session::new(login(Some("wonderland"), Some(device())));
     let tag = session.ask(message("bob", "x")).unwrap();
