@@ -91,11 +91,6 @@ impl Tls {
     pub fn pin(&self, certificate: Fingerprint) {
         *self.pin.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(certificate);
     }
-
-    /// The only certificate that will do.
-    pub fn pinned(&self) -> Option<Fingerprint> {
-        self.pin.get()
-    }
 }
 
 impl Pin {
