@@ -5,7 +5,9 @@
 pub mod hex;
 pub mod lines;
 pub mod native;
+pub mod nick;
 pub mod recognise;
+pub mod request;
 
 pub use crate::hub::credentials::{PASSWORD_BYTES_MAX, Password, PasswordError};
 pub use crate::hub::effect::{Listed, Pending, PrivacyList, ResumeToken};

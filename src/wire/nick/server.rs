@@ -1,0 +1,1 @@
+//! The server's side: what clients say, and what they are told.
