@@ -52,7 +52,7 @@ struct Question {
     connection: ConnectionId,
     /// What whoever says yes learns of the asker.
     address: PeerAddress,
-    certificate: Fingerprint,
+    certificate: Option<Fingerprint>,
     until: Instant,
 }
 
@@ -180,7 +180,7 @@ impl Hub {
         now: Now,
         connection: ConnectionId,
         name: UserName,
-        certificate: Fingerprint,
+        certificate: Option<Fingerprint>,
         out: &mut Outbox,
     ) -> Answered {
         match self.may_ask(connection, &name) {
@@ -285,7 +285,7 @@ impl Hub {
             return Answered::refuse(Refusal::TooManyConsents);
         }
         let Some(question) = self.consents.close(of) else { return Answered::refuse(Refusal::NotAsked(name)) };
-        let Some(Offer { port, certificate }) = offer else {
+        let Some(Offer::Encrypted { port, certificate }) = offer else {
             self.consents.note_unwilling(of, to, now.instant);
             self.tell_asker(&question, of, NoAddress::Declined, out);
             self.tell_asked(of, to, AskOver::Answered, Some(connection), IfLost::Send, out);
@@ -296,7 +296,8 @@ impl Hub {
         let before = self.consents.give(given).map(|older| older.row);
         out.changes.push(Change::Consent { row, before, waits: question.connection });
         let user = self.accounts.name(of).clone();
-        let event = Event::Address { user, address, port, certificate, connect_within: CONNECT_WITHIN };
+        let event =
+            Event::Address { user, address, port, certificate: Some(certificate), connect_within: CONNECT_WITHIN };
         out.event(question.connection, event, IfLost::Drop);
         self.tell_asked(of, to, AskOver::Answered, Some(connection), IfLost::Drop, out);
         Answered::stored(Reply::Consented {

@@ -199,6 +199,7 @@ impl Hub {
                     self.request(now, connection, id, request, out).send(connection, id, out);
                 }
             }
+            Input::Posted { .. } | Input::Shown { .. } | Input::Called { .. } => {}
             Input::Heard { connection } => self.presence.heard(connection, now.instant),
             Input::Closed { connection } => self.leave(now, connection, out),
             Input::Accounts { credentials, public } => self.read_accounts(now, credentials, public, out),
@@ -270,6 +271,8 @@ impl Hub {
         }
         match request {
             Request::LogIn { mechanism, first, device } => self.log_in(connection, id, mechanism, first, device, out),
+            Request::LogInByPassword { .. } | Request::Enter(_) => Answered::refuse(Refusal::NotAuthenticated),
+            Request::Unfit(why) => Answered::refuse(Refusal::Unfit(why)),
             Request::Authenticate(last) => self.authenticate(now, connection, id, &last, out),
             Request::SignUp(keys) => self.sign_up(now, connection, keys, out),
             Request::ChangePassword(keys) => self.change_password(now, connection, keys, out),

@@ -8,7 +8,7 @@ use super::queue::{BatchNumber, WriteQueue};
 use super::tls::Tls;
 use super::turn::OUT_BYTES_PAUSE;
 use crate::hub::time::Instant;
-use crate::wire::Protocol;
+use crate::wire::{Conversation, Dialect};
 
 /// Pieces in one write.
 const PIECES_MAX: usize = 64;
@@ -36,7 +36,7 @@ pub struct Connection<S> {
     /// `None`: it is not encrypted.
     pub tls: Option<Box<Tls>>,
     /// `None`: not recognised yet.
-    pub protocol: Option<Protocol>,
+    pub conversation: Option<Conversation>,
     /// Bytes that have come and are no whole request yet.
     pub inbound: Vec<u8>,
     pub queue: WriteQueue,
@@ -98,7 +98,7 @@ impl<S: Stream> Connection<S> {
             stream,
             door,
             tls: None,
-            protocol: None,
+            conversation: None,
             inbound: Vec::new(),
             queue: WriteQueue::default(),
             stage: Stage::Strange,
@@ -115,6 +115,11 @@ impl<S: Stream> Connection<S> {
             asking: false,
             watched: false,
         }
+    }
+
+    /// In which words it is written to; `None`: it has not been recognised.
+    pub fn dialect(&self) -> Option<Dialect> {
+        self.conversation.as_ref().map(Conversation::dialect)
     }
 
     /// Whether the hub hears of what comes.
@@ -153,8 +158,8 @@ impl<S: Stream> Connection<S> {
 
     /// What has come already holds a request that the last turn had no time for.
     fn has_request(&self) -> bool {
-        match self.protocol {
-            Some(protocol) => !self.inbound.is_empty() && protocol.may_decode(&self.inbound),
+        match &self.conversation {
+            Some(conversation) => !self.inbound.is_empty() && conversation.may_decode(&self.inbound),
             None => false,
         }
     }

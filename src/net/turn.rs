@@ -38,7 +38,7 @@ use crate::hub::input::Input;
 use crate::hub::message::HistoryQuery;
 use crate::hub::time::{Instant, Now};
 use crate::store::{Batch, Ticket};
-use crate::wire::Protocol;
+use crate::wire::{Conversation, Pieces};
 
 /// Bytes read from a connection in a turn.
 const READ_BYTES_A_TURN: usize = 16 * 1024;
@@ -142,7 +142,7 @@ pub struct Turn<E: Environment> {
     idle_turns: u32,
     read_buffer: Box<[u8]>,
     plain_buffer: Vec<u8>,
-    encode_buffer: Vec<u8>,
+    encode_buffer: Pieces,
 }
 
 struct Query {
@@ -198,7 +198,7 @@ impl<E: Environment> Turn<E> {
             idle_turns: 0,
             read_buffer: vec![0; READ_BYTES_A_TURN].into_boxed_slice(),
             plain_buffer: Vec::new(),
-            encode_buffer: Vec::new(),
+            encode_buffer: Pieces::default(),
         }
     }
 
@@ -319,7 +319,7 @@ impl<E: Environment> Turn<E> {
         self.tell(now, Input::Shutdown);
         for (id, connection) in self.connections.iter_mut() {
             // Who has not even been recognised is not known to the hub.
-            if connection.protocol.is_none() {
+            if connection.conversation.is_none() {
                 connection.stage = Stage::Gone;
                 self.gone.push(id);
             }
@@ -402,7 +402,7 @@ impl<E: Environment> Turn<E> {
             assert!(connection.out_bytes() <= OUT_BYTES_MAX, "{id:?} is told more than is allowed");
             // Of what is encrypted, what is decrypted at once may be two records.
             let read_max = if connection.tls.is_some() { 2 * READ_BYTES_A_TURN } else { READ_BYTES_A_TURN };
-            let inbound_max = read_max + connection.protocol.map_or(0, Protocol::request_bytes_max);
+            let inbound_max = read_max + connection.conversation.as_ref().map_or(0, Conversation::request_bytes_max);
             assert!(connection.inbound.len() <= inbound_max, "too much that {id:?} has said is kept");
             assert!(self.strangers.has(id) || connection.stage != Stage::Strange || connection.door == Door::Control);
             if connection.stage == Stage::Strange {

@@ -6,6 +6,11 @@ use super::Protocol;
 #[derive(Clone, Copy, Debug)]
 pub struct Openings {
     pub native: bool,
+    pub request: bool,
+    /// Guests are let in: who says nothing for a while is asked for a nickname.
+    pub nick: bool,
+    /// That has been done: what is no other protocol's opening is the nickname.
+    pub prompted: bool,
     /// Inside of TLS there is no second one.
     pub tls: bool,
 }
@@ -52,7 +57,7 @@ const BLANK_BYTES_MAX: usize = 64;
 mod tests {
     use super::*;
 
-    const ALL: Openings = Openings { native: true, tls: true };
+    const ALL: Openings = Openings { native: true, request: false, nick: false, prompted: false, tls: true };
 
     #[test]
     fn the_first_byte_that_says_something_decides() {

@@ -6,7 +6,7 @@ use crate::hub::status::{Status, Traffic};
 use crate::net::connection::{Door, Wrote};
 use crate::net::queue::{IfLost, WriteQueue};
 use crate::net::worker::Job;
-use crate::wire::Protocol;
+use crate::wire::Dialect;
 
 impl<E: Environment> Turn<E> {
     /// Applies the turn's effects, in order. Those of a turn that made changes wait for its batch. What would be void if
@@ -48,10 +48,11 @@ impl<E: Environment> Turn<E> {
     fn apply(&mut self, now: Now, effect: &Effect, batch: BatchNumber) {
         match effect {
             Effect::Reply { connection, id, answer, if_lost } => {
-                let Some(protocol) = self.connections.get(*connection).and_then(|found| found.protocol) else { return };
+                let Some(found) = self.connections.get_mut(*connection) else { return };
+                let Some(conversation) = &mut found.conversation else { return };
                 self.encode_buffer.clear();
-                protocol.encode_answer(*id, answer, &mut self.encode_buffer);
-                let bytes = self.encode_buffer.as_slice().into();
+                conversation.encode_answer(*id, answer, &mut self.encode_buffer);
+                let bytes = self.encode_buffer.bytes.as_slice().into();
                 let batch = self.rests_on(effect, *if_lost, batch);
                 self.push(*connection, bytes, batch, fate(*if_lost, *id));
             }
@@ -67,6 +68,7 @@ impl<E: Environment> Turn<E> {
             }
             // How the peer is told depends on its protocol: native clients notice an orderly close.
             Effect::Close { connection, how: _ } => self.begin_ending(now, *connection),
+            Effect::Call { .. } | Effect::Ignored => {}
             Effect::Derive { ticket, derivations } => self.environment.work(Job::Derive(*ticket, derivations.clone())),
             Effect::AccountsRead(AccountsRead { accounts, added, changed, removed, taken_over }) => {
                 if *taken_over > 0 {
@@ -82,10 +84,10 @@ impl<E: Environment> Turn<E> {
             }
             Effect::Status { connection, id, chat } => {
                 let status = Status { chat: *chat, traffic: self.traffic() };
-                let Some(protocol) = self.connections.get(*connection).and_then(|found| found.protocol) else { return };
+                let Some(dialect) = self.connections.get(*connection).and_then(Connection::dialect) else { return };
                 self.encode_buffer.clear();
-                protocol.encode_answer(*id, &Ok(Reply::Status(status)), &mut self.encode_buffer);
-                let bytes = self.encode_buffer.as_slice().into();
+                dialect.encode_answer(*id, &Ok(Reply::Status(status)), &mut self.encode_buffer);
+                let bytes = self.encode_buffer.bytes.as_slice().into();
                 // It rests on nothing: the operator may be asking why nothing goes on.
                 self.push(*connection, bytes, 0, IfLost::Send);
             }
@@ -124,14 +126,14 @@ impl<E: Environment> Turn<E> {
     fn push_run(&mut self, run: Option<Run>, outbox: &Outbox, batch: BatchNumber) {
         let Some(run) = run else { return };
         let batch = self.rests_on(&outbox.effects[run.start], run.if_lost, batch);
-        let mut encoded: [Option<Arc<[u8]>>; Protocol::ALL.len()] = [const { None }; Protocol::ALL.len()];
+        let mut encoded: [Option<Arc<[u8]>>; Dialect::ALL.len()] = [const { None }; Dialect::ALL.len()];
         for id in outbox.recipients(run.to) {
-            let Some(protocol) = self.connections.get(id).and_then(|found| found.protocol) else { continue };
+            let Some(dialect) = self.connections.get(id).and_then(Connection::dialect) else { continue };
             let buffer = &mut self.encode_buffer;
-            let bytes = encoded[protocol as usize].get_or_insert_with(|| {
+            let bytes = encoded[dialect as usize].get_or_insert_with(|| {
                 buffer.clear();
-                run.events(outbox).for_each(|event| protocol.encode_event(event, buffer));
-                buffer.as_slice().into()
+                run.events(outbox).for_each(|event| dialect.encode_event(event, buffer));
+                buffer.bytes.as_slice().into()
             });
             let bytes = Arc::clone(bytes);
             self.push(id, bytes, batch, fate(run.if_lost, None));

@@ -5,7 +5,7 @@ use crate::hub::id::PeerAddress;
 use crate::hub::input::Peer;
 use crate::net::tls::Tls;
 use crate::wire::recognise::{NOT_UNDERSTOOD, Openings, Recognition, TOO_MANY, recognise};
-use crate::wire::{Farewell, Protocol, Step};
+use crate::wire::{Conversation, Farewell, Lull, Pieces, Step};
 
 /// What the first bytes of a connection have come to.
 enum Recognised {
@@ -172,7 +172,7 @@ impl<E: Environment> Turn<E> {
                 return used;
             }
             let rest = &bytes[used..];
-            if connection.protocol.is_none() {
+            if connection.conversation.is_none() {
                 match self.recognise(now, id, rest) {
                     Recognised::Protocol => {}
                     Recognised::Nothing => return used,
@@ -185,7 +185,6 @@ impl<E: Environment> Turn<E> {
                 }
             }
             let Some(connection) = self.connections.get_mut(id) else { return used };
-            let Some(protocol) = connection.protocol else { return used };
             let room = match connection.stage {
                 Stage::Strange => self.environment.strange_bytes_max().saturating_sub(connection.said),
                 _ => usize::MAX,
@@ -193,19 +192,25 @@ impl<E: Environment> Turn<E> {
             let is_strange = connection.stage == Stage::Strange;
             if is_strange && self.members >= self.admission.room.sessions && !self.one_leaves() {
                 self.tell_of_fullness(now);
-                self.farewell(now, id, protocol, Farewell::Full);
+                self.farewell(now, id, Farewell::Full);
                 return used;
             }
             // What is beyond that is not looked at, so how it was split on its way changes nothing.
             let rest = &rest[..rest.len().min(room.saturating_add(1))];
-            let step = protocol.decode(rest);
+            let Some(conversation) = self.connections.get_mut(id).and_then(|found| found.conversation.as_mut()) else {
+                return used;
+            };
+            let step = conversation.decode(rest, Lull::None);
             let taken = match &step {
                 Step::Wait => rest.len(),
-                Step::Request { used, .. } | Step::Refused { used, .. } => *used,
+                Step::Request { used, .. }
+                | Step::Posted { used, .. }
+                | Step::Heard { used, .. }
+                | Step::Refused { used, .. } => *used,
                 Step::Violation { .. } => 0,
             };
             if taken > room {
-                self.farewell(now, id, protocol, Farewell::TooMuch);
+                self.farewell(now, id, Farewell::TooMuch);
                 return used;
             }
             match step {
@@ -216,6 +221,7 @@ impl<E: Environment> Turn<E> {
                     self.tell(now, Input::Request { connection: id, id: request_id, request });
                     self.heed(before);
                 }
+                Step::Posted { .. } | Step::Heard { .. } => {}
                 Step::Refused { reply, .. } => {
                     // It counts as said, but nonsense buys no time.
                     if let Some(connection) = self.connections.get_mut(id) {
@@ -249,16 +255,17 @@ impl<E: Environment> Turn<E> {
         let Some(connection) = self.connections.get_mut(id) else { return Recognised::Nothing };
         let Admission { plaintext, registration, tls, .. } = &self.admission;
         let is_open = connection.tls.is_none() && connection.door != Door::Control;
-        let openings = Openings { native: true, tls: is_open && tls.is_some() };
+        let openings =
+            Openings { native: true, request: false, nick: false, prompted: false, tls: is_open && tls.is_some() };
         match (recognise(bytes, false, &openings), connection.door) {
             (Recognition::This(protocol), Door::Port(address)) if is_open && !plaintext.contains(address) => {
                 log::info!("an unencrypted connection from {} was refused: out of scope", address.to_canonical());
-                connection.protocol = Some(protocol);
-                self.farewell(now, id, protocol, Farewell::OutOfScope);
+                connection.conversation = Some(Conversation::begin(protocol, bytes, false));
+                self.farewell(now, id, Farewell::OutOfScope);
                 Recognised::Nothing
             }
             (Recognition::This(protocol), door) => {
-                connection.protocol = Some(protocol);
+                connection.conversation = Some(Conversation::begin(protocol, bytes, false));
                 let peer = match door {
                     Door::Control => Peer::Operator,
                     Door::Port(address) => Peer::Stranger {
@@ -299,12 +306,12 @@ impl<E: Environment> Turn<E> {
     pub(super) fn deadline_passed(&mut self, now: Now, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.deadline = None;
-        match (connection.stage, connection.protocol) {
+        match (connection.stage, &connection.conversation) {
             (Stage::Strange, _) if connection.suspended => {
                 // It waits for us, not we for it.
                 self.set_deadline(id, Some(now.instant + NEXT_MESSAGE_WITHIN));
             }
-            (Stage::Strange, Some(protocol)) => self.farewell(now, id, protocol, Farewell::TooSlow),
+            (Stage::Strange, Some(_)) => self.farewell(now, id, Farewell::TooSlow),
             (Stage::Strange, None) if connection.is_handshaking() => self.end(now, id),
             (Stage::Strange, None) => {
                 self.answer(id, NOT_UNDERSTOOD.to_vec());
@@ -322,8 +329,8 @@ impl<E: Environment> Turn<E> {
             self.crowd_told = Some(now.instant);
             log::warn!("too many connections on which nobody has logged in: some of them are closed");
         }
-        match (connection.stage, connection.protocol) {
-            (Stage::Strange, Some(protocol)) => self.farewell(now, id, protocol, Farewell::TooMany),
+        match (connection.stage, &connection.conversation) {
+            (Stage::Strange, Some(_)) => self.farewell(now, id, Farewell::TooMany),
             (Stage::Strange, None) if connection.is_handshaking() => self.end(now, id),
             (Stage::Strange, None) => {
                 self.answer(id, TOO_MANY.to_vec());
@@ -363,10 +370,12 @@ impl<E: Environment> Turn<E> {
         }
     }
 
-    fn farewell(&mut self, now: Now, id: ConnectionId, protocol: Protocol, farewell: Farewell) {
-        let mut bytes = Vec::new();
-        protocol.encode_farewell(farewell, &mut bytes);
-        self.answer(id, bytes);
+    fn farewell(&mut self, now: Now, id: ConnectionId, farewell: Farewell) {
+        let mut pieces = Pieces::default();
+        if let Some(conversation) = self.connections.get(id).and_then(|found| found.conversation.as_ref()) {
+            conversation.encode_farewell(farewell, &mut pieces);
+        }
+        self.answer(id, pieces.bytes);
         self.end(now, id);
     }
 

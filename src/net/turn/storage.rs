@@ -81,12 +81,12 @@ impl<E: Environment> Turn<E> {
         }
         let refusal = Err(Refusal::NotStored);
         for (_, connection) in self.connections.iter_mut() {
-            let Some(protocol) = connection.protocol else { continue };
+            let Some(dialect) = connection.dialect() else { continue };
             let before = connection.queue.bytes();
             connection.queue.lose(&lost, |id| {
-                let mut bytes = Vec::new();
-                protocol.encode_answer(id, &refusal, &mut bytes);
-                bytes.into()
+                let mut pieces = Pieces::default();
+                dialect.encode_answer(id, &refusal, &mut pieces);
+                pieces.bytes.into()
             });
             self.out_bytes = self.out_bytes - before + connection.queue.bytes();
         }

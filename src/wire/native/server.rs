@@ -109,7 +109,7 @@ fn request(fields: &RequestFields<'_>) -> Result<Request, Malformed> {
         "block" => Request::Block(user(fields)?),
         "unblock" => Request::Unblock(user(fields)?),
         "blocked" => Request::Blocked,
-        "ask-address" => Request::AskAddress { user: user(fields)?, certificate: certificate(fields)? },
+        "ask-address" => Request::AskAddress { user: user(fields)?, certificate: Some(certificate(fields)?) },
         "consent" => Request::Consent { user: user(fields)?, offer: offer(fields)? },
         "revoke" => Request::Revoke(user(fields)?),
         "privacy" => Request::Privacy,
@@ -177,7 +177,7 @@ fn offer(fields: &RequestFields<'_>) -> Result<Option<Offer>, Malformed> {
     }
     let port = PeerPort::parse(need(integer(fields.port, "port"), "port")?);
     let port = port.ok_or_else(|| bad(&format!("'port' is {} to 65535", PeerPort::MIN)))?;
-    Ok(Some(Offer { port, certificate: certificate(fields)? }))
+    Ok(Some(Offer::Encrypted { port, certificate: certificate(fields)? }))
 }
 
 fn user(fields: &RequestFields<'_>) -> Result<UserName, Malformed> {
@@ -304,6 +304,8 @@ fn encode_reply<'a>(id: Option<u64>, reply: &'a Reply, out: &mut Vec<u8>) {
             waiting: Some(*waiting as u64),
             ..line("logged-in")
         },
+        // It answers a log-in of another protocol.
+        Reply::Welcome { .. } => return,
         Reply::LoggedOut => line("logged-out"),
         Reply::SignedUp(user) => of_user("signed-up", user),
         Reply::PasswordChanged(user) => of_user("password-changed", user),
@@ -335,7 +337,7 @@ fn encode_reply<'a>(id: Option<u64>, reply: &'a Reply, out: &mut Vec<u8>) {
         }
         Reply::Consented { user, address, certificate, connect_within } => ServerLine {
             address: Some(address.disclose().to_string().into()),
-            certificate: Some(certificate.to_string().into()),
+            certificate: certificate.map(|certificate| certificate.to_string().into()),
             seconds: Some(seconds(*connect_within)),
             ..of_user("consented", user)
         },
@@ -469,7 +471,7 @@ pub(in crate::wire) fn encode_event(event: &Event, out: &mut Vec<u8>) {
         Event::Token => line("token"),
         Event::Asks { user, certificate, answer_within } => ServerLine {
             user: Some(user.as_str().into()),
-            certificate: Some(certificate.to_string().into()),
+            certificate: certificate.map(|certificate| certificate.to_string().into()),
             seconds: Some(seconds(*answer_within)),
             ..line("asks")
         },
@@ -492,7 +494,7 @@ pub(in crate::wire) fn encode_event(event: &Event, out: &mut Vec<u8>) {
             user: Some(user.as_str().into()),
             address: Some(address.disclose().to_string().into()),
             port: Some(port.get()),
-            certificate: Some(certificate.to_string().into()),
+            certificate: certificate.map(|certificate| certificate.to_string().into()),
             seconds: Some(seconds(*connect_within)),
             ..line("address")
         },
@@ -558,7 +560,12 @@ fn word(refusal: &Refusal) -> (&'static str, String) {
         }
         Refusal::NoChallenge => ("no-challenge", "there is no challenge to answer: begin with 'log-in'"),
         Refusal::NoDevice => ("no-device", "this needs a log-in that names a device"),
-        Refusal::NotAuthenticated => {
+        // The others are what protocols are told in whose words there is a difference.
+        Refusal::NotAuthenticated
+        | Refusal::UnknownName
+        | Refusal::WrongPassword
+        | Refusal::LockedOutNow
+        | Refusal::LockedOut => {
             ("not-authenticated", "wrong name or password, or too many wrong tries: wait a minute after three")
         }
         Refusal::TokenRefused => ("token-refused", "the resume token is not valid any more: log in with the password"),
@@ -566,6 +573,8 @@ fn word(refusal: &Refusal) -> (&'static str, String) {
             "somebody-in-between",
             "the password is right, but was not meant for this connection: somebody is in between",
         ),
+        Refusal::TooManyGuests => ("too-many-sessions", "the server has no room for more guests"),
+        Refusal::Unfit(why) => return ("bad-request", why.to_string()),
         Refusal::TooManySessions => (
             "too-many-sessions",
             "too many commands of yours are logged in at a time: end some of them, or wait until they have ended",
