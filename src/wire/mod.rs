@@ -10,6 +10,7 @@ pub mod nick;
 pub mod pieces;
 pub mod recognise;
 pub mod request;
+mod words;
 
 pub use conversation::{Chunking, Conversation, Dialect, Lull};
 pub use pieces::{Kind, Pieces};
