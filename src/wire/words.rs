@@ -1,7 +1,11 @@
 //! What people are told, where a protocol has no word of its own for it: one sentence each, for all protocols.
 
 use crate::hub::effect::{CloseReason, Refusal};
+use crate::hub::name::UserName;
 use crate::wire::Farewell;
+
+/// Who speaks where the server itself says something; nobody can be called so.
+pub(in crate::wire) const SERVER: &str = "server";
 
 /// Why a request was not done.
 pub(in crate::wire) fn refusal(refusal: &Refusal) -> String {
@@ -94,4 +98,14 @@ pub(in crate::wire) fn farewell(farewell: Farewell) -> &'static str {
         Farewell::Full => "the server has no room for more sessions: try again later",
         Farewell::OutOfScope => "unencrypted connections are not served to your address: use TLS",
     }
+}
+
+/// At least so many messages were too many to be kept.
+pub(in crate::wire) fn missed(count: u64) -> String {
+    format!("missed {count}: too many messages came while you were away")
+}
+
+/// The user has taken back a yes.
+pub(in crate::wire) fn revoked(user: &UserName) -> String {
+    format!("{user} has taken back the yes")
 }

@@ -444,7 +444,7 @@ fn message_line(message: &Message) -> MessageLine<'_> {
 fn sender(message: &Message) -> &str {
     match &message.from {
         Sender::User(_, name) => name.as_str(),
-        Sender::Server => "server",
+        Sender::Server => words::SERVER,
     }
 }
 
