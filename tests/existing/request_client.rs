@@ -381,7 +381,8 @@ impl Shared {
                 Manner::Reads | Manner::NeverAccepts => self.take_delivery(&stream),
             };
             if let Err(end) = served {
-                return Some(end);
+                // One that the test has ended has seen its sockets close.
+                return (!self.sockets.has_ended()).then_some(end);
             }
         }
         None
