@@ -1,7 +1,7 @@
 //! What the stand-ins must notice: each of these would have broken the program whose place they take.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -32,7 +32,8 @@ fn log_in_as_bob(server: SocketAddr) -> LogIn {
     RequestClient::open().log_in(server, "bob", &["builder", "builder"])
 }
 
-/// How a log-in ends to which the server says these chunks, each as the answer to one of the client's, and then closes.
+/// How a log-in goes to which the server says these chunks, each as the answer to one of the client's, and then closes; and what
+/// the client has said, the answer to the last chunk too.
 fn log_in_to(chunks: &'static [&'static [u8]]) -> (LogIn, Vec<String>) {
     let (address, thread) = server(move |mut stream| {
         let answer = |chunk: &&[u8]| {
@@ -40,10 +41,11 @@ fn log_in_to(chunks: &'static [&'static [u8]]) -> (LogIn, Vec<String>) {
             stream.write_all(chunk).expect("a client");
             heard
         };
-        let heard: Vec<String> = chunks.iter().map(answer).collect();
+        let mut heard: Vec<String> = chunks.iter().map(answer).collect();
+        stream.shutdown(Shutdown::Write).expect("a client");
         // Nothing is unread when the server closes: that would be a reset.
-        stream.set_read_timeout(Some(LIMIT)).expect("a limit");
-        stream.shutdown(std::net::Shutdown::Write).expect("a client");
+        stream.set_read_timeout(Some(LIMIT)).expect("a limit that is not zero");
+        heard.push(read(&mut stream));
         let _ = stream.read_to_end(&mut Vec::new());
         heard
     });
@@ -65,7 +67,8 @@ fn deliver(client: &RequestClient, bytes: &[u8]) {
 
 #[test]
 fn a_control_word_that_is_glued_to_a_text_is_not_obeyed() {
-    let (log_in, _) = log_in_to(&[b"Invalid Password. Please try again.\nprompt_password"]);
+    let (log_in, heard) = log_in_to(&[b"Invalid Password. Please try again.\nprompt_password"]);
+    assert_eq!(heard[1..], ["ok"]);
     assert_eq!(log_in.outcome, Outcome::Ended(End::SpunOnEndOfFile));
     assert_eq!(log_in.chunks, ["Invalid Password. Please try again.\nprompt_password"]);
 }
@@ -79,7 +82,7 @@ fn a_name_that_is_glued_to_a_text_is_cut_at_the_wrong_column() {
 #[test]
 fn a_control_word_that_is_cut_is_not_obeyed() {
     let (log_in, heard) = log_in_to(&[b"prompt_", b"password", b"exit"]);
-    assert_eq!(heard[1..], ["ok", "ok"]);
+    assert_eq!(heard[1..], ["ok", "ok", ""]);
     assert_eq!(log_in.outcome, Outcome::Ended(End::Told("exit".to_owned())));
 }
 
@@ -200,7 +203,7 @@ fn what_a_request_server_is_not_to_be_told_is_a_fault() {
 fn a_nick_client_must_be_asked_for_its_name_alone() {
     let (address, thread) = server(|mut stream| {
         stream.write_all(b"NICK\n").expect("a client");
-        stream.shutdown(std::net::Shutdown::Write).expect("a client");
+        stream.shutdown(Shutdown::Write).expect("a client");
         stream.read(&mut [0]).expect("the client's end")
     });
     let client = NickClient::connect(address, "ann");
