@@ -46,7 +46,7 @@ impl NickClient {
         client
     }
 
-    /// What a person types: the program puts the name before it.
+    /// What a person types: the program puts the name before it. Unless the first has come back, two of these may be one chunk.
     pub fn say(&self, text: &str) {
         self.send(format!("{}: {text}", self.nickname).as_bytes());
     }

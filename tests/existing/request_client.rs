@@ -159,7 +159,7 @@ impl RequestClient {
         self.connect(server).log_in_with(answers)
     }
 
-    /// A request: a connection, one chunk, a close.
+    /// A request: a connection, one chunk, a close. Nothing says when the server reads it, and whether before the next one.
     pub fn send(&self, chunk: &str) {
         send_once(self.server(), chunk).expect("the server is there");
     }

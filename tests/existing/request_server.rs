@@ -85,7 +85,7 @@ impl RequestServer {
         self.listening.address()
     }
 
-    /// The next chunk that a client has sent, whole: of a dialogue, or a request.
+    /// The next chunk that a client has sent, whole: of a dialogue, or a request. Chunks of two connections come in either order.
     #[track_caller]
     pub fn next(&self) -> Chunk {
         self.shared.journal.next_chunk()
@@ -129,7 +129,7 @@ impl RequestServer {
         self.shared.chat().tell(user, chunk);
     }
 
-    /// Tells everyone, and ends once all have heard.
+    /// Tells everyone, and ends once all have heard, or will not hear.
     pub fn shut_down(self) {
         let mut chat = self.shared.chat();
         for session in chat.end() {
@@ -170,9 +170,8 @@ impl Shared {
             scope.spawn(|| self.expire_sessions());
             for stream in self.sockets.incoming(listener) {
                 scope.spawn(move || {
-                    if let Err(Ending::Fault(fault)) = self.serve_connection(stream) {
-                        self.fault(fault);
-                    }
+                    let served = self.serve_connection(stream);
+                    self.note_fault(served);
                 });
             }
         });
@@ -188,10 +187,10 @@ impl Shared {
         }
         let log_in = parse_log_in(&chunk, &stream).ok_or(Ending::Fault(Fault::NoRequest(chunk)))?;
         let (log_in, deliveries) = self.dialogue(&stream, log_in)?;
-        let closed = self.wait_for_close(&stream);
+        self.note_fault(self.wait_for_close(&stream));
         drop(stream);
         self.deliver_all(&log_in, deliveries);
-        closed
+        Ok(())
     }
 
     fn request(&self, chunk: &str) {
@@ -312,6 +311,12 @@ impl Shared {
                 self.chat().end();
                 return;
             }
+        }
+    }
+
+    fn note_fault(&self, served: Result<(), Ending>) {
+        if let Err(Ending::Fault(fault)) = served {
+            self.fault(fault);
         }
     }
 

@@ -286,6 +286,18 @@ fn a_server_that_stops_tells_everyone() {
 }
 
 #[test]
+fn a_delivery_that_is_longer_than_one_read_is_cut() {
+    let server = server();
+    let bob = bob(&server, &[]);
+    let long = "x".repeat(5000);
+    server.deliver("bob", &long);
+    bob.expect(&long[..4096]);
+    assert_eq!(server.next_fault(), Fault::Undelivered { to: "bob".to_owned(), text: long });
+    server.deliver("bob", "whole");
+    bob.expect("whole");
+}
+
+#[test]
 fn a_client_that_does_not_read_can_be_had() {
     let server = server();
     let alice = alice(&server);
