@@ -117,6 +117,7 @@ impl Shared {
             self.room().tell_all(&text);
         }
         self.room().leave(member);
+        // Whatever still waits for the member goes with it.
         let _ = stream.shutdown(Shutdown::Both);
     }
 
