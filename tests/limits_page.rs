@@ -145,6 +145,7 @@ fn value(expression: &str, constants: &BTreeMap<(String, String), String>) -> u6
         let right = atom(pair[1], constants);
         result = match pair[0] {
             "*" => result * right,
+            "+" => result + right,
             "-" => result - right,
             "<<" => result << right,
             other => panic!("an operator that this test does not know: {other} in {expression}"),
@@ -156,6 +157,10 @@ fn value(expression: &str, constants: &BTreeMap<(String, String), String>) -> u6
 fn atom(word: &str, constants: &BTreeMap<(String, String), String>) -> u64 {
     if let Ok(number) = word.replace('_', "").parse() {
         return number;
+    }
+    if let Some((module, name)) = word.strip_prefix("crate::").and_then(|path| path.rsplit_once("::")) {
+        let place = (format!("{}.rs", module.replace("::", "/")), name.to_owned());
+        return value(constants.get(&place).unwrap_or_else(|| panic!("no constant {word}")), constants);
     }
     let mut found = constants.iter().filter(|((_, name), _)| name == word).map(|(_, expression)| expression);
     let expression = found.next().unwrap_or_else(|| panic!("no constant {word}"));
