@@ -6,6 +6,7 @@ pub mod hex;
 pub mod lines;
 pub mod native;
 pub mod nick;
+pub mod parts;
 pub mod recognise;
 pub mod request;
 
