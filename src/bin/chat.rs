@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chatd::client::command::{self, Command, parse_seconds};
 use chatd::client::exit::{Failure, Status};
+use chatd::client::protocol::Protocol;
 use chatd::client::{Options, PasswordFrom, Target};
 use chatd::wire::UserName;
 use clap::builder::ArgAction;
@@ -131,7 +132,7 @@ fn parse(arguments: &[OsString], environment: impl Fn(&str) -> Option<OsString>)
         Some((name, arguments)) => {
             let arguments = arguments.iter().map(text).collect::<Result<Vec<_>, _>>()?;
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            let command = command::parse_arguments(&text(name)?, &arguments, receipts)?;
+            let command = command::parse_arguments(&text(name)?, &arguments, Protocol::Native, receipts)?;
             let is_message = matches!(
                 command,
                 Command::MessageFromInput { .. } | Command::Ask(chatd::client::core::Request::Message { .. })
@@ -144,6 +145,7 @@ fn parse(arguments: &[OsString], environment: impl Fn(&str) -> Option<OsString>)
     };
     let heartbeat = Some(line.heartbeat);
     Ok(Options {
+        protocol: Protocol::Native,
         target,
         plaintext: line.insecure_plaintext,
         user,
@@ -252,7 +254,7 @@ fn after_help() -> String {
          Exit status: 0 done; 2 usage; 66 unreadable file; 67 no such recipient; 69 no server, or the connection was \
          lost, or displaced; 75 not yet, try again; 76 not understood; 77 not authenticated, locked out, blocked or \
          refused, or the server is not the one it was; 130 Ctrl-C; 143 SIGTERM.",
-        command::help().lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+        command::help(Protocol::Native).lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
     )
 }
 

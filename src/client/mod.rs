@@ -19,6 +19,7 @@ pub mod operator;
 mod output;
 pub mod passwords;
 pub mod peers;
+pub mod protocol;
 pub mod render;
 pub mod state;
 mod trust;
@@ -39,6 +40,7 @@ use self::exit::{Failure, Status};
 use self::interactive::Look;
 use self::interrupt::Interrupt;
 use self::output::{Ended, print};
+use self::protocol::Protocol;
 use self::state::StateDirectory;
 use self::trust::Trust;
 use crate::wire::{TEXT_BYTES_MAX, UserName};
@@ -50,6 +52,7 @@ const TRIES: usize = 3;
 #[derive(Clone, Debug)]
 pub struct Options {
     pub target: Target,
+    pub protocol: Protocol,
     /// Nothing is encrypted, and nobody proves who they are but with the password.
     pub plaintext: bool,
     pub user: Option<UserName>,
@@ -114,7 +117,7 @@ pub fn warn(text: &str) {
 fn start(options: Options) -> Result<Status, Ended> {
     let request = match &options.command {
         Some(Command::Help) => {
-            print(&[command::help()])?;
+            print(&[command::help(options.protocol)])?;
             return Ok(Status::Done);
         }
         Some(Command::Ask(request)) => Some(request.clone()),
