@@ -21,6 +21,9 @@ pub const PRIVATE_NEEDS_TLS: &str = "private conversations are made out over TLS
 /// Why `sign-up` is not done in a session.
 pub const SIGN_UP_FIRST: &str = "'sign-up' stands on the command line: whoever has a session has an account";
 
+/// Why `wait` is not done at a terminal.
+pub const WAIT_IS_FOR_SCRIPTS: &str = "'wait' is for scripts: what comes in is shown here anyway";
+
 /// What somebody wants done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {

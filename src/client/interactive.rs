@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use self::editor::{Keyboard, Names, Purpose, Typed, locked};
+use self::editor::{Keyboard, Names, Purpose, Typed, know};
 pub use self::screen::Look;
 use self::screen::{Screen, now_ms};
 use super::batch;
@@ -27,8 +27,8 @@ use super::render;
 use crate::wire::native::client::{Heard as Message, News, Party, ReachTold};
 use crate::wire::{Number, UserName};
 
-/// How many names completion knows.
-const NAMES_MAX: usize = 1000;
+/// How many confirmations are waited for.
+const UNDELIVERED_MAX: usize = 1000;
 /// How long a change of the password may take.
 const CHANGE_WITHIN: Duration = Duration::from_secs(30);
 /// How long a log-out may take.
@@ -180,7 +180,7 @@ impl Talk<'_> {
                         self.learn(&done);
                         if let (Request::Message { receipt: true, .. }, Done::Accepted { number, .. }) =
                             (&request, &done)
-                            && self.undelivered.len() < NAMES_MAX
+                            && self.undelivered.len() < UNDELIVERED_MAX
                         {
                             self.undelivered.insert(*number);
                         }
@@ -261,7 +261,7 @@ impl Talk<'_> {
                     match (result, change.held) {
                         (Ok(()), _) if self.leaving.is_some() => {}
                         (Ok(()), _) => {
-                            let tick = if self.screen.look.utf8 { "✓" } else { "ok" };
+                            let tick = self.screen.look.tick();
                             lines.push(format!("{tick} your password is changed"));
                             self.lost = true;
                             self.connection.password_changed(&change.new);
@@ -380,9 +380,7 @@ impl Talk<'_> {
             Ok(Some(Command::SignUp)) => self.complain(command::SIGN_UP_FIRST),
             Ok(Some(Command::LogOut)) => self.leave(Status::Done),
             Ok(Some(Command::Help)) => self.screen.show(vec![command::help(Protocol::Native)]),
-            Ok(Some(Command::Wait { .. })) => {
-                self.complain("'wait' is for scripts: what comes in is shown here anyway")
-            }
+            Ok(Some(Command::Wait { .. })) => self.complain(command::WAIT_IS_FOR_SCRIPTS),
             Ok(Some(Command::MessageFromInput { .. })) => {}
             Err(failure) => self.complain(&failure.text),
         }
@@ -404,7 +402,7 @@ impl Talk<'_> {
     }
 
     fn private(&mut self, news: &PeerNews, lines: &mut Vec<String>) {
-        let tick = if self.screen.look.utf8 { "✓" } else { "ok" };
+        let tick = self.screen.look.tick();
         match news {
             PeerNews::Heard { user } => lines.push(format!("{tick} to {user}, privately")),
             PeerNews::NotSaid { user, texts, why } => {
@@ -479,18 +477,13 @@ impl Talk<'_> {
     }
 
     fn know(&self, users: &[UserName]) {
-        let mut names = locked(&self.names);
-        for user in users {
-            if names.len() < NAMES_MAX {
-                names.insert(user.clone());
-            }
-        }
+        know(&self.names, users);
     }
 }
 
 /// What is said of a request that was done.
 fn confirm(request: &Request, done: &Done, you: &UserName, look: Look) -> Vec<String> {
-    let tick = if look.utf8 { "✓" } else { "ok" };
+    let tick = look.tick();
     match (request, done) {
         (Request::Message { to, .. }, Done::Accepted { reach: ReachTold::Queued, .. }) => {
             vec![format!("{tick} to {to} ({to} is offline: it waits)")]

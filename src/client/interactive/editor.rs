@@ -30,6 +30,8 @@ use crate::wire::UserName;
 
 /// How many typed lines are remembered.
 const LINES_MAX: usize = 1000;
+/// How many names completion knows.
+const NAMES_MAX: usize = 1000;
 
 /// What the editor's thread says.
 pub enum Typed {
@@ -45,7 +47,17 @@ pub enum Typed {
 /// The names that completion knows.
 pub type Names = Arc<Mutex<BTreeSet<UserName>>>;
 
-pub fn locked(names: &Names) -> MutexGuard<'_, BTreeSet<UserName>> {
+/// From now on completion knows these too, as far as there is room.
+pub fn know(names: &Names, users: &[UserName]) {
+    let mut names = locked(names);
+    for user in users {
+        if names.len() < NAMES_MAX {
+            names.insert(user.clone());
+        }
+    }
+}
+
+fn locked(names: &Names) -> MutexGuard<'_, BTreeSet<UserName>> {
     names.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

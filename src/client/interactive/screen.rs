@@ -13,6 +13,13 @@ pub struct Look {
     pub utf8: bool,
 }
 
+impl Look {
+    /// How it is marked that something was done.
+    pub fn tick(self) -> &'static str {
+        if self.utf8 { "✓" } else { "ok" }
+    }
+}
+
 pub struct Screen {
     pub look: Look,
     /// `None`: nobody is typing, or the terminal can do no better.

@@ -127,10 +127,8 @@ impl Pipe {
             if self.write().is_err() {
                 return true;
             }
-            if !self.tls.as_ref().is_some_and(|tls| tls.wants_write()) {
-                if self.end_writing().is_err() {
-                    return true;
-                }
+            if !self.tls.as_ref().is_some_and(|tls| tls.wants_write()) && self.end_writing().is_err() {
+                return true;
             }
         }
         self.has_closed()
