@@ -203,11 +203,12 @@ fn each_value_on_the_page_is_the_one_in_the_source() {
 #[test]
 fn the_worked_examples_are_right() {
     use chatd::net::room::Room;
-    let worked = "With a limit of 1024 there are 660 sessions, 240 connections without a log-in, 60 that are being told to go; \
-                  with 65,536 there are 64,192, 1024 and 256.";
+    let worked = "With a limit of 1024 there are 540 sessions, 240 connections without a log-in, 60 that are being told to go, \
+                  60 calls and 60 posts; with 65,536 there are 62,912, 1024, 256, 256 and 1024.";
     assert!(PAGE.split_whitespace().collect::<Vec<_>>().join(" ").contains(worked), "correct it here too");
-    assert_eq!(Room::of(1024), Room { sessions: 660, strangers: 240, parting: 60 });
-    assert_eq!(Room::of(65_536), Room { sessions: 64_192, strangers: 1024, parting: 256 });
+    assert_eq!(Room::of(1024), Room { sessions: 540, strangers: 240, parting: 60, calls: 60, posts: 60 });
+    let large = Room { sessions: 62_912, strangers: 1024, parting: 256, calls: 256, posts: 1024 };
+    assert_eq!(Room::of(65_536), large);
 }
 
 #[test]
