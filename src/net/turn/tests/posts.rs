@@ -106,6 +106,18 @@ fn each_word_of_the_log_in_has_time_to_be_read() {
 }
 
 #[test]
+fn a_step_that_came_in_time_counts_however_long_the_server_was_held_up() {
+    let mut world = World::new();
+    let client = world.connect();
+    world.chunk(&client, "newUser,alice,wrong,5000");
+    assert_eq!(world.chunk(&client, "ok"), "prompt_password");
+    world.say(&client, b"password");
+    world.settle();
+    world.pass(2 * NEXT_MESSAGE_WITHIN);
+    assert_eq!(client.told(), "Welcome to simple chat server!\n");
+}
+
+#[test]
 fn after_exit_the_client_closes_by_itself_or_is_reset() {
     for closes in [true, false] {
         let mut world = World::new();
