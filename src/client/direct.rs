@@ -100,7 +100,7 @@ impl Direct {
             .listen_for_peers(address, identity)
             .map_err(|error| not_now(format!("can't listen at {} for private conversations: {error}", address.ip())))?;
         let port = PeerPort::parse(port.into()).ok_or_else(|| not_now(format!("port {port} is too low")))?;
-        Ok(Offer { port, certificate })
+        Ok(Offer::Encrypted { port, certificate })
     }
 
     /// Sends what could not be said privately through the server. Comes back: what was sent.

@@ -13,6 +13,7 @@ use super::message::{HistoryPage, HistoryQuery, Message};
 use super::name::UserName;
 use super::scram::{SALT_BYTES, Verifier};
 use super::status::{Chat, Status};
+use super::text::TextError;
 
 /// One thing to do. Every id that it needs is in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +47,12 @@ pub enum Effect {
         connection: ConnectionId,
         how: Close,
     },
+    /// A client that is reached by calls may be called again, if there is something for it.
+    Call {
+        connection: ConnectionId,
+    },
+    /// What was posted in somebody's name was none of theirs.
+    Ignored,
     /// Make verifiers of these on the worker; `Input::Derived` brings them with the same ticket.
     Derive {
         ticket: Ticket,
@@ -164,6 +171,12 @@ pub enum Reply {
         /// How many messages wait for this device.
         waiting: usize,
     },
+    /// Somebody has come in who had nothing to be proved to.
+    Welcome {
+        user: UserName,
+        /// How many messages wait.
+        waiting: usize,
+    },
     LoggedOut,
     SignedUp(UserName),
     PasswordChanged(UserName),
@@ -197,7 +210,8 @@ pub enum Reply {
     Consented {
         user: UserName,
         address: PeerAddress,
-        certificate: Fingerprint,
+        /// `None`: they come without encryption.
+        certificate: Option<Fingerprint>,
         connect_within: Duration,
     },
     Declined(UserName),
@@ -260,6 +274,18 @@ pub enum Refusal {
     NoDevice,
     /// Unknown name, wrong password, locked out: the client is not told which.
     NotAuthenticated,
+    /// Where the protocol tells it: nobody has this name.
+    UnknownName,
+    /// Likewise: the password is wrong.
+    WrongPassword,
+    /// The password was wrong once too often: from now on the name is locked out.
+    LockedOutNow,
+    /// The name is locked out, and nothing was checked.
+    LockedOut,
+    /// As many without an account are here as there may be.
+    TooManyGuests,
+    /// The request has no word for what the sender wanted to say.
+    Unfit(TextError),
     /// The resume token is not valid (any more): log in with the password.
     TokenRefused,
     /// The secret is right, but was not proved on this connection: somebody is in between.
@@ -350,7 +376,8 @@ pub enum Event {
     /// Somebody wants to know the user's address. `certificate` is what they will show.
     Asks {
         user: UserName,
-        certificate: Fingerprint,
+        /// `None`: nothing, they come without encryption.
+        certificate: Option<Fingerprint>,
         answer_within: Duration,
     },
     /// This user's question needs no answer any more.
@@ -363,7 +390,8 @@ pub enum Event {
         user: UserName,
         address: PeerAddress,
         port: PeerPort,
-        certificate: Fingerprint,
+        /// `None`: there is no encryption.
+        certificate: Option<Fingerprint>,
         connect_within: Duration,
     },
     /// The question to this user came to nothing.

@@ -9,7 +9,7 @@ use super::id::{ConnectionId, DeviceId, LogId, Number, PeerAddress, RequestId};
 use super::message::HistoryPage;
 use super::name::UserName;
 use super::scram::{ChannelBinding, ClientFinal, ClientFirst, StoredKeys, Verifier};
-use super::text::Text;
+use super::text::{Text, TextError};
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -18,6 +18,13 @@ pub enum Input {
     Connected { connection: ConnectionId, peer: Peer },
     /// A client asks for something.
     Request { connection: ConnectionId, id: Option<RequestId>, request: Request },
+    /// A client asks for something, and says who it is, on a connection of its own that is none of the hub's: it counts for
+    /// the session that is reached by calls, if one of that user was begun from this address. The answer goes there.
+    Posted { from: PeerAddress, user: UserName, id: Option<RequestId>, request: Request },
+    /// Everything up to this number has reached a client that does not say so itself (protocols.md, "Common to all").
+    Shown { connection: ConnectionId, number: Number },
+    /// A client that is reached by calls was called, and has taken what was for it; or not.
+    Called { connection: ConnectionId, reached: bool },
     /// A client that is not read for now is there all the same: it takes what is written, or waits for the server itself.
     Heard { connection: ConnectionId },
     /// The connection is gone; effects for it reach nobody.
@@ -65,6 +72,17 @@ pub enum Request {
     },
     /// The second half.
     Authenticate(ClientFinal),
+    /// A whole log-in with the password itself, by a client that is reached by calls from then on: at this port of the
+    /// address that it comes from. `None`: what was given can't be a password.
+    LogInByPassword {
+        name: UserName,
+        password: Option<Password>,
+        port: PeerPort,
+    },
+    /// Somebody without an account comes in under this name, for as long as the connection lasts.
+    Enter(UserName),
+    /// What was to be sent is no text: the sender is told why.
+    Unfit(TextError),
     /// In place of the second half: an account of the name that was challenged, with these keys from now on. The client
     /// has made them with the salt and the iterations of its challenge.
     SignUp(StoredKeys),
@@ -95,10 +113,10 @@ pub enum Request {
     Unblock(UserName),
     /// Whom do I block?
     Blocked,
-    /// May I know where this user is? `certificate`: what I show when I come.
+    /// May I know where this user is? `certificate`: what I show when I come; `None`: nothing, I come without encryption.
     AskAddress {
         user: UserName,
-        certificate: Fingerprint,
+        certificate: Option<Fingerprint>,
     },
     /// The answer to such a question; `None`: no.
     Consent {
@@ -137,11 +155,11 @@ pub enum Operation {
 
 /// Where whoever has said yes can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// Of their listening socket.
-    pub port: PeerPort,
-    /// What they show there.
-    pub certificate: Fingerprint,
+pub enum Offer {
+    /// At a listening socket with this port, where they show this certificate.
+    Encrypted { port: PeerPort, certificate: Fingerprint },
+    /// At the socket where the server calls them.
+    WhereCalled,
 }
 
 /// A TCP port that a client listens at.
@@ -194,7 +212,7 @@ pub enum Precondition {
 impl Request {
     pub fn precondition(&self) -> Precondition {
         match self {
-            Request::LogIn { .. } => Precondition::LoggedOut,
+            Request::LogIn { .. } | Request::LogInByPassword { .. } | Request::Enter(_) => Precondition::LoggedOut,
             Request::Authenticate(_) | Request::SignUp(_) => Precondition::Challenged,
             Request::Operate(_) => Precondition::Operator,
             Request::Acknowledge(_)
@@ -205,6 +223,7 @@ impl Request {
             | Request::Message { .. }
             | Request::Broadcast { .. }
             | Request::Alive
+            | Request::Unfit(_)
             | Request::Online
             | Request::Block(_)
             | Request::Unblock(_)

@@ -352,8 +352,8 @@ pub fn encode(id: Option<RequestId>, ask: &Ask, out: &mut Vec<u8>) {
         Ask::Consent { user, offer } => RequestLine {
             user: Some(user.as_str().into()),
             answer: Some(offer.is_some()),
-            port: offer.map(|offer| offer.port.get()),
-            certificate: offer.map(|offer| offer.certificate.to_string().into()),
+            port: encrypted(offer).map(|(port, _)| port.get()),
+            certificate: encrypted(offer).map(|(_, certificate)| certificate.to_string().into()),
             ..line("consent")
         },
         Ask::Revoke { user } => RequestLine { user: Some(user.as_str().into()), ..line("revoke") },
@@ -373,6 +373,14 @@ pub fn encode(id: Option<RequestId>, ask: &Ask, out: &mut Vec<u8>) {
 pub fn encode_status(status: &Status, out: &mut Vec<u8>) {
     serde_json::to_writer(&mut *out, &StatusLine::from(*status)).expect("numbers can be written to memory");
     out.push(b'\n');
+}
+
+/// What an offer says, in this protocol's words.
+fn encrypted(offer: &Option<Offer>) -> Option<(PeerPort, Fingerprint)> {
+    match offer {
+        Some(Offer::Encrypted { port, certificate }) => Some((*port, *certificate)),
+        Some(Offer::WhereCalled) | None => None,
+    }
 }
 
 fn with_keys<'a>(line: RequestLine<'a>, keys: &StoredKeys) -> RequestLine<'a> {

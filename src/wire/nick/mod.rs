@@ -7,3 +7,5 @@ pub mod server;
 
 /// What the client reads at once, in bytes.
 pub const READ_BYTES_MAX: usize = 1024;
+/// The longest chunk that a client may say, in bytes: a text, its prefix and a newline.
+pub const CHUNK_BYTES_MAX: usize = crate::hub::text::TEXT_BYTES_MAX + 64;

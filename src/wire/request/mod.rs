@@ -11,3 +11,5 @@ pub mod server;
 pub const READ_BYTES_MAX: usize = 4096;
 /// What a delivery has at most, in bytes: one segment, since a client reads once.
 pub const DELIVERY_BYTES_MAX: usize = 1400;
+/// The longest request, in bytes: a text, two names, the word and the commas.
+pub const REQUEST_BYTES_MAX: usize = crate::hub::text::TEXT_BYTES_MAX + 128;
