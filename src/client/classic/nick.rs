@@ -6,7 +6,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::chunks::Chunks;
-use super::{Action, Done, End, Event, From, Happening, Lane, NotSent, Now, Outbox, Patience, Request, Tag, no_answer};
+use super::{
+    Action, Done, End, Event, From, Happening, Lane, NotSent, Now, Outbox, PENDING_MAX, Patience, Request, Tag,
+    no_answer,
+};
 use crate::client::exit::{Failure, Status};
 use crate::client::render;
 use crate::wire::UserName;
@@ -17,8 +20,6 @@ use crate::wire::nick::client::{self as wire, Heard};
 const PACE: Duration = Duration::from_millis(50);
 /// How long what was said may take to come back; then it counts as handed over all the same.
 const ECHO_WITHIN: Duration = Duration::from_secs(2);
-/// How many texts may be without their echo, or wait to be sent.
-const PENDING_MAX: usize = 200;
 
 /// The session.
 pub struct Session {

@@ -13,15 +13,15 @@ use self::lane::{Gone, Queue};
 use self::meetings::Meetings;
 use self::pending::{Pending, Waiting};
 use super::chunks::Chunks;
-use super::{Action, Done, End, Event, From, Happening, Lane, NotSent, Now, Outbox, Patience, Request, Tag, no_answer};
+use super::{
+    Action, Done, End, Event, From, Happening, Lane, NotSent, Now, Outbox, PENDING_MAX, Patience, Request, Tag,
+    no_answer,
+};
 use crate::client::exit::{Failure, Status};
 use crate::client::{peers, render};
 use crate::wire::request::READ_BYTES_MAX;
 use crate::wire::request::client::{self as wire, Heard, LogIn, NoAddress, Step};
 use crate::wire::{Password, Text, UserName};
-
-/// How many requests may be without an answer, or wait to be sent.
-const PENDING_MAX: usize = 200;
 
 /// Who logs in.
 pub struct Login {
