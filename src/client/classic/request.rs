@@ -12,7 +12,7 @@ use std::time::Duration;
 use self::lane::{Gone, Queue};
 use self::meetings::Meetings;
 use self::pending::{Pending, Waiting};
-use super::chunks::Chunks;
+use super::chunks::{Chunks, QUIET};
 use super::{
     Action, Done, End, Event, From, Happening, Lane, NotSent, Now, Outbox, PENDING_MAX, Patience, Request, Tag,
     no_answer,
@@ -286,7 +286,7 @@ impl super::Session for Session {
 
     fn connected(&mut self, _: Now, port: u16) {
         let Phase::Connecting { until } = self.phase else { return };
-        self.phase = Phase::LoggingIn { dialogue: LogIn::default(), chunks: Chunks::up_to(READ_BYTES_MAX), until };
+        self.phase = Phase::LoggingIn { dialogue: LogIn::default(), chunks: Chunks::new(QUIET, READ_BYTES_MAX), until };
         self.outbox.act(Action::Write(wire::log_in(&self.login.user, &self.login.password, port)));
     }
 
