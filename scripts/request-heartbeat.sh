@@ -7,13 +7,13 @@ name=request-heartbeat
 source "$(dirname "${BASH_SOURCE[0]}")/stage.sh"
 flags=(--protocol request)
 
-start_server --heartbeat-timeout 3
+start_server --heartbeat-timeout 6
 join alice --heartbeat 1
 join bob --heartbeat 1
 sees alice "* bob is online"
 
 chapter "Signs of life keep both there for longer than the server waits"
-end=$((SECONDS + 5))
+end=$((SECONDS + 8))
 while ((SECONDS < end)); do
     is_online bob || fail "bob should be online all the time"
     sleep 0.5
