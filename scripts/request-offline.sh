@@ -22,6 +22,7 @@ start_server
 
 chapter "Bob comes"
 join bob
+sees bob "* note: what came while you were offline:"
 sees bob "alice: are you there?"
 sees bob "alice: this, too, can wait"
 sees bob "carol: and this is from chat's own protocol"

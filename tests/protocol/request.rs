@@ -46,6 +46,7 @@ pub fn requests() -> Vec<(&'static str, Request)> {
         ("forward,alice,Bob,hi", message("Bob", "hi")),
         ("forward,alice,Bob,one, two,,three,", message("Bob", "one, two,,three,")),
         ("forward,alice,Bob, \n\tline é😀", message("Bob", " \n\tline é😀")),
+        ("forward,alice,Bob,one\n    two\n\n        three", message("Bob", "one\ntwo\n\n    three")),
         ("broadcast,alice,hi", broadcast("hi")),
         ("broadcast,alice,Bob,hi, all", broadcast("Bob,hi, all")),
         ("online,alice", Request::Online),
