@@ -239,11 +239,12 @@ pub trait Session {
     }
 }
 
-/// What a session has for its driver.
+/// What a session has for its driver; nothing more once it has told its end.
 #[derive(Debug, Default)]
 pub struct Outbox {
     actions: VecDeque<Action>,
     happenings: VecDeque<Happening>,
+    over: bool,
 }
 
 impl End {
@@ -258,11 +259,16 @@ impl End {
 
 impl Outbox {
     fn act(&mut self, action: Action) {
-        self.actions.push_back(action);
+        if !self.over {
+            self.actions.push_back(action);
+        }
     }
 
     fn tell(&mut self, happening: Happening) {
-        self.happenings.push_back(happening);
+        if !self.over {
+            self.over = matches!(happening, Happening::End(_));
+            self.happenings.push_back(happening);
+        }
     }
 
     fn event(&mut self, event: Event) {
