@@ -538,7 +538,7 @@ fn a_person_is_asked_for_the_password_and_shown_the_commands() {
     });
     terminal.enters("message bob hi");
     server.hears("forward,alice,bob,hi");
-    terminal.sees_that("that it is handed over", has("✓ handed over"));
+    terminal.sees_that("that it is handed over", has("✓ to bob (handed over)"));
     server.delivers("bob:hello\n");
     terminal.sees_that("what bob says", has("hh:mm bob: hello"));
     terminal.enters("passwd");
@@ -567,4 +567,15 @@ fn a_person_sees_what_the_room_says_once() {
     terminal.enters("logout");
     has_ended(&mut stream);
     terminal.ended_with(0);
+}
+
+#[test]
+fn a_person_whose_server_has_gone_is_told_and_keeps_a_terminal() {
+    let server = Server::new();
+    let mut terminal = server.person("alice").sit_down(&["--protocol", "nick"]);
+    let stream = lets_alice_in(&server);
+    terminal.sees_that("the prompt", |screen| screen.last().is_some_and(|row| row == "alice>"));
+    drop(stream);
+    let screen = terminal.ended_with(69);
+    assert_eq!(screen.last().map(String::as_str), Some("chat: the server closed the connection"));
 }

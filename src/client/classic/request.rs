@@ -345,8 +345,8 @@ impl super::Session for Session {
         }
         if self.alive_at.is_some_and(|at| at <= now) {
             self.alive_at = now.checked_add(self.login.heartbeat);
-            // Whatever waits is a sign of life too, and one that waits is enough.
-            if self.requests.is_empty() {
+            // Where requests leave slowly, one sign of life that waits is enough.
+            if !self.requests.has_untagged() {
                 self.request(None, &wire::Request::Alive);
             }
         }

@@ -298,6 +298,18 @@ fn a_sign_of_life_is_sent_as_often_as_was_asked() {
 }
 
 #[test]
+fn requests_that_wait_are_no_sign_of_life() {
+    let mut play = Play::logged_in();
+    play.ask(Request::Online);
+    play.ask(Request::Online);
+    play.pass(30_000);
+    play.pass(30_000);
+    assert_eq!(play.actions(), [to_server("online,alice")]);
+    play.sent(Lane::Server);
+    assert_eq!(play.requests(), ["online,alice", "alive,alice"], "and one is enough");
+}
+
+#[test]
 fn a_server_that_is_gone_ends_the_session() {
     let mut play = Play::logged_in();
     play.pass(30_000);
