@@ -7,7 +7,7 @@ use std::time::Duration;
 use chatd::hub::consent::CONNECT_WITHIN;
 use chatd::hub::effect::PrivacyList;
 use chatd::hub::fingerprint::Fingerprint;
-use chatd::hub::input::Offer;
+use chatd::hub::input::{Offer, PeerPort};
 use chatd::hub::name::UserName;
 
 use super::{Ledger, Uid, holds};
@@ -163,14 +163,19 @@ impl Ledger {
         certificate: Fingerprint,
         disk: &Disk,
     ) -> Option<usize> {
-        let is_it = |yes: &Yes| yes.offer.certificate == certificate && yes.of == *of && yes.to == *to;
+        let place = |yes: &Yes| match yes.offer {
+            Offer::Encrypted { port, certificate: shown } if shown == certificate => Some(port),
+            Offer::Encrypted { .. } | Offer::WhereCalled => None,
+        };
+        let is_it = |yes: &Yes| place(yes).is_some() && yes.of == *of && yes.to == *to;
         let Some(index) = self.consents.yeses.iter().position(is_it) else {
             self.broken(&format!("9: {to:?} was told an address of {of:?}, who has not said yes to that"));
             return None;
         };
-        let Yes { by, offer, asked, .. } = self.consents.yeses[index];
+        let Yes { by, asked, .. } = self.consents.yeses[index];
+        let port = place(&self.consents.yeses[index]).map(PeerPort::get);
         let known = self.consents.sources.get(&by).is_some_and(|sources| sources.contains(&address.ip()));
-        if !known || offer.port.get() != address.port() {
+        if !known || port != Some(address.port()) {
             self.broken(&format!("9: {to:?} was told another address than that of {of:?}"));
         }
         let told = self.consents.told.entry((of.clone(), to.clone())).or_default();
