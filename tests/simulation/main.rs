@@ -4,6 +4,7 @@
 //! `cargo test --test simulation` runs `SEEDS` seeds and those of `failing-seeds.txt`. `CHATD_SIMULATION_SEED=n` runs one
 //! and tells everything; `CHATD_SIMULATION_SEEDS=n` runs so many.
 
+mod classic;
 mod dice;
 mod disk;
 mod fired;

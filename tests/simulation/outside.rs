@@ -5,10 +5,12 @@ use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, IoSlice, Read, Write};
 use std::mem::swap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use chatd::hub::change::Change;
+use chatd::hub::credentials::Password;
 use chatd::hub::effect::{self, AskOver, CloseReason, Effect, Event, NoAddress, Recipients};
 use chatd::hub::id::{ConnectionId, DeviceId, PeerAddress, Source};
 use chatd::hub::input::{Input, Mechanism, Peer, Request};
@@ -26,7 +28,7 @@ use crate::dice::Dice;
 use crate::disk::{Disk, Fold, Told};
 use crate::fired::Fault;
 use crate::kernel::{Kernel, Listener};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Tried};
 use crate::link::{self, LinkId, Links, MS, Time};
 use crate::plant::Plant;
 use crate::secrets;
@@ -122,7 +124,9 @@ impl Read for Socket {
         if lent.dice.one_in(64) {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        if lent.plant == Plant::TheEndEatsWhatCame && lent.links.map.get(&self.link).is_some_and(|link| link.up.fin) {
+        if lent.plant == Plant::TheEndEatsWhatCame
+            && lent.links.map.get(&self.link).is_some_and(|link| link.up.fin.is_some())
+        {
             return Ok(0);
         }
         match lent.links.read(self.link, buffer.len()) {
@@ -186,12 +190,54 @@ struct Known {
     source: Source,
     /// It is announced when the link takes bytes again.
     writable: bool,
-    /// What its log-in claims.
-    claim: Option<(Mechanism, UserName, Option<DeviceId>)>,
+    claim: Option<Claim>,
     logged_in: bool,
     last_heard: Time,
     /// Its last round.
     served_in: u64,
+}
+
+/// What a log-in claims.
+#[derive(Clone)]
+struct Claim {
+    user: UserName,
+    device: Option<DeviceId>,
+    by: Proof,
+}
+
+/// What shall prove it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    Scram(Mechanism),
+    /// The password itself; whoever it is wants to be called at the port.
+    Word {
+        right: bool,
+        port: u16,
+    },
+    /// A guest has nothing to prove.
+    Nothing,
+}
+
+/// A session that is reached by calls, as its log-in has made it.
+struct Callee {
+    user: UserName,
+    at: SocketAddr,
+    since: Time,
+    last_heard: Time,
+    /// Its last call has failed, and the hub has not said that it may be called again.
+    rests: bool,
+    /// The call under way.
+    call: Option<LinkId>,
+}
+
+/// Who asks for what the hub does now.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Asker {
+    #[default]
+    None,
+    Connection(ConnectionId),
+    /// Somebody who is nobody's client.
+    Nobody,
 }
 
 /// What the poll announces of a connection.
@@ -220,8 +266,10 @@ pub struct Outside {
     round: u64,
     /// The sessions that the hub has, by its own effects.
     here: BTreeMap<ConnectionId, (UserName, Option<DeviceId>)>,
-    /// Who has asked for what the hub does now, and whether it may end a log-in by password.
-    asker: Option<ConnectionId>,
+    /// Those of them that are reached by calls.
+    callees: BTreeMap<ConnectionId, Callee>,
+    asker: Asker,
+    /// Whether what the hub does now may end a log-in by password.
     by_password: bool,
     /// How many changes of the turn somebody has asked for, so far.
     changes_seen: usize,
@@ -267,7 +315,8 @@ impl Outside {
             decided: 0,
             round: 0,
             here: BTreeMap::new(),
-            asker: None,
+            callees: BTreeMap::new(),
+            asker: Asker::None,
             by_password: false,
             changes_seen: 0,
             accounts_read: false,
@@ -321,7 +370,7 @@ impl Outside {
             if let Some(link) = links.map.get_mut(&known.link)
                 && std::mem::take(&mut link.edge)
             {
-                event.readable = Some(link.up.fin);
+                event.readable = Some(link.up.fin.is_some());
             }
             if event.writable || event.readable.is_some() {
                 events.push((id, event));
@@ -336,9 +385,13 @@ impl Outside {
         if due.iter().any(|id| self.known.get(id).is_some_and(|known| known.served_in != self.round)) {
             ledger.broken("12: somebody who was ready was not served in the round");
         }
-        for id in self.here.keys() {
-            let until = self.known.get(id).map(|known| known.last_heard + self.heartbeat_timeout);
-            if until.is_some_and(|until| until <= judged) {
+        for (id, (_, device)) in &self.here {
+            let last_heard = match self.callees.get(id) {
+                Some(callee) => Some(callee.last_heard),
+                None => self.known.get(id).map(|known| known.last_heard),
+            };
+            let is_late = last_heard.is_some_and(|at| at + self.heartbeat_timeout <= judged);
+            if is_late && *device != Some(DeviceId::NICK) {
                 ledger.broken("8: somebody was silent for too long, and is still there");
             }
         }
@@ -477,21 +530,32 @@ impl Environment for Outside {
     }
 
     fn tells(&mut self, input: Input) -> Option<Input> {
-        (self.asker, self.by_password) = (None, false);
+        (self.asker, self.by_password) = (Asker::None, false);
         let lent = &mut *self.lent.borrow_mut();
         let mut input = input;
         match &mut input {
             Input::Request { connection, request, .. } => {
-                self.asker = Some(*connection);
+                self.asker = Asker::Connection(*connection);
                 let known = self.known.get_mut(connection)?;
                 known.last_heard = lent.now;
                 match request {
                     Request::LogIn { mechanism, first, device } if !known.logged_in => {
-                        known.claim = Some((*mechanism, first.user.clone(), device.map(|device| device.id)));
+                        let device = device.map(|device| device.id);
+                        known.claim = Some(Claim { user: first.user.clone(), device, by: Proof::Scram(*mechanism) });
+                    }
+                    Request::LogInByPassword { name, password, port } => {
+                        let (word, port) = (password.as_ref().map(Password::as_str), port.get());
+                        lent.ledger.word_told(known.link, name, word, port);
+                        let by = Proof::Word { right: word == Some(&*crate::person::password(name)), port };
+                        known.claim = Some(Claim { user: name.clone(), device: Some(DeviceId::REQUEST), by });
+                    }
+                    Request::Enter(name) => {
+                        let (user, device) = (name.clone(), Some(DeviceId::NICK));
+                        known.claim = Some(Claim { user, device, by: Proof::Nothing });
                     }
                     Request::Authenticate(_) => {
                         let claim = known.claim.as_ref();
-                        self.by_password = claim.is_some_and(|claim| claim.0 == Mechanism::Password);
+                        self.by_password = claim.is_some_and(|claim| claim.by == Proof::Scram(Mechanism::Password));
                     }
                     _ => {}
                 }
@@ -503,6 +567,33 @@ impl Environment for Outside {
             Input::Closed { .. } if self.plant == Plant::ClosedIsForgotten && lent.dice.one_in(2) => return None,
             Input::Closed { connection } => {
                 self.here.remove(connection);
+                self.callees.remove(connection);
+            }
+            Input::Posted { from, user, .. } => {
+                let is_theirs = |(_, callee): &(&ConnectionId, &mut Callee)| {
+                    callee.user == *user && callee.at.ip() == from.disclose()
+                };
+                self.asker = match self.callees.iter_mut().find(is_theirs) {
+                    Some((id, callee)) => {
+                        callee.last_heard = lent.now;
+                        Asker::Connection(*id)
+                    }
+                    None => Asker::Nobody,
+                };
+            }
+            Input::Shown { connection, number } => {
+                if let Some(callee) = self.callees.get(connection) {
+                    lent.ledger.surely_shown(&callee.user, *number);
+                }
+            }
+            Input::Called { connection, reached } => {
+                if let Some(callee) = self.callees.get_mut(connection) {
+                    callee.rests = !*reached;
+                    let call = callee.call.take();
+                    if *reached && !call.is_some_and(|link| lent.links.was_taken(link)) {
+                        lent.ledger.broken("1: a call counts as taken, and the client has not read it to its end");
+                    }
+                }
             }
             Input::Heard { connection } => {
                 if let Some(known) = self.known.get_mut(connection) {
@@ -534,12 +625,21 @@ impl Environment for Outside {
                 Effect::Authenticated { connection } => self.authenticated(*connection, &seen),
                 Effect::LogInFailed { connection, why } => {
                     let Some(known) = self.known.get(connection) else { continue };
-                    let Some((_, user, _)) = &known.claim else { continue };
+                    let Some(claim) = &known.claim else { continue };
                     let lent = &mut *self.lent.borrow_mut();
-                    lent.ledger.log_in_failed((lent.now, lent.wall), known.link, user, known.source, *why, seen.batch);
+                    let tried = Tried {
+                        link: known.link,
+                        user: &claim.user,
+                        source: known.source,
+                        right: claim.word_is_right(),
+                    };
+                    lent.ledger.log_in_failed((lent.now, lent.wall), tried, *why, seen.batch);
                 }
-                Effect::Close { connection, .. } => {
-                    self.here.remove(connection);
+                Effect::Close { connection, .. } => self.forget(*connection),
+                Effect::Call { connection } => {
+                    if let Some(callee) = self.callees.get_mut(connection) {
+                        callee.rests = false;
+                    }
                 }
                 Effect::AccountsRead(_) => self.accounts_read = true,
                 Effect::Query { .. } => self.questions_wait.push_back(seen.batch - 1),
@@ -549,8 +649,12 @@ impl Environment for Outside {
                 _ => {}
             }
         }
-        let stranger = self.asker.take().is_some_and(|id| !self.here.contains_key(&id));
-        let ledger = &mut self.lent.borrow_mut().ledger;
+        let stranger = match std::mem::take(&mut self.asker) {
+            Asker::None => false,
+            Asker::Connection(id) => !self.here.contains_key(&id),
+            Asker::Nobody => true,
+        };
+        let Lent { ledger, now, .. } = &mut *self.lent.borrow_mut();
         // What the hub stores anew comes before all others, and is nothing that somebody asks for.
         let asked_for = |change: &&Change| match change {
             Change::Message(message) => message.sender().is_some(),
@@ -564,7 +668,7 @@ impl Environment for Outside {
                 ledger.broken(&format!("14: a stranger changed something: {change:?}"));
             }
             if let Change::Message(message) = change {
-                ledger.accepted(message, self.here.values());
+                ledger.accepted(*now, message, self.here.values());
             }
         }
         self.misdirect(seen);
@@ -595,18 +699,48 @@ impl Environment for Outside {
     }
 }
 
+impl Claim {
+    fn word_is_right(&self) -> Option<bool> {
+        self.by.word_is_right()
+    }
+}
+
+impl Proof {
+    /// `None`: that is known of the connection.
+    fn word_is_right(self) -> Option<bool> {
+        if let Proof::Word { right, .. } = self { Some(right) } else { None }
+    }
+}
+
 impl Outside {
+    /// The hub has no session there any more.
+    fn forget(&mut self, id: ConnectionId) {
+        self.here.remove(&id);
+        self.callees.remove(&id);
+    }
+
     fn authenticated(&mut self, id: ConnectionId, seen: &Seen<'_, Socket>) {
         let lent = &mut *self.lent.borrow_mut();
         let Some(known) = self.known.get_mut(&id) else { return };
-        let Some((_, user, device)) = known.claim.clone() else {
+        let Some(Claim { user, device, by }) = known.claim.clone() else {
             return lent.ledger.broken("14: a session without a log-in");
         };
         if known.logged_in {
             lent.ledger.broken("14: a second log-in on one connection");
         }
-        lent.ledger.let_in(lent.now, device);
-        lent.ledger.authenticated(lent.now, known.link, &user, known.source, self.by_password, seen.batch);
+        lent.ledger.let_in(lent.now, &user, device);
+        let address = lent.links.map[&known.link].source;
+        let tried = Tried { link: known.link, user: &user, source: known.source, right: by.word_is_right() };
+        match by {
+            Proof::Scram(_) => lent.ledger.authenticated(lent.now, tried, self.by_password, seen.batch),
+            Proof::Word { port, .. } => {
+                lent.ledger.authenticated(lent.now, tried, true, seen.batch);
+                let at = SocketAddr::new(address, port);
+                let (since, user) = (lent.now, user.clone());
+                self.callees.insert(id, Callee { user, at, since, last_heard: since, rests: false, call: None });
+            }
+            Proof::Nothing => lent.ledger.guest_entered(lent.now, known.link, &user),
+        }
         known.logged_in = true;
         known.last_heard = lent.now;
         self.here.insert(id, (user, device));

@@ -194,7 +194,7 @@ impl Ledger {
     }
 
     /// Whether a block was confirmed before then and holds for certain.
-    fn blocks_since_before(&self, user: &UserName, other: &UserName, before: Time) -> bool {
+    pub(super) fn blocks_since_before(&self, user: &UserName, other: &UserName, before: Time) -> bool {
         let asked = self.blocks.get(&(user.clone(), other.clone()));
         asked.and_then(|asked| holds(asked)).is_some_and(|(since, _)| since < before)
     }
