@@ -28,7 +28,7 @@ use super::golden::{news, told, told_message};
 use super::malformed;
 use super::samples::*;
 
-fn texts() -> impl Strategy<Value = Text> {
+pub fn texts() -> impl Strategy<Value = Text> {
     let odd = "\"\\/\n\t\u{2028}\u{2029}\u{202e}\u{2066}\u{200f}\u{feff}\u{fffd}\u{ffff}\u{10ffff}😀é{}[]:,nu";
     let odd: Vec<char> = odd.chars().collect();
     let character = prop_oneof![select(odd), any::<char>(), prop::char::range(' ', '~')];
@@ -44,11 +44,11 @@ fn texts() -> impl Strategy<Value = Text> {
     })
 }
 
-fn names() -> impl Strategy<Value = UserName> {
+pub fn names() -> impl Strategy<Value = UserName> {
     "[A-Za-z0-9_.-]{1,32}".prop_filter_map("a reserved word", |name| UserName::parse(&name).ok())
 }
 
-fn passwords() -> impl Strategy<Value = Password> {
+pub fn passwords() -> impl Strategy<Value = Password> {
     let odd: Vec<char> = "\"\\/ \u{a0}\u{2028}\u{202e}\u{feff}\u{ffff}\u{10ffff}😀é{}:,".chars().collect();
     let character = prop_oneof![select(odd), any::<char>(), prop::char::range(' ', '~')];
     // Up to the longest, by repetition.
@@ -98,7 +98,7 @@ fn fingerprints() -> impl Strategy<Value = Fingerprint> {
     any::<[u8; Fingerprint::BYTES]>().prop_map(Fingerprint)
 }
 
-fn ports() -> impl Strategy<Value = PeerPort> {
+pub fn ports() -> impl Strategy<Value = PeerPort> {
     prop_oneof![Just(1024), Just(65_535), 1024..=65_535_u64].prop_map(port)
 }
 
@@ -188,7 +188,7 @@ fn asks() -> impl Strategy<Value = (Ask, Request)> {
     ]
 }
 
-fn messages() -> impl Strategy<Value = Arc<Message>> {
+pub fn messages() -> impl Strategy<Value = Arc<Message>> {
     (integers(), integers(), option::of(names()), option::of(names()), texts()).prop_map(
         |(number, time, from, to, text)| {
             Arc::new(Message {
@@ -432,7 +432,7 @@ fn one_byte_at_a_time_is_as_good_as_all_at_once() {
 }
 
 /// The longest texts, by what they become where they are escaped.
-fn longest_texts() -> Vec<Text> {
+pub fn longest_texts() -> Vec<Text> {
     ["\"", "\\", "\n", "\t", "x", "é", "\u{2028}", "\u{10ffff}"]
         .map(|unit| text(&unit.repeat(TEXT_BYTES_MAX / unit.len())))
         .to_vec()

@@ -17,7 +17,7 @@ use chatd::wire::native::client::{Ask, Hear, decode};
 use chatd::wire::scram::{ClientFinal, ClientFirst, StoredKeys};
 use chatd::wire::{
     Chat, Conversation, DeviceClaim, DeviceId, Dialect, Farewell, LogId, Lull, Mechanism, Number, Operation, Password,
-    Pieces, Request, RequestId, Status, Step, Text, Traffic, UserName,
+    Pieces, Request, RequestId, Status, Step, Text, TextError, Traffic, UserName,
 };
 
 const DEVICE: DeviceId = DeviceId::from_bytes(*b"\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff");
@@ -64,6 +64,7 @@ pub fn exactly(step: &Step) -> String {
     let keys = |keys: &StoredKeys| format!("{:?} {:?}", keys.stored_key, keys.server_key);
     let secret = match step {
         Step::Request { request, .. } => match request {
+            Request::LogInByPassword { password: Some(password), .. } => password.as_str().to_owned(),
             Request::SignUp(new) | Request::ChangePassword(new) => keys(new),
             Request::Operate(Operation::Add { password, .. } | Operation::SetPassword { password, .. }) => {
                 password.as_str().to_owned()
@@ -433,6 +434,8 @@ pub fn status(descriptors: Option<u64>) -> Status {
     }
 }
 
+const NOT_AUTHENTICATED: &str = "wrong name or password, or too many wrong tries: wait a minute after three";
+
 /// Each refusal, with its code and text.
 pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
     let bob = || name("bob");
@@ -445,11 +448,13 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
         ),
         (Refusal::NoChallenge, "no-challenge", "there is no challenge to answer: begin with 'log-in'"),
         (Refusal::NoDevice, "no-device", "this needs a log-in that names a device"),
-        (
-            Refusal::NotAuthenticated,
-            "not-authenticated",
-            "wrong name or password, or too many wrong tries: wait a minute after three",
-        ),
+        (Refusal::NotAuthenticated, "not-authenticated", NOT_AUTHENTICATED),
+        (Refusal::UnknownName, "not-authenticated", NOT_AUTHENTICATED),
+        (Refusal::WrongPassword, "not-authenticated", NOT_AUTHENTICATED),
+        (Refusal::LockedOutNow, "not-authenticated", NOT_AUTHENTICATED),
+        (Refusal::LockedOut, "not-authenticated", NOT_AUTHENTICATED),
+        (Refusal::TooManyGuests, "too-many-sessions", "the server has no room for more guests"),
+        (Refusal::Unfit(TextError::Empty), "bad-request", "a message can't be empty"),
         (Refusal::TokenRefused, "token-refused", "the resume token is not valid any more: log in with the password"),
         (
             Refusal::SomebodyInBetween,

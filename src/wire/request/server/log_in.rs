@@ -77,6 +77,9 @@ impl LogIn {
             return Step::Wait;
         }
         let chunk = without_newline(bytes);
+        if chunk.contains(&0) {
+            return violation();
+        }
         match &self.next {
             Next::Ok(_) => self.shown(used, chunk),
             // What is said after the end changes nothing.
