@@ -217,15 +217,19 @@ impl Callees {
         }
     }
 
+    /// Whether somebody may be called now.
+    pub fn has_next(&self) -> bool {
+        self.calls < self.calls_max && (!self.first.is_empty() || !self.again.is_empty() && self.may_retry())
+    }
+
+    fn may_retry(&self) -> bool {
+        self.retries < (self.calls_max / RETRIES_SHARE).max(1)
+    }
+
     /// Who is called next, if anybody may be now.
     pub fn next(&mut self, persisted: BatchNumber) -> Option<ConnectionId> {
-        while self.calls < self.calls_max {
-            let may_try_again = self.retries < (self.calls_max / RETRIES_SHARE).max(1);
-            let id = match self.first.pop_front() {
-                Some(id) => id,
-                None if may_try_again => self.again.pop_front()?,
-                None => return None,
-            };
+        while self.has_next() {
+            let id = self.first.pop_front().or_else(|| self.again.pop_front())?;
             let Some(callee) = self.all.get_mut(&id).filter(|callee| callee.line == Line::In) else { continue };
             callee.line = Line::Out;
             // Something may have been taken back meanwhile.

@@ -327,7 +327,8 @@ impl<E: Environment> Turn<E> {
     pub fn timeout(&self, now: Instant) -> Option<Duration> {
         let congested = self.is_congested();
         let unread = !self.ready.is_empty() && !congested;
-        if unread || !self.dirty.is_empty() || !self.outbox.is_empty() || !self.answers.is_empty() {
+        let unwritten = !self.dirty.is_empty() || self.callees.has_next();
+        if unread || unwritten || !self.outbox.is_empty() || !self.answers.is_empty() {
             return Some(Duration::ZERO);
         }
         // While nobody is read, nobody can be late.

@@ -83,7 +83,9 @@ impl<E: Environment> Turn<E> {
         let mut buffer = std::mem::take(&mut self.read_buffer);
         match connection.read(&mut buffer) {
             Ok(0) if connection.read_closed => self.hear_the_end(now, id, &mut budget),
-            Ok(0) => {}
+            // What was announced was nothing: a lull may have been taken for the middle of a message.
+            Ok(0) if self.timers.is_set(id, Timer::Quiet) => {}
+            Ok(0) => self.await_quiet(now, id),
             Ok(bytes) => {
                 let is_encrypted = connection.tls.is_some();
                 if !connection.heard {
