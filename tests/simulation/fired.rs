@@ -58,6 +58,8 @@ pub enum Fault {
     Pieces,
     /// It comes in pieces so far apart that nobody could know.
     Lull,
+    /// Somebody is asked for a nickname who is going to log in.
+    AskedWhileTyping,
     /// Somebody who is called logs in again.
     Twin,
     /// A client's machine is gone.
@@ -69,7 +71,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Fault; 38] = [
+    pub const ALL: [Fault; 39] = [
         Fault::Delay,
         Fault::SingleBytes,
         Fault::Reset,
@@ -104,6 +106,7 @@ impl Fault {
         Fault::NoDescriptorToCall,
         Fault::Pieces,
         Fault::Lull,
+        Fault::AskedWhileTyping,
         Fault::Twin,
         Fault::Vanished,
         Fault::Forgery,

@@ -67,13 +67,14 @@ pub struct CallWeather {
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
     pub to: SocketAddr,
-    pub dialled: Time,
     /// The client's kernel has taken it, and the server's knows.
     pub made: bool,
 }
 
 /// Further apart than this, two chunks are two: longer than the quiet time.
 const APART: Time = 60 * MS;
+/// Pieces as large as this are hardly ever cut by chance.
+pub const IN_ONE: u64 = 1 << 40;
 /// Between two bytes that pass one by one.
 const BETWEEN_SINGLES: Time = 250;
 
@@ -173,7 +174,7 @@ impl Links {
         let CallWeather { delay_max, resets, splits } = self.calls;
         let weather = Weather {
             delay_max,
-            piece_max: if dice.percent(splits) { 40 } else { u64::MAX },
+            piece_max: if dice.percent(splits) { 40 } else { IN_ONE },
             buffer: 64 * 1024,
             reset_after: dice.percent(resets).then(|| dice.range(0, 60)),
             reset_leaves: dice.one_in(2),
@@ -181,7 +182,7 @@ impl Links {
         };
         let id = self.open(to.ip(), weather, None);
         let Some(link) = self.map.get_mut(&id) else { return id };
-        link.call = Some(Call { to, dialled: now, made: false });
+        link.call = Some(Call { to, made: false });
         let at = link.arrival(dice, now, false);
         self.departed.push((at, Transit { link: id, to_server: false, segment: Segment::Call }));
         id
@@ -330,7 +331,7 @@ impl Links {
         }
         let room = link.weather.buffer.saturating_sub(link.down.held).min(bytes.len());
         let room = if link.passes_singly(false) { room.min(1) } else { room };
-        let room = if room > 1 && dice.one_in(8) { dice.range(1, room as u64) as usize } else { room };
+        let room = if room > 1 && link.weather.piece_max < IN_ONE && dice.one_in(8) { dice.range(1, room as u64) as usize } else { room };
         self.send(dice, now, id, false, &bytes[..room]);
         Some(room)
     }

@@ -80,6 +80,8 @@ pub struct ClassicMix {
     pub splits: u64,
     /// What is said without framing comes in pieces: nearer to each other than the quiet time, and further apart.
     pub pieces: bool,
+    /// Some people connect first, and then type for a while.
+    pub slow_typing: bool,
     pub lulls: bool,
     /// People log in again without having logged out.
     pub twins: bool,
@@ -97,7 +99,7 @@ impl ClassicMix {
         let mut some = |percent: u64| !calm && dice.percent(percent);
         let (refusals, hangs, deafness, slowness) = (some(40), some(40), some(40), some(40));
         let (resets, splits, pieces, lulls) = (some(40), some(20), some(50), some(20));
-        let (twins, vanishing, forgeries) = (some(50), some(40), some(40));
+        let (twins, vanishing, forgeries, slow_typing) = (some(50), some(40), some(40), some(40));
         ClassicMix {
             callers: if there { dice.range(0, 4) } else { 0 },
             others_too: dice.one_in(2),
@@ -109,6 +111,7 @@ impl ClassicMix {
             resets: if resets { dice.range(5, 25) } else { 0 },
             splits: if splits { dice.range(5, 25) } else { 0 },
             pieces,
+            slow_typing,
             lulls,
             twins,
             vanishing,

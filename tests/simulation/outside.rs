@@ -13,13 +13,13 @@ use chatd::hub::change::Change;
 use chatd::hub::credentials::Password;
 use chatd::hub::effect::{self, AskOver, CloseReason, Effect, Event, NoAddress, Recipients};
 use chatd::hub::id::{ConnectionId, DeviceId, PeerAddress, Source};
-use chatd::hub::input::{Input, Mechanism, Peer, Request};
+use chatd::hub::input::{Input, Mechanism, Peer, PeerPort, Request};
 use chatd::hub::message::{HistoryPage, HistoryQuery};
 use chatd::hub::name::UserName;
 use chatd::hub::time::WallTime;
 use chatd::net::connection::{Stage, Stream};
 use chatd::net::queue::BatchNumber;
-use chatd::net::turn::{Environment, STRANGE_BYTES_MAX, Seen};
+use chatd::net::turn::{DRAIN_WITHIN, Environment, PACE, STRANGE_BYTES_MAX, Seen};
 use chatd::net::worker::{Done, Job, Reload};
 use chatd::store::{Batch, Completion, Submitted, Ticket};
 use rustix::io::Errno;
@@ -29,11 +29,17 @@ use crate::disk::{Disk, Fold, Told};
 use crate::fired::Fault;
 use crate::kernel::{Kernel, Listener};
 use crate::ledger::{Ledger, Tried};
-use crate::link::{self, LinkId, Links, MS, Time};
+use crate::link::{self, LinkId, Links, MS, SECOND, Time};
 use crate::plant::Plant;
 use crate::secrets;
 use crate::server::Around;
 
+/// What a guest's client reads at once, in bytes.
+const GUEST_BYTES_MAX: usize = 1024;
+/// Where the server listens.
+pub const OWN_PORT: u16 = 6001;
+/// So long whoever is told to go may be called.
+const DRAIN: Time = DRAIN_WITHIN.as_micros() as Time + SECOND;
 /// So long the store takes for a question at most.
 const ANSWER_WITHIN: Time = 20 * MS;
 
@@ -58,6 +64,8 @@ pub struct Lent {
     closed: Vec<LinkId>,
     /// A stream has not taken everything since this was last announced.
     full: BTreeSet<LinkId>,
+    /// When a guest was written to last, and how much of the chunk was left.
+    chunks: BTreeMap<LinkId, (Time, usize)>,
 }
 
 impl Lent {
@@ -78,6 +86,27 @@ impl Lent {
             None => {}
         }
         self.dead
+    }
+
+    /// What a guest's client reads by itself, it is written by itself.
+    fn check_chunk(&mut self, link: LinkId, bytes: usize) {
+        if !self.ledger.classics.guests.contains_key(&link) {
+            return;
+        }
+        if bytes > GUEST_BYTES_MAX {
+            self.ledger.broken("10: a guest is written more than they read at once");
+        }
+        let rests =
+            self.chunks.get(&link).is_some_and(|&(at, left)| left == 0 && self.now < at + PACE.as_micros() as Time);
+        if rests {
+            self.ledger.broken("13: a guest is written a chunk before they can have read the last one");
+        }
+    }
+
+    fn note_chunk(&mut self, link: LinkId, left: usize) {
+        if self.ledger.classics.guests.contains_key(&link) {
+            self.chunks.insert(link, (self.now, left));
+        }
     }
 
     /// Whether the kernel takes a connection among those that it watches.
@@ -151,8 +180,10 @@ impl Write for Socket {
         if lent.dice.one_in(64) {
             return Err(io::ErrorKind::Interrupted.into());
         }
+        lent.check_chunk(self.link, bytes.len());
         let written = lent.links.write(&mut lent.dice, lent.now, self.link, bytes);
         let written = written.ok_or(io::ErrorKind::BrokenPipe)?;
+        lent.note_chunk(self.link, bytes.len() - written);
         if written < bytes.len() {
             lent.full.insert(self.link);
         }
@@ -184,14 +215,22 @@ impl Stream for Socket {
     }
 
     fn is_connected(&mut self) -> io::Result<bool> {
-        Ok(true)
+        let lent = self.lent.borrow();
+        match lent.links.map.get(&self.link) {
+            Some(link) if !link.reset => Ok(link.is_made()),
+            _ => Err(io::ErrorKind::ConnectionRefused.into()),
+        }
     }
 
     fn unacknowledged(&self) -> io::Result<usize> {
-        Ok(0)
+        Ok(self.lent.borrow().links.unacknowledged(self.link))
     }
 
     fn reset_on_close(&self) -> io::Result<()> {
+        let lent = &mut *self.lent.borrow_mut();
+        if !lent.dead {
+            lent.links.reset_on_close(self.link);
+        }
         Ok(())
     }
 
@@ -246,8 +285,30 @@ struct Callee {
     last_heard: Time,
     /// Its last call has failed, and the hub has not said that it may be called again.
     rests: bool,
-    /// The call under way.
+    /// The last call that was not over.
     call: Option<LinkId>,
+    /// When the hub gave it up: it is told why, and no more.
+    left: Option<Time>,
+}
+
+impl Callee {
+    /// The server calls it.
+    fn is_called(&mut self, lent: &mut Lent, link: LinkId) {
+        let Callee { at, rests, call, left, .. } = *self;
+        let is_over = |call: LinkId| lent.closed.contains(&call) || !lent.links.has_server(call);
+        let law = match () {
+            () if at.port() < PeerPort::MIN || at.port() == OWN_PORT => {
+                Some("9: the server calls where nobody may listen")
+            }
+            () if !call.is_none_or(is_over) => Some("6: somebody is called who is being called"),
+            () if rests && left.is_none() => Some("12: somebody is called again who is to be left alone"),
+            () if left.is_some_and(|at| at + DRAIN < lent.now) => Some("11: somebody is called who is gone"),
+            () => None,
+        };
+        law.into_iter().for_each(|law| lent.ledger.broken(law));
+        self.call = Some(link);
+        lent.ledger.dialled(lent.now, link, &self.user, self.since);
+    }
 }
 
 /// Who asks for what the hub does now.
@@ -319,6 +380,7 @@ impl Outside {
             dead: false,
             closed: Vec::new(),
             full: BTreeSet::new(),
+            chunks: BTreeMap::new(),
         };
         Outside {
             lent: Rc::new(RefCell::new(lent)),
@@ -430,9 +492,23 @@ impl Outside {
 impl Environment for Outside {
     type Stream = Socket;
 
-    /// Nobody listens in this world.
-    fn dial(&mut self, _: SocketAddr) -> io::Result<Socket> {
-        Err(io::ErrorKind::ConnectionRefused.into())
+    fn dial(&mut self, address: SocketAddr) -> io::Result<Socket> {
+        let lent = &mut *self.lent.borrow_mut();
+        if lent.dies() {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        if let Err(error) = lent.kernel.take_descriptor(lent.now) {
+            lent.kernel.fired.note(Fault::NoDescriptorToCall);
+            return Err(error);
+        }
+        let link = lent.links.dial(&mut lent.dice, lent.now, address);
+        lent.kernel.open += 1;
+        let callees = self.callees.values_mut().filter(|callee| callee.at == address);
+        match callees.max_by_key(|callee| callee.since) {
+            Some(callee) => callee.is_called(lent, link),
+            None => lent.ledger.broken("9: the server calls where nobody has said that they listen"),
+        }
+        Ok(Socket::new(link, Rc::clone(&self.lent)))
     }
 
     fn register(&mut self, socket: &mut Socket, id: ConnectionId, writable: bool) -> io::Result<()> {
@@ -441,6 +517,13 @@ impl Environment for Outside {
             lent.kernel.deaf |= self.plant == Plant::UnwatchedLosesTheListener;
             socket.leaks = self.plant == Plant::UnwatchedIsLeaked;
             return Err(error);
+        }
+        if writable {
+            lent.full.insert(socket.link);
+        }
+        // What came before it was watched is announced as well.
+        if let Some(link) = lent.links.map.get_mut(&socket.link) {
+            link.edge |= !link.up.arrived.is_empty() || link.up.fin.is_some() || link.reset;
         }
         let known = Known {
             link: socket.link,
@@ -596,7 +679,7 @@ impl Environment for Outside {
             }
             Input::Posted { from, user, .. } => {
                 let is_theirs = |(_, callee): &(&ConnectionId, &mut Callee)| {
-                    callee.user == *user && callee.at.ip() == from.disclose()
+                    callee.user == *user && callee.at.ip() == from.disclose() && callee.left.is_none()
                 };
                 self.asker = match self.callees.iter_mut().find(is_theirs) {
                     Some((id, callee)) => {
@@ -607,7 +690,7 @@ impl Environment for Outside {
                 };
             }
             Input::Shown { connection, number } => {
-                if let Some(callee) = self.callees.get(connection) {
+                if let Some(callee) = self.callees.get(connection).filter(|callee| callee.left.is_none()) {
                     lent.ledger.surely_shown(&callee.user, *number);
                 }
             }
@@ -741,7 +824,9 @@ impl Outside {
     /// The hub has no session there any more.
     fn forget(&mut self, id: ConnectionId) {
         self.here.remove(&id);
-        self.callees.remove(&id);
+        if let Some(callee) = self.callees.get_mut(&id) {
+            callee.left = Some(self.lent.borrow().now);
+        }
     }
 
     fn authenticated(&mut self, id: ConnectionId, seen: &Seen<'_, Socket>) {
@@ -762,7 +847,8 @@ impl Outside {
                 lent.ledger.authenticated(lent.now, tried, true, seen.batch);
                 let at = SocketAddr::new(address, port);
                 let (since, user) = (lent.now, user.clone());
-                self.callees.insert(id, Callee { user, at, since, last_heard: since, rests: false, call: None });
+                self.callees
+                    .insert(id, Callee { user, at, since, last_heard: since, rests: false, call: None, left: None });
             }
             Proof::Nothing => lent.ledger.guest_entered(lent.now, known.link, &user),
         }
@@ -773,6 +859,11 @@ impl Outside {
 
     /// The hub tells a connection something that it has not asked for.
     fn news(&self, id: ConnectionId, event: &Event, seen: &Seen<'_, Socket>) {
+        if let Some(callee) = self.callees.get(&id)
+            && *event == Event::Closing(CloseReason::HeartbeatMissed)
+        {
+            return self.check_silence(callee, seen);
+        }
         let (Some(known), Some(found)) = (self.known.get(&id), seen.connections.get(id)) else { return };
         let lent = &mut *self.lent.borrow_mut();
         match event {
@@ -798,6 +889,24 @@ impl Outside {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A client that is called is said to be silent.
+    fn check_silence(&self, callee: &Callee, seen: &Seen<'_, Socket>) {
+        let lent = &mut *self.lent.borrow_mut();
+        let until = callee.last_heard + self.heartbeat_timeout;
+        if until > self.booted + seen.round_began.as_micros() {
+            lent.ledger.broken("8: somebody was heard, and is said to be silent");
+        }
+        let in_time = |link: &LinkId| {
+            let Some(found) = lent.links.map.get(link).filter(|found| !found.reset) else { return false };
+            let waits = lent.kernel.backlog.contains(link) && lent.kernel.exhausted_until > 0;
+            let came = found.up.fin.is_some_and(|at| at > callee.last_heard && at <= until);
+            came && lent.links.has_server(*link) && !waits && found.source == callee.at.ip()
+        };
+        if lent.ledger.posts_of(&callee.user).any(|link| in_time(&link)) {
+            lent.ledger.broken("8: a sign of life was there in time, and was missed");
         }
     }
 

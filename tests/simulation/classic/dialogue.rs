@@ -28,15 +28,13 @@ pub struct Dialogue {
     /// The first is what the log-in begins with.
     types: VecDeque<Typed>,
     port: u16,
-    /// What a server without guests never says was said: the connection was silent for long.
-    pub asked_for_a_nickname: bool,
 }
 
 impl Dialogue {
     /// `types`: what is typed, one after the other; the last again and again.
     pub fn new(types: Vec<Typed>, port: u16) -> Dialogue {
         assert!(!types.is_empty(), "somebody types something");
-        Dialogue { types: types.into(), port, asked_for_a_nickname: false }
+        Dialogue { types: types.into(), port }
     }
 
     pub fn opening(&self) -> String {
@@ -51,7 +49,6 @@ impl Dialogue {
 
     /// The client has read a chunk.
     pub fn reads(&mut self, chunk: &str) -> Obeys {
-        self.asked_for_a_nickname |= chunk == "NICK";
         match chunk {
             "prompt" => {
                 let Typed { name, password } = self.next();

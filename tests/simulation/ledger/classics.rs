@@ -23,6 +23,8 @@ pub struct Classics {
     typed: BTreeMap<LinkId, (Vec<Typed>, u16)>,
     /// What log-ins said came in pieces that were too far apart.
     pub garbled: BTreeSet<LinkId>,
+    /// In whose name something was posted.
+    posts: BTreeMap<LinkId, UserName>,
     calls: BTreeMap<LinkId, CallRecord>,
     /// By which call a message was shown.
     shown_by: BTreeMap<(Uid, usize), LinkId>,
@@ -44,7 +46,6 @@ pub struct Classics {
 /// The server has called somebody.
 #[derive(Clone, Copy, Debug)]
 struct CallRecord {
-    uid: Uid,
     dialled: Time,
     /// When the session began that it is for.
     session_since: Time,
@@ -164,7 +165,7 @@ impl Ledger {
         let uid =
             uids.into_iter().find(|uid| self.classics.streams.get_mut(uid).is_some_and(|said| said.take(text)))?;
         let name = self.asked(now, uid, user, None, text.to_owned());
-        renderings(text).map(|rendered| self.by_text.insert(rendered, name));
+        self.by_text.extend(renderings(text).map(|rendered| (rendered, name)));
         Some(name)
     }
 
@@ -182,10 +183,25 @@ impl Ledger {
         }
     }
 
-    pub fn dialled(&mut self, now: Time, link: LinkId, uid: Uid, session_since: Time) {
+    fn called_client(&self, user: &UserName) -> Option<Uid> {
+        let is_it = |(_, device): &(&Uid, &Device)| device.user == *user && device.id == DeviceId::REQUEST;
+        self.devices.iter().find(is_it).map(|(uid, _)| *uid)
+    }
+
+    /// A client says something of this user on a connection of its own.
+    pub fn posted(&mut self, link: LinkId, user: &UserName) {
+        self.classics.posts.insert(link, user.clone());
+    }
+
+    pub fn posts_of(&self, user: &UserName) -> impl Iterator<Item = LinkId> {
+        self.classics.posts.iter().filter(move |(_, of)| *of == user).map(|(link, _)| *link)
+    }
+
+    pub fn dialled(&mut self, now: Time, link: LinkId, user: &UserName, session_since: Time) {
+        let Some(uid) = self.called_client(user) else { return };
         let sure = self.classics.sure.get(&uid).copied().unwrap_or_default();
         let restarts = self.classics.restarts;
-        let record = CallRecord { uid, dialled: now, session_since, sure, restarts, ended: None, is_broken: false };
+        let record = CallRecord { dialled: now, session_since, sure, restarts, ended: None, is_broken: false };
         self.classics.calls.insert(link, record);
     }
 
@@ -204,8 +220,7 @@ impl Ledger {
 
     /// The hub is told that everything up to there was shown.
     pub fn surely_shown(&mut self, user: &UserName, number: Number) {
-        let is_called = |(_, device): &(&Uid, &Device)| device.user == *user && device.id == DeviceId::REQUEST;
-        let Some(uid) = self.devices.iter().find(is_called).map(|(uid, _)| *uid) else { return };
+        let Some(uid) = self.called_client(user) else { return };
         let sure = self.classics.sure.entry(uid).or_default();
         *sure = (*sure).max(number);
     }

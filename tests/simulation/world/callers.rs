@@ -2,7 +2,7 @@
 //! calls bring, each once.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use chatd::hub::id::DeviceId;
 use chatd::hub::name::UserName;
@@ -12,7 +12,7 @@ use crate::classic::dialogue::{Dialogue, Obeys, Typed};
 use crate::classic::screen::{self, Item};
 use crate::fired::Fault;
 use crate::ledger::{Told, Uid};
-use crate::link::{LinkId, MS, SECOND, Time};
+use crate::link::{IN_ONE, LinkId, MS, SECOND, Time};
 use crate::person::password;
 
 /// What the client reads of a call, in bytes.
@@ -20,12 +20,17 @@ const READ_BYTES_MAX: usize = 4096;
 /// What one call brings, in bytes.
 const DELIVERY_BYTES_MAX: usize = 1400;
 
+/// Whoever logs in from here takes their time, where guests come from.
+const SLOW_HANDS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 4, 100));
+
 pub type CallerId = usize;
 
 /// What somebody gets round to.
 #[derive(Clone, Debug)]
 pub enum Errand {
     LogIn,
+    /// Has typed the name and the password in the log-in on that link.
+    Opens(LinkId),
     /// Types this in the log-in on that link.
     Types(LinkId, String),
     /// The client gives a sign of life.
@@ -44,6 +49,8 @@ struct Caller {
     stage: Stage,
     dialogue: Dialogue,
     linked_at: Time,
+    /// Where it has said who it is.
+    opened: Option<LinkId>,
     refuses_until: Time,
     hangs_until: Time,
     deaf_until: Time,
@@ -126,7 +133,10 @@ impl World {
     /// A client is started.
     fn start_caller(&mut self, user: &UserName) {
         let is_careless = !self.calm && self.mix.wrong_passwords && self.dice.one_in(3);
-        let address = self.source(user, is_careless);
+        let address = match self.mix.classic.slow_typing && self.dice.one_in(2) {
+            true => SLOW_HANDS,
+            false => self.source(user, is_careless),
+        };
         let port = self.dice.range(1024, 65_536) as u16;
         let dialogue = Dialogue::new(self.what_is_typed(user, is_careless), port);
         let caller = Caller {
@@ -136,6 +146,7 @@ impl World {
             stage: Stage::Coming,
             dialogue,
             linked_at: 0,
+            opened: None,
             refuses_until: 0,
             hangs_until: 0,
             deaf_until: 0,
@@ -166,6 +177,7 @@ impl World {
         let stage = self.callers.all[id].stage;
         match errand {
             Errand::LogIn if stage == Stage::Coming => self.log_in_caller(id),
+            Errand::Opens(link) if stage == Stage::Coming => self.open_log_in(id, link),
             Errand::Types(link, text) if stage == Stage::Coming => self.caller_says(link, &text),
             Errand::Beat if stage == Stage::In => {
                 let user = self.callers.all[id].user.clone();
@@ -188,7 +200,7 @@ impl World {
     /// A connection whose bytes come as they were said, but for what is done on purpose.
     pub(super) fn ask_for_classic_link(&mut self, source: IpAddr) -> LinkId {
         let mut weather = self.mix.weather(&mut self.dice);
-        (weather.piece_max, weather.singles, weather.buffer) = (u64::MAX, 0, 64 * 1024);
+        (weather.piece_max, weather.singles, weather.buffer) = (IN_ONE, 0, 64 * 1024);
         // What is written with a pause in between is read with one.
         weather.delay_max = weather.delay_max.min(20 * MS);
         if self.calm {
@@ -205,10 +217,9 @@ impl World {
             Some(Use::LogIn(id)) if up => {
                 let id = *id;
                 self.callers.all[id].linked_at = self.now;
-                let caller = &self.callers.all[id];
-                let (opening, typed) = (caller.dialogue.opening(), caller.dialogue.all().cloned().collect());
-                self.ledger.log_in_typed(link, typed, caller.at.port());
-                self.caller_says(link, &opening);
+                let types = self.callers.all[id].at.ip() == SLOW_HANDS;
+                let after = if types { self.dice.range(0, 5 * SECOND) } else { 0 };
+                self.at(self.now + after, Happens::Caller(id, Errand::Opens(link)));
             }
             Some(Use::Post(bytes)) if up => {
                 let bytes = bytes.clone();
@@ -222,6 +233,16 @@ impl World {
             }
             _ => self.let_go(link),
         }
+    }
+
+    /// The client says who is there, and reads what it has been told meanwhile.
+    fn open_log_in(&mut self, id: CallerId, link: LinkId) {
+        let caller = &mut self.callers.all[id];
+        caller.opened = Some(link);
+        let (opening, typed) = (caller.dialogue.opening(), caller.dialogue.all().cloned().collect());
+        self.ledger.log_in_typed(link, typed, caller.at.port());
+        self.caller_says(link, &opening);
+        self.hear_log_in(id, link);
     }
 
     /// The client closes a link.
@@ -294,6 +315,10 @@ impl World {
     fn hear_log_in(&mut self, id: CallerId, link: LinkId) {
         let Some(found) = self.links.map.get_mut(&link) else { return };
         let broken = found.reset;
+        if self.callers.all[id].opened != Some(link) && !broken {
+            // Somebody types, and nothing is read.
+            return;
+        }
         let chunk = found.down.take(READ_BYTES_MAX);
         let ended = found.down.fin.is_some();
         if self.callers.all[id].stage == Stage::Gone {
@@ -316,6 +341,11 @@ impl World {
             Obeys::Says(text) if typed => {
                 let after = self.dice.range(100 * MS, 5 * SECOND);
                 self.at(self.now + after, Happens::Caller(id, Errand::Types(link, text)));
+            }
+            // The question for a nickname was there before, and the answer comes glued.
+            Obeys::Says(ok) if chunk == "NICK" => {
+                self.fires(Fault::AskedWhileTyping);
+                self.links.send(&mut self.dice, self.now, link, true, ok.as_bytes());
             }
             Obeys::Says(text) => self.caller_says(link, &text),
             Obeys::GivesUp => {
@@ -346,12 +376,14 @@ impl World {
     /// A request, on a connection of its own.
     fn post(&mut self, id: CallerId, request: String) {
         let caller = &self.callers.all[id];
+        let user = caller.user.clone();
         if self.now >= caller.silent_until {
-            self.post_from(caller.at.ip(), request);
+            let link = self.post_from(caller.at.ip(), request);
+            self.ledger.posted(link, &user);
         }
     }
 
-    fn post_from(&mut self, source: IpAddr, request: String) {
+    fn post_from(&mut self, source: IpAddr, request: String) -> LinkId {
         let mut weather = self.mix.weather(&mut self.dice);
         if self.calm {
             weather.reset_after = None;
@@ -360,6 +392,7 @@ impl World {
         self.callers.links.insert(link, Use::Post(request.into_bytes()));
         let at = self.now + self.dice.range(100, self.mix.delay_max + 200);
         self.at(at, Happens::Connect(link));
+        link
     }
 
     fn caller_acts(&mut self, id: CallerId) {
@@ -398,7 +431,7 @@ impl World {
                 self.fires(Fault::Silence);
             }
             92..96 if classic.forgeries => self.forge(&user, &other),
-            96..98 => self.post(id, format!("no such word,{user}")),
+            96..98 => _ = self.post_from(self.callers.all[id].at.ip(), format!("no such word,{user}")),
             _ => {}
         }
     }
