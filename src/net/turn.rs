@@ -349,6 +349,7 @@ impl<E: Environment> Turn<E> {
         let mut progress = false;
         while let Some(done) = self.environment.done() {
             progress = true;
+            let before = self.outbox.effects.len();
             match done {
                 Done::Derived(ticket, verifiers) => self.tell(now, Input::Derived { ticket, verifiers }),
                 Done::Reloaded(Reloaded { accounts, tls }) => {
@@ -361,6 +362,8 @@ impl<E: Environment> Turn<E> {
                     }
                 }
             }
+            // It may have ended log-ins.
+            self.heed(before);
         }
         progress
     }
