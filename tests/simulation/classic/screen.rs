@@ -13,6 +13,8 @@ pub enum Item {
 
 /// What a `request` client obeys, or takes apart at its commas.
 const WORDS: [&str; 6] = ["logout_duplicate", "shutdown", "online", "getaddress", "private_consent", "logout"];
+/// Who speaks where the server says something itself; nobody is called so.
+const SERVER: &str = "server";
 const INDENT: &str = "\n    ";
 /// It has two lines.
 const BLOCKED: &str = "Your message could not bedelivered\nas the recipient has blocked you";
@@ -78,5 +80,7 @@ fn messages(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_name(word: &str) -> bool {
-    (1..=32).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+    word != SERVER
+        && (1..=32).contains(&word.len())
+        && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
 }

@@ -31,8 +31,8 @@ pub struct Classics {
     /// Up to where the hub knows that everything was shown.
     sure: BTreeMap<Uid, Number>,
     restarts: u32,
-    /// A text whose last part has not come: whose screen, and how far.
-    partial: BTreeMap<Uid, (usize, usize)>,
+    /// On whose screen a text comes in parts, and where those begin that have come, or that come next.
+    parts: BTreeMap<Uid, (usize, BTreeSet<usize>)>,
     streams: BTreeMap<Uid, Stream>,
     /// On which connection is which guest.
     pub guests: BTreeMap<LinkId, Uid>,
@@ -60,6 +60,7 @@ struct CallRecord {
 /// What a guest says on one connection: the server takes consecutive pieces of it for texts.
 #[derive(Debug)]
 struct Stream {
+    user: UserName,
     prefix: String,
     said: String,
     /// Where a text may begin or end.
@@ -122,7 +123,7 @@ impl Ledger {
         self.classics.unanswered.insert(uid);
         if id == DeviceId::NICK {
             let prefix = format!("{user}: ");
-            self.classics.streams.insert(uid, Stream { prefix, said: String::new(), cuts: [0].into(), taken: 0 });
+            self.classics.streams.insert(uid, Stream { user, prefix, said: String::new(), cuts: [0].into(), taken: 0 });
         }
     }
 
@@ -141,8 +142,7 @@ impl Ledger {
     /// A guest has gone, and nothing is owed to them.
     pub fn guest_left(&mut self, uid: Uid) {
         self.devices.remove(&uid);
-        self.classics.streams.remove(&uid);
-        self.classics.partial.remove(&uid);
+        self.classics.parts.remove(&uid);
     }
 
     /// A guest says this, in pieces that end there. Texts may also end at each newline.
@@ -158,12 +158,12 @@ impl Ledger {
     /// A message that the hub took, if a guest has said that. Comes back: its name here.
     pub(super) fn said_by_guest(&mut self, now: Time, message: &Message) -> Option<usize> {
         let Sender::User(_, user) = &message.from else { return None };
-        let is_theirs = |(_, device): &(&Uid, &Device)| device.user == *user && device.id == DeviceId::NICK;
-        let mut uids: Vec<Uid> = self.devices.iter().filter(is_theirs).map(|(uid, _)| *uid).collect();
-        uids.retain(|uid| matches!(message.to, Recipient::Everyone) && self.classics.streams.contains_key(uid));
+        if message.to != Recipient::Everyone {
+            return None;
+        }
         let text = message.text.as_str();
-        let uid =
-            uids.into_iter().find(|uid| self.classics.streams.get_mut(uid).is_some_and(|said| said.take(text)))?;
+        let mut streams = self.classics.streams.iter_mut().filter(|(_, stream)| stream.user == *user);
+        let uid = streams.find_map(|(uid, stream)| stream.take(text).then_some(*uid))?;
         let name = self.asked(now, uid, user, None, text.to_owned());
         self.by_text.extend(renderings(text).map(|rendered| (rendered, name)));
         Some(name)
@@ -237,23 +237,31 @@ impl Ledger {
     /// Which message it is, once it is whole.
     fn recognise(&mut self, told: &Told<'_>) -> Option<usize> {
         let Told { uid, text, .. } = *told;
-        let begun = self.classics.partial.remove(&uid);
+        let begun = self.classics.parts.get(&uid).cloned();
+        let begun = begun.iter().flat_map(|(name, places)| places.iter().rev().map(|&at| (*name, at)));
         let begins = || text.split_once(": ").and_then(|(name, _)| name.parse().ok()).map(|name: usize| (name, 0));
         let whole = self.by_text.get(text).map(|&name| (name, 0));
         let fits = |(name, at): &(usize, usize)| {
             let rendered = self.sent.get(*name).map(|sent| renderings(&sent.text)).unwrap_or_default();
             rendered.into_iter().find(|whole| whole.get(*at..).is_some_and(|rest| rest.starts_with(text)))
         };
-        let found = [whole, begun, begins()].into_iter().flatten().find_map(|place| Some((place, fits(&place)?)));
+        let places = whole.into_iter().chain(begun).chain(begins());
+        let found = places.into_iter().find_map(|place| Some((place, fits(&place)?)));
         let Some(((name, at), rendered)) = found else {
             self.broken(&format!("3: nobody sent {text:?}, as shown to {uid}"));
             return None;
         };
-        if at + text.len() < rendered.len() {
-            self.classics.partial.insert(uid, (name, at + text.len()));
-            return None;
+        let end = at + text.len();
+        if end == rendered.len() {
+            return Some(name);
         }
-        Some(name)
+        // A call that has failed brings the same part again.
+        let parts = self.classics.parts.entry(uid).or_default();
+        if parts.0 != name {
+            *parts = (name, BTreeSet::new());
+        }
+        parts.1.extend([at, end]);
+        None
     }
 
     fn check_told(

@@ -29,6 +29,8 @@ pub type CallerId = usize;
 #[derive(Clone, Debug)]
 pub enum Errand {
     LogIn,
+    /// The client is started again, unless there is another.
+    Restart,
     /// Has typed the name and the password in the log-in on that link.
     Opens(LinkId),
     /// Types this in the log-in on that link.
@@ -177,6 +179,12 @@ impl World {
         let stage = self.callers.all[id].stage;
         match errand {
             Errand::LogIn if stage == Stage::Coming => self.log_in_caller(id),
+            Errand::Restart => {
+                let user = self.callers.all[id].user.clone();
+                if self.callers.of(&user).is_none() && !self.leaving {
+                    self.start_caller(&user);
+                }
+            }
             Errand::Opens(link) if stage == Stage::Coming => self.open_log_in(id, link),
             Errand::Types(link, text) if stage == Stage::Coming => self.caller_says(link, &text),
             Errand::Beat if stage == Stage::In => {
@@ -259,9 +267,11 @@ impl World {
         }
     }
 
+    /// The log-in has come to nothing, and ends the client.
     fn log_in_again(&mut self, id: CallerId) {
+        self.callers.all[id].stage = Stage::Gone;
         let pause = self.dice.range(200 * MS, 4 * SECOND);
-        self.at(self.now + pause, Happens::Caller(id, Errand::LogIn));
+        self.at(self.now + pause, Happens::Caller(id, Errand::Restart));
     }
 
     /// A chunk of the log-in.
