@@ -135,6 +135,8 @@ impl<E: Environment> Turn<E> {
         self.callees.leave(id, self.persisted);
         self.out_bytes -= before - self.callees.get(id).map_or(0, |callee| callee.queue.bytes());
         self.timers.set(id, Timer::Leave, now.instant + DRAIN_WITHIN);
+        // What stood before it may have gone, and it may wait for another batch.
+        self.call_or_park(id);
         self.free_if_done(id);
     }
 
