@@ -365,6 +365,11 @@ impl Links {
         self.tidy(id);
     }
 
+    /// Whether a call can bring nothing more, as far as the server may know.
+    pub fn is_over(&self, id: LinkId) -> bool {
+        self.map.get(&id).is_none_or(|link| link.server_gone || link.reset || link.up.fin.is_some())
+    }
+
     /// Whether somebody has the server's end.
     pub fn has_server(&self, id: LinkId) -> bool {
         self.map.get(&id).is_some_and(|link| !link.server_gone)
@@ -374,7 +379,7 @@ impl Links {
     pub fn server_dies(&mut self, dice: &mut Dice, now: Time, id: LinkId) {
         let Some(link) = self.map.get_mut(&id) else { return };
         (link.server_gone, link.died) = (true, true);
-        match link.up.arrived.is_empty() && dice.one_in(2) {
+        match link.up.arrived.is_empty() && link.is_made() && dice.one_in(2) {
             true => self.fin(dice, now, id, false),
             false => self.reset(dice, now, id),
         }

@@ -295,7 +295,7 @@ impl Callee {
     /// The server calls it.
     fn is_called(&mut self, lent: &mut Lent, link: LinkId) {
         let Callee { at, rests, call, left, .. } = *self;
-        let is_over = |call: LinkId| lent.closed.contains(&call) || !lent.links.has_server(call);
+        let is_over = |call: LinkId| lent.closed.contains(&call) || lent.links.is_over(call);
         let law = match () {
             () if at.port() < PeerPort::MIN || at.port() == OWN_PORT => {
                 Some("9: the server calls where nobody may listen")
