@@ -515,7 +515,9 @@ impl Ledger {
     /// The server has ended, and what was committed is all there is.
     pub fn restarted(&mut self, through: Option<u64>, disk: &Disk) {
         // Log-ins go on without a disk; a device that never got there is new again.
-        for device in self.devices.values_mut().filter(|device| !disk.fold.has_device(&device.user, device.id)) {
+        let is_lost =
+            |device: &&mut Device| !disk.fold.has_device(&device.user, device.id) && device.id != DeviceId::NICK;
+        for device in self.devices.values_mut().filter(is_lost) {
             device.known_since = None;
         }
         self.persisted(through.unwrap_or(0));

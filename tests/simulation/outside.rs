@@ -38,8 +38,8 @@ use crate::server::Around;
 const GUEST_BYTES_MAX: usize = 1024;
 /// Where the server listens.
 pub const OWN_PORT: u16 = 6001;
-/// So long whoever is told to go may be called.
-const DRAIN: Time = DRAIN_WITHIN.as_micros() as Time + SECOND;
+/// So long whoever is told to go may be called, with the longest stall.
+const DRAIN: Time = DRAIN_WITHIN.as_micros() as Time + 31 * SECOND;
 /// So long the store takes for a question at most.
 const ANSWER_WITHIN: Time = 20 * MS;
 

@@ -228,11 +228,17 @@ impl Server {
         }
     }
 
+    /// What there is of anything.
+    pub fn left(&self) -> Vec<(&'static str, usize)> {
+        let all = self.turn.left().into_iter().chain(self.turn.environment.left());
+        all.filter(|(_, count)| *count > 0).collect()
+    }
+
     /// Nobody is connected: nothing that belongs to a connection may be left.
     pub fn check_baseline(&self) -> Result<(), String> {
-        let left = self.turn.left().into_iter().chain(self.turn.environment.left());
-        if let Some((what, count)) = left.into_iter().find(|(_, count)| *count > 0) {
-            return Err(format!("11: nobody is connected, and {count} are left of: {what}"));
+        let left = self.left();
+        if !left.is_empty() {
+            return Err(format!("11: nobody is connected, and these are left: {left:?}"));
         }
         self.turn.hub().check_invariants();
         let hub = format!("{:?}", self.turn.hub());

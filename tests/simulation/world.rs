@@ -280,7 +280,7 @@ impl World {
         if self.ledger.verdict().is_none() {
             let left = match &self.server {
                 Some(server) if server.connections() > 0 => {
-                    Err(format!("11: {} connections are left", server.connections()))
+                    Err(format!("11: nobody is here, and these are left: {:?}", server.left()))
                 }
                 Some(server) => server.check_baseline(),
                 None => Err("the server is not there at the end".to_owned()),

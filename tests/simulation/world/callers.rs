@@ -398,6 +398,10 @@ impl World {
         if self.calm {
             weather.reset_after = None;
         }
+        if source == SLOW_HANDS {
+            // A word that hesitates there may be a nickname.
+            (weather.piece_max, weather.singles) = (IN_ONE, 0);
+        }
         let link = self.links.open(source, weather, None);
         self.callers.links.insert(link, Use::Post(request.into_bytes()));
         let at = self.now + self.dice.range(100, self.mix.delay_max + 200);
