@@ -71,6 +71,8 @@ pub struct Call {
     pub made: bool,
 }
 
+/// A client that says nothing is asked whether it is there after so long.
+const KEEPALIVE_IDLE: Time = 15 * SECOND;
 /// Further apart than this, two chunks are two: longer than the quiet time.
 const APART: Time = 60 * MS;
 /// Pieces as large as this are hardly ever cut by chance.
@@ -118,6 +120,7 @@ pub struct Link {
     server_gone: bool,
     /// The client's machine has lost its network: nothing reaches it any more.
     unplugged: bool,
+    given_up_after: Option<Time>,
     resets_on_close: bool,
     /// The server has died on it.
     pub died: bool,
@@ -162,6 +165,7 @@ impl Links {
             client_gone: false,
             server_gone: false,
             unplugged: false,
+            given_up_after: None,
             resets_on_close: false,
             died: false,
         };
@@ -348,9 +352,26 @@ impl Links {
     }
 
     /// The client's machine is cut off.
-    pub fn unplug(&mut self, id: LinkId) {
+    pub fn unplug(&mut self, now: Time, id: LinkId) {
         if let Some(link) = self.map.get_mut(&id) {
             link.unplugged = true;
+        }
+        self.give_up_if_silent(now, id);
+    }
+
+    /// The server's kernel gives up on a client that it has not heard of for so long.
+    pub fn give_up_after(&mut self, now: Time, id: LinkId, silence: Time) {
+        if let Some(link) = self.map.get_mut(&id) {
+            link.given_up_after = Some(silence);
+        }
+        self.give_up_if_silent(now, id);
+    }
+
+    fn give_up_if_silent(&mut self, now: Time, id: LinkId) {
+        let Some(link) = self.map.get_mut(&id).filter(|link| link.unplugged) else { return };
+        if let Some(silence) = link.given_up_after.take() {
+            let at = now + KEEPALIVE_IDLE + silence;
+            self.departed.push((at, Transit { link: id, to_server: true, segment: Segment::Reset }));
         }
     }
 

@@ -238,7 +238,9 @@ impl Stream for Socket {
         Ok(())
     }
 
-    fn give_up_after(&self, _: Duration) -> io::Result<()> {
+    fn give_up_after(&self, silence: Duration) -> io::Result<()> {
+        let lent = &mut *self.lent.borrow_mut();
+        lent.links.give_up_after(lent.now, self.link, silence.as_micros() as Time);
         Ok(())
     }
 }

@@ -533,7 +533,7 @@ impl World {
         let found = caller.map(|id| &self.callers.all[id]);
         if found.is_some_and(|caller| caller.hangs_until > self.now) {
             self.fires(Fault::CallHangs);
-            self.links.unplug(link);
+            self.links.unplug(self.now, link);
             return self.links.client_leaves(link);
         }
         let takes = found.is_some_and(|caller| caller.refuses_until <= self.now);

@@ -79,7 +79,7 @@ impl World {
                 80..84 if self.mix.zombies => {
                     self.fires(Fault::GuestLost);
                     if let Some(link) = self.guests.0[id].link {
-                        self.links.unplug(link);
+                        self.links.unplug(self.now, link);
                     }
                     self.guest_leaves(id, false);
                 }
