@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each bench uses its part.
 
 pub mod bare;
+pub mod bare_server;
 pub mod bare_tls;
 pub mod counting;
 pub mod crowd;
@@ -46,6 +47,12 @@ pub fn effort() -> Effort {
     }
 }
 
+/// Whether a part of a bench is to run: all of them do, unless some are named.
+pub fn part(name: &str) -> bool {
+    let mut parts = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
+    parts.peek().is_none() || parts.any(|argument| argument == name)
+}
+
 /// A thread of this process whose processor time can be read from another.
 pub struct Task(PathBuf);
 
@@ -68,6 +75,13 @@ impl Task {
             }
         }
         panic!("the server does not come to rest");
+    }
+
+    /// What the thread has cost while `what` was done.
+    pub fn cost(&self, what: impl FnOnce()) -> Duration {
+        let before = self.settled_cpu();
+        what();
+        self.settled_cpu() - before
     }
 
     fn sleeps(&self) -> bool {
@@ -132,6 +146,31 @@ impl Running {
         self.stopper.stop().expect("a loop that runs");
         self.thread.join().expect("a server without a bug");
     }
+}
+
+/// Measures two things in turns. Comes back: what each round has cost, in µs.
+pub fn in_turns(
+    rounds: usize,
+    mut ours: impl FnMut() -> Duration,
+    mut theirs: impl FnMut() -> Duration,
+) -> Vec<[f64; 2]> {
+    let mut costs = Vec::new();
+    for round in 0..rounds {
+        let (mine, other) = if round % 2 == 0 {
+            let mine = ours();
+            (mine, theirs())
+        } else {
+            let other = theirs();
+            (ours(), other)
+        };
+        costs.push([mine.as_secs_f64() * 1e6, other.as_secs_f64() * 1e6]);
+    }
+    costs
+}
+
+/// The median of something about each round.
+pub fn middle(costs: &[[f64; 2]], of: impl Fn(&[f64; 2]) -> f64) -> f64 {
+    median(&mut costs.iter().map(of).collect::<Vec<f64>>())
 }
 
 /// The middle one.
