@@ -3,10 +3,15 @@
 #![allow(dead_code)] // Each bench uses its part.
 
 pub mod bare;
+pub mod bare_calls;
+pub mod bare_posts;
+pub mod bare_room;
 pub mod bare_server;
 pub mod bare_tls;
 pub mod counting;
 pub mod crowd;
+pub mod guests;
+pub mod receivers;
 pub mod tls_client;
 
 use std::fs;
@@ -27,6 +32,9 @@ use rustls::ServerConfig;
 
 /// Nothing in a bench takes longer than this on a working server; a bench that waits longer gives up.
 pub const LIMIT: Duration = Duration::from_secs(120);
+
+/// How often it is looked whether a thread sleeps.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// How much a bench does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,13 +73,23 @@ impl Task {
     /// Waits until the thread sleeps and goes on sleeping, then tells what it has cost so far. The clock is the one
     /// behind CLOCK_THREAD_CPUTIME_ID; unlike that it can be read by others, but only for a thread that sleeps.
     pub fn settled_cpu(&self) -> Duration {
+        self.rested_cpu(Duration::ZERO)
+    }
+
+    /// The same, when the thread has slept for so long: it may have timers.
+    pub fn rested_cpu(&self, rest: Duration) -> Duration {
         let end = Instant::now() + LIMIT;
         let mut before = None;
+        let mut since = Instant::now();
         while Instant::now() < end {
-            thread::sleep(Duration::from_millis(2));
+            thread::sleep(LOOK_EVERY);
             match self.sleeps().then(|| self.cpu()) {
-                Some(now) if before == Some(now) => return now,
-                now => before = now,
+                Some(now) if before == Some(now) => {
+                    if since.elapsed() >= rest {
+                        return now;
+                    }
+                }
+                now => (before, since) = (now, Instant::now()),
             }
         }
         panic!("the server does not come to rest");
@@ -79,9 +97,14 @@ impl Task {
 
     /// What the thread has cost while `what` was done.
     pub fn cost(&self, what: impl FnOnce()) -> Duration {
+        self.cost_with_rest(Duration::ZERO, what)
+    }
+
+    /// The same, up to such a rest.
+    pub fn cost_with_rest(&self, rest: Duration, what: impl FnOnce()) -> Duration {
         let before = self.settled_cpu();
         what();
-        self.settled_cpu() - before
+        self.rested_cpu(rest) - before
     }
 
     fn sleeps(&self) -> bool {
