@@ -1,0 +1,98 @@
+//! A program's sockets and threads, so that they end with it.
+
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// The connections that a program has open. A connection is closed when its owner drops it.
+#[derive(Default)]
+pub struct Sockets {
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    has_ended: bool,
+    open: Vec<Weak<TcpStream>>,
+}
+
+impl Sockets {
+    /// `None`: the program has ended, and the connection with it.
+    pub fn keep(&self, stream: TcpStream) -> Option<Arc<TcpStream>> {
+        let mut state = self.lock();
+        if state.has_ended {
+            return None;
+        }
+        let stream = Arc::new(stream);
+        state.open.retain(|open| open.strong_count() > 0);
+        state.open.push(Arc::downgrade(&stream));
+        Some(stream)
+    }
+
+    /// The connections that come to a listening socket, until the program ends.
+    pub fn incoming<'a>(&'a self, listener: &'a TcpListener) -> impl Iterator<Item = Arc<TcpStream>> + 'a {
+        listener.incoming().map_while(|stream| self.keep(stream.ok()?))
+    }
+
+    /// Lets time pass, unless the program ends; whether it goes on.
+    pub fn pause(&self, time: Duration) -> bool {
+        let state = self.lock();
+        let waited = self.ended.wait_timeout_while(state, time, |state| !state.has_ended);
+        !waited.unwrap_or_else(PoisonError::into_inner).0.has_ended
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.lock().has_ended
+    }
+
+    pub fn end(&self) {
+        let mut state = self.lock();
+        state.has_ended = true;
+        for stream in state.open.drain(..).filter_map(|open| open.upgrade()) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        self.ended.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread that takes what comes to a listening socket, for as long as this lives.
+pub struct Listening {
+    address: SocketAddr,
+    sockets: Arc<Sockets>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Listening {
+    /// `accept` returns once [`Sockets::incoming`] has no more.
+    pub fn start(
+        listener: TcpListener,
+        sockets: Arc<Sockets>,
+        accept: impl FnOnce(TcpListener) + Send + 'static,
+    ) -> Listening {
+        let address = listener.local_addr().expect("a bound socket");
+        let thread = thread::spawn(move || accept(listener));
+        Listening { address, sockets, thread: Some(thread) }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.sockets.end();
+        let Some(thread) = self.thread.take() else { return };
+        if !thread.is_finished() {
+            // It may be waiting for somebody to come.
+            let _ = TcpStream::connect(self.address);
+        }
+        let _ = thread.join();
+    }
+}

@@ -1,0 +1,10 @@
+//! The stand-ins for the existing programs, against each other: they do what they are to do, and notice what they are to notice.
+
+mod existing;
+
+#[path = "existing_programs/nick.rs"]
+mod nick;
+#[path = "existing_programs/request.rs"]
+mod request;
+#[path = "existing_programs/violations.rs"]
+mod violations;
