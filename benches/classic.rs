@@ -8,9 +8,9 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
 
 use chatd::hub::change::Snapshot;
+use chatd::net::server::PACE;
 use chatd::store::Store;
 use chatd::wire::nick;
 use support::bare::Texts;
@@ -41,8 +41,6 @@ const TEXT_BYTES: usize = 64;
 const LINES_IN_FLIGHT: [usize; 2] = [1, 32];
 /// Of a line, with its prefix and without a newline.
 const LINE_BYTES: usize = 64;
-/// How long a chunk to a guest waits for the one before: chatd's default.
-const PACE: Duration = Duration::from_millis(50);
 
 fn main() {
     if part("request") {

@@ -150,6 +150,7 @@ impl Running {
             let options = Options {
                 addresses: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
                 plaintext: "loopback".parse().expect("a scope"),
+                guests: "loopback".parse().expect("a scope"),
                 tls: Some(offered),
                 ..Options::default()
             };
