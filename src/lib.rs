@@ -9,7 +9,7 @@
 //! | [`net`] | the loop, sockets, queues, the worker; the only user of mio | wire, hub, store |
 //! | [`store`] | what outlives the server; the only user of SQLite | hub's types |
 //! | [`client`] | what `chat` is made of | net, wire |
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod client;
 pub mod hub;

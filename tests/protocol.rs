@@ -1,4 +1,4 @@
-//! The native protocol, byte by byte, without a socket: what each line means, what each error says, and that
+//! The protocols, byte by byte, without a socket: what each line means, what each error says, and, of the native one, that
 //! docs/PROTOCOL.md says the same.
 
 #[path = "protocol/golden.rs"]
@@ -7,7 +7,17 @@ mod golden;
 mod laws;
 #[path = "protocol/malformed.rs"]
 mod malformed;
+#[path = "protocol/nick.rs"]
+mod nick;
 #[path = "protocol/page.rs"]
 mod page;
+#[path = "protocol/request.rs"]
+mod request;
+#[path = "protocol/request_log_in.rs"]
+mod request_log_in;
 #[path = "protocol/samples.rs"]
 mod samples;
+#[path = "protocol/unframed.rs"]
+mod unframed;
+#[path = "protocol/unframed_laws.rs"]
+mod unframed_laws;

@@ -6,18 +6,23 @@ pub mod files;
 pub mod front;
 pub mod native_answers;
 pub mod native_requests;
+pub mod nick_clients;
 pub mod peer_lines;
+pub mod request_clients;
 pub mod scram;
 mod script;
 pub mod tls_inside;
+mod unframed;
 mod world;
 
 /// A target: its name, which is that of its corpus, and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     ("native_requests", native_requests::run),
     ("native_answers", native_answers::run),
+    ("request_clients", request_clients::run),
+    ("nick_clients", nick_clients::run),
     ("peer_lines", peer_lines::run),
     ("front", front::run),
     ("tls_inside", tls_inside::run),

@@ -12,12 +12,11 @@ use chatd::hub::time::WallTime;
 use chatd::wire::native::client::{FromServer, Hear, Heard, News, Party, ReachTold, Told, decode};
 use chatd::wire::native::{REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
 use chatd::wire::scram::{Checked, ClientFinal, ClientFirst, SALT_BYTES, Secret, ServerExchange, StoredKeys};
-use chatd::wire::{DeviceId, LogId, Protocol, RequestId, ResumeToken, Step, Text, UserName};
+use chatd::wire::{Conversation, DeviceId, Dialect, LogId, Lull, Pieces, RequestId, ResumeToken, Step, Text, UserName};
 use serde::Deserialize;
 
 use super::script::Sizes;
 
-const NATIVE: Protocol = Protocol::Native;
 const TOKEN: [u8; 32] = [9; 32];
 const NONCES: Nonces = [[1; 18], [2; 18]];
 /// What a session may have to say for each line that it hears, in bytes: a page of the history is asked for in less.
@@ -82,22 +81,23 @@ fn lines(data: &[u8], mut size: impl FnMut(usize) -> usize) -> Vec<String> {
 
 /// What the server would have written to say this is heard as the same.
 fn check_again(line: &FromServer) {
-    let mut again = Vec::new();
+    let mut again = Pieces::default();
     match line {
         FromServer::Answer { id, answer: Ok(told) } => {
             let Some(reply) = reply(told) else { return };
             let answer: Answer = Ok(reply);
-            NATIVE.encode_answer(*id, &answer, &mut again);
+            Dialect::Native.encode_answer(*id, &answer, &mut again);
             if again.is_empty() && id.is_none() {
                 return;
             }
         }
         FromServer::News(news) => {
             let Some(event) = event(news) else { return };
-            NATIVE.encode_event(&event, &mut again);
+            Dialect::Native.encode_event(&event, &mut again);
         }
         FromServer::Answer { answer: Err(_), .. } => return,
     }
+    let again = again.bytes;
     // A long list is several lines.
     if again.iter().filter(|&&byte| byte == b'\n').count() > 1 {
         return;
@@ -144,7 +144,7 @@ fn reply(told: &Told) -> Option<Reply> {
         Told::Consented { user, address, certificate, connect_within } => {
             // What the server sees of an IPv4 address is never mapped.
             let address = (address.to_canonical() == address).then(|| PeerAddress::of(address))?;
-            Reply::Consented { user, address, certificate, connect_within }
+            Reply::Consented { user, address, certificate: Some(certificate), connect_within }
         }
         Told::Declined { user } => Reply::Declined(user),
         Told::Revoked { user } => Reply::Revoked(user),
@@ -169,7 +169,9 @@ fn event(news: &News) -> Option<Event> {
         News::Delivered { number, to } => Event::Delivered { number, to },
         News::Token => Event::Token,
         News::Missed { count } => Event::Missed { count },
-        News::Asks { user, certificate, answer_within } => Event::Asks { user, certificate, answer_within },
+        News::Asks { user, certificate, answer_within } => {
+            Event::Asks { user, certificate: Some(certificate), answer_within }
+        }
         News::AskOver { user, reason } => {
             let all = [
                 AskOver::Answered,
@@ -186,7 +188,7 @@ fn event(news: &News) -> Option<Event> {
         News::Address { user, address, certificate, connect_within } => {
             let port = PeerPort::parse(address.port().into())?;
             let address = (address.ip().to_canonical() == address.ip()).then(|| PeerAddress::of(address.ip()))?;
-            Event::Address { user, address, port, certificate, connect_within }
+            Event::Address { user, address, port, certificate: Some(certificate), connect_within }
         }
         News::NoAddress { user, reason } => {
             let all = [
@@ -293,9 +295,9 @@ impl Play {
     }
 
     fn answer(&mut self, id: u64, reply: Reply) {
-        let mut line = Vec::new();
-        NATIVE.encode_answer(Some(RequestId(id)), &Ok(reply), &mut line);
-        self.session.received(self.now, &line);
+        let mut line = Pieces::default();
+        Dialect::Native.encode_answer(Some(RequestId(id)), &Ok(reply), &mut line);
+        self.session.received(self.now, &line.bytes);
         while self.session.next_happening().is_some() {}
     }
 
@@ -336,7 +338,7 @@ impl Play {
         }
         let mut rest = &self.output[..];
         while !rest.is_empty() {
-            match NATIVE.decode(rest) {
+            match Conversation::Native.decode(rest, Lull::None) {
                 Step::Request { used, .. } if used <= REQUEST_BYTES_MAX => rest = &rest[used..],
                 other => panic!("the server makes {other:?} of {:?}", String::from_utf8_lossy(rest)),
             }

@@ -3,12 +3,10 @@
 use chatd::wire::native::REQUEST_BYTES_MAX;
 use chatd::wire::native::client::{self, Ask, FromServer, Hear};
 use chatd::wire::scram::Header;
-use chatd::wire::{Mechanism, Protocol, Request, RequestId, Step};
+use chatd::wire::{Conversation, Lull, Mechanism, Request, RequestId, Step};
 use serde::Deserialize;
 
 use super::script::Sizes;
-
-const NATIVE: Protocol = Protocol::Native;
 
 pub fn run(data: &[u8]) {
     let whole = steps(data, |_| data.len());
@@ -19,8 +17,12 @@ pub fn run(data: &[u8]) {
     }
     if !data.is_empty() && !data.contains(&b'\n') {
         let endless = data.repeat(REQUEST_BYTES_MAX.div_ceil(data.len()));
-        assert!(matches!(NATIVE.decode(&endless), Step::Violation { .. }), "a line without an end is waited for");
+        assert!(matches!(read(&endless), Step::Violation { .. }), "a line without an end is waited for");
     }
+}
+
+fn read(bytes: &[u8]) -> Step {
+    Conversation::Native.decode(bytes, Lull::None)
 }
 
 /// What is read of `data` when it comes in pieces of these sizes, up to a violation.
@@ -30,8 +32,12 @@ fn steps(data: &[u8], mut size: impl FnMut(usize) -> usize) -> Vec<String> {
         come = data.len().min(come + size(come));
         loop {
             let rest = &data[used..come];
-            let step = NATIVE.decode(rest);
-            assert_eq!(NATIVE.may_decode(rest), step != Step::Wait, "who waits must not be tried in vain");
+            let step = read(rest);
+            assert_eq!(
+                Conversation::Native.may_decode(rest),
+                step != Step::Wait,
+                "who waits must not be tried in vain"
+            );
             let taken = match &step {
                 Step::Wait => break,
                 Step::Request { used, id, request } => {
@@ -47,6 +53,7 @@ fn steps(data: &[u8], mut size: impl FnMut(usize) -> usize) -> Vec<String> {
                     steps.push(format!("{step:?}"));
                     return steps;
                 }
+                Step::Posted { .. } | Step::Heard { .. } => panic!("another protocol's: {step:?}"),
             };
             assert!(taken > 0 && taken <= rest.len(), "{taken} of {} bytes are used", rest.len());
             assert_eq!(rest[..taken].iter().position(|&byte| byte == b'\n'), Some(taken - 1), "more than a line");
@@ -72,7 +79,7 @@ fn check_reply(reply: &[u8], may_be_empty: bool) {
 fn check_request(line: &[u8], id: Option<RequestId>, request: &Request) {
     let mut again = Vec::new();
     client::encode(id, &ask(line, request), &mut again);
-    let step = NATIVE.decode(&again);
+    let step = read(&again);
     let expected = Step::Request { used: again.len(), id, request: request.clone() };
     assert_eq!(step, expected);
     // Names are equal in any spelling, but are passed on in one.
@@ -107,7 +114,10 @@ fn ask(line: &[u8], request: &Request) -> Ask {
         Request::Block(user) => Ask::Block { user },
         Request::Unblock(user) => Ask::Unblock { user },
         Request::Blocked => Ask::Blocked,
-        Request::AskAddress { user, certificate } => Ask::AskAddress { user, certificate },
+        Request::AskAddress { user, certificate } => {
+            Ask::AskAddress { user, certificate: certificate.expect("it was read before") }
+        }
+        Request::LogInByPassword { .. } | Request::Enter(_) | Request::Unfit(_) => panic!("another protocol's"),
         Request::Consent { user, offer } => Ask::Consent { user, offer },
         Request::Revoke(user) => Ask::Revoke { user },
         Request::Privacy => Ask::Privacy,

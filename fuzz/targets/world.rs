@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use chatd::net::connection::{Door, Stream};
 use chatd::net::room::Room;
 use chatd::net::scope::Scope;
 use chatd::net::tls::identity::{Origin, load};
-use chatd::net::turn::{Admission, Environment, Turn};
+use chatd::net::turn::{Admission, Environment, PACE, Turn};
 use chatd::net::worker::{Done, Job};
 use chatd::store::{Batch, Completion, Submitted, Ticket};
 use rustls::ServerConfig;
@@ -99,6 +99,26 @@ impl Stream for Pipe {
         self.0.borrow_mut().our_closed = true;
         Ok(())
     }
+
+    fn is_connected(&mut self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn unacknowledged(&self) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    fn reset_on_close(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_at_once(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn give_up_after(&self, _: Duration) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A store that answers when it is told to, and a worker that is never busy.
@@ -116,8 +136,13 @@ pub struct Outside {
 impl Environment for Outside {
     type Stream = Pipe;
 
-    fn register(&mut self, _: &mut Pipe, id: ConnectionId) -> io::Result<()> {
-        self.watched.insert(id, false);
+    /// Nobody listens in this world.
+    fn dial(&mut self, _: SocketAddr) -> io::Result<Pipe> {
+        Err(ErrorKind::ConnectionRefused.into())
+    }
+
+    fn register(&mut self, _: &mut Pipe, id: ConnectionId, writable: bool) -> io::Result<()> {
+        self.watched.insert(id, writable);
         Ok(())
     }
 
@@ -201,8 +226,17 @@ impl World {
         let config = Config { scram_iterations: 1, queue_expiry: Duration::from_secs(120), ..Config::default() };
         let hub = Hub::new(config, [7; 32], Snapshot::default(), now, &mut outbox);
         let plaintext = Scope::Loopback;
-        let room = Room { sessions: 64, strangers: 3, parting: 3 };
-        let admission = Admission { plaintext, registration: Scope::Any, tls: Some(tls()), room, seed: [1; 32] };
+        let room = Room { sessions: 64, strangers: 3, parting: 3, calls: 3, posts: 3 };
+        let admission = Admission {
+            plaintext,
+            guests: Scope::Off,
+            registration: Scope::Any,
+            tls: Some(tls()),
+            room,
+            ports: Vec::new(),
+            pace: PACE,
+            seed: [1; 32],
+        };
         let mut turn = Turn::new(Outside::default(), hub, outbox, admission, usize::MAX / 2);
         let names = ["alice", "bob", "carol", "dave"];
         let credential = |user| Credential::new(UserName::parse(user).expect("a name"), "password");
@@ -373,7 +407,7 @@ fn settle(turn: &mut Turn<Outside>, now: Now) {
 
 fn connect(turn: &mut Turn<Outside>, now: Now, address: [u8; 4]) -> Client {
     let wire = Rc::new(RefCell::new(Wire { room: PLENTY, ..Wire::default() }));
-    let door = Door::Port(IpAddr::from(address));
+    let door = Door::main(IpAddr::from(address));
     let id = turn.add(now, Pipe(Rc::clone(&wire)), door).expect("nothing refuses it");
     settle(turn, now);
     Client { id, wire }

@@ -21,7 +21,7 @@ const DERIVATIONS_A_JOB: usize = 16;
 /// Accounts that the database holds at most.
 pub const ACCOUNTS_MAX: usize = 10_000;
 
-/// A name that has had an account once. Its id stays its own even while it has none.
+/// A name that has had an account once, or a guest's. Its id stays its own even while it has none.
 #[derive(Debug)]
 struct User {
     name: UserName,
@@ -31,6 +31,8 @@ struct User {
     kept: Option<Account>,
     /// It has had an account that was stored, or stood in the file: messages may be theirs.
     has_been: bool,
+    /// It never has an account.
+    is_guest: bool,
 }
 
 /// All users, and the accounts that are being read.
@@ -40,7 +42,7 @@ pub struct Accounts {
     secret: [u8; 32],
     /// By id, from 1; slot 0 is nobody's.
     users: Vec<Option<User>>,
-    /// Without those that are retired.
+    /// Without those that are retired, and those of guests who are gone.
     names: HashMap<UserName, UserId>,
     kept: usize,
     /// The names that the operator's file had when it was last read, whether their verifiers are there or not.
@@ -65,7 +67,7 @@ struct Loading {
 
 impl User {
     fn new(name: UserName) -> User {
-        User { name, in_file: None, kept: None, has_been: false }
+        User { name, in_file: None, kept: None, has_been: false, is_guest: false }
     }
 
     fn verifier(&self) -> Option<&Arc<Verifier>> {
@@ -103,8 +105,13 @@ impl Accounts {
         accounts
     }
 
-    /// The user of this name, if it has an account.
+    /// The user of this name who can be written to: it has an account, or is a guest's who is here.
     pub fn find(&self, name: &UserName) -> Option<UserId> {
+        self.find_ever(name).filter(|&id| self.has_account(id) || self.is_guest(id))
+    }
+
+    /// The user of this name, if it has an account.
+    pub fn find_account(&self, name: &UserName) -> Option<UserId> {
         self.find_ever(name).filter(|&id| self.has_account(id))
     }
 
@@ -117,6 +124,16 @@ impl Accounts {
     pub(super) fn has_been(&self, name: &UserName) -> bool {
         let user = self.find_ever(name).and_then(|id| self.user(id));
         user.is_some_and(|user| user.has_been || user.verifier().is_some())
+    }
+
+    /// Whether the user is, or was, a guest.
+    pub fn is_guest(&self, user: UserId) -> bool {
+        self.user(user).is_some_and(|user| user.is_guest)
+    }
+
+    /// All guests who ever were here, by rising id.
+    pub(super) fn guests(&self) -> impl Iterator<Item = UserId> + '_ {
+        (0..self.users.len() as u32).map(UserId).filter(|&user| self.is_guest(user))
     }
 
     /// The name of a user who still has it.
@@ -200,6 +217,14 @@ impl Accounts {
         id
     }
 
+    /// A guest has this name from now on, which nobody else has. `known`: the id of a guest who is gone.
+    pub(super) fn admit(&mut self, name: UserName, known: Option<UserId>) -> UserId {
+        let id = known.unwrap_or(UserId(self.users.len() as u32));
+        self.put(id, User { is_guest: true, ..User::new(name.clone()) });
+        self.names.insert(name, id);
+        id
+    }
+
     /// What the database has for a user is this from now on. Comes back: what it was.
     pub(super) fn keep(&mut self, user: UserId, account: Option<Account>) -> Option<Account> {
         let slot = self.users.get_mut(user.0 as usize)?.as_mut()?;
@@ -274,7 +299,11 @@ impl Accounts {
             assert_eq!(self.name(id), name, "a name leads to its user");
         }
         for (slot, user) in self.users.iter().enumerate() {
-            let Some(user) = user.as_ref().filter(|user| user.kept.is_some()) else { continue };
+            let Some(user) = user.as_ref().filter(|user| user.verifier().is_some()) else { continue };
+            assert!(!user.is_guest, "a guest has no account");
+            if user.kept.is_none() {
+                continue;
+            }
             assert_eq!(self.find_ever(&user.name), Some(UserId(slot as u32)), "nobody without a name has an account");
         }
     }
@@ -287,6 +316,7 @@ impl Hub {
         if self.config.accounts_only {
             return;
         }
+        self.guests_give_way(now, out);
         let ready = Vec::with_capacity(credentials.len());
         self.accounts.loading = Some(Loading { ticket: Ticket::default(), rest: credentials.into(), ready, public });
         self.derive_next(now, out);
@@ -305,6 +335,7 @@ impl Hub {
                 loading.ready.extend(verifiers);
                 self.derive_next(now, out);
             }
+            _ if self.password_checks.has(ticket) => self.password_is_derived(now, ticket, &verifiers, out),
             _ => self.password_derived(now, ticket, verifiers, out),
         }
     }
@@ -357,7 +388,7 @@ impl Hub {
         out.effects.push(Effect::AccountsRead(read));
         self.accounts.unread = false;
         self.unsaved.accounts_are_read(now.instant);
-        self.resume_log_ins(out);
+        self.resume_log_ins(now, out);
     }
 
     /// Ends all sessions of these users, but for one. Comes back: how many.

@@ -17,7 +17,7 @@ use super::time::WallTime;
 pub enum Change {
     /// The key behind the salts of all names; made once.
     Secret([u8; 32]),
-    /// A name was given an id, for ever.
+    /// A name was given an id, for ever. A guest's is retired at once: only the log is to know it.
     User { id: UserId, name: UserName },
     /// The account that the database has for a user is this now. `before` is what it was.
     Account { user: UserId, account: Option<Account>, before: Option<Account> },
@@ -38,7 +38,7 @@ pub enum Change {
     /// The row of a device, new or changed.
     Device(Box<DeviceRow>),
     /// The device is not known any more. Up to `shown` everything was shown on one of the user's devices at least: when
-    /// the last is forgotten, that must not be.
+    /// the last is forgotten, that must not be. `AWAY`: nothing ever waits for the user, who was a guest.
     DeviceForgotten { user: UserId, device: DeviceId, shown: Number },
     /// Where an account stands with failed log-ins from one source.
     Tries(TriesRow),

@@ -3,7 +3,7 @@
 //! One user asks, and every device of the other's that can answer is told. The first that answers is the one: its address is
 //! the one that is given. A yes is for that one asker, holds for a time, can be taken back, and is stored before anything of
 //! it leaves. Whoever asks gives their own address to whoever says yes. Knows nothing of the conversation that follows: the
-//! server takes no part in it.
+//! server takes no part in it. There are two kinds of it, which don't mix: who asks for one is answered by who can lead it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,8 +13,9 @@ use super::effect::{AskOver, Event, IfLost, NoAddress, Outbox, Pending, PrivacyL
 use super::fingerprint::Fingerprint;
 use super::gate::Gate;
 use super::id::{ConnectionId, PeerAddress, UserId};
-use super::input::Offer;
+use super::input::{Offer, PeerPort};
 use super::name::UserName;
+use super::presence::Manner;
 use super::time::{Instant, Now};
 use super::{Answered, Hub};
 
@@ -44,16 +45,33 @@ pub struct Consents {
     deadlines: BTreeSet<(Instant, Timer)>,
 }
 
+/// How two clients talk without the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Talk {
+    /// Encrypted, each knowing the other's certificate.
+    Encrypted,
+    /// Between clients that are called: where the server calls them they are called by others too.
+    Plain,
+}
+
 /// Somebody wants to know somebody's address.
 #[derive(Clone, Debug)]
 struct Question {
     asker: UserId,
+    talk: Talk,
     /// Where the answer goes.
     connection: ConnectionId,
     /// What whoever says yes learns of the asker.
     address: PeerAddress,
     certificate: Option<Fingerprint>,
     until: Instant,
+}
+
+/// Whoever asks or answers.
+struct Talker {
+    user: UserId,
+    address: PeerAddress,
+    talk: Talk,
 }
 
 /// A yes.
@@ -183,12 +201,12 @@ impl Hub {
         certificate: Option<Fingerprint>,
         out: &mut Outbox,
     ) -> Answered {
-        match self.may_ask(connection, &name) {
+        match self.may_ask(connection, &name, certificate) {
             Err(refusal) => Answered::refuse(refusal),
-            Ok((asker, address, asked)) => {
+            Ok((Talker { user: asker, address, talk }, asked)) => {
                 let until = now.instant + ANSWER_WITHIN;
-                self.consents.open(asked, Question { asker, connection, address, certificate, until });
-                let devices: Vec<ConnectionId> = self.who_can_answer(asked).collect();
+                self.consents.open(asked, Question { asker, talk, connection, address, certificate, until });
+                let devices: Vec<ConnectionId> = self.who_can_answer(asked, talk).collect();
                 for device in devices {
                     self.tell_question(now, asked, device, out);
                 }
@@ -197,8 +215,17 @@ impl Hub {
         }
     }
 
-    fn may_ask(&self, connection: ConnectionId, name: &UserName) -> Result<(UserId, PeerAddress, UserId), Refusal> {
-        let (asker, address) = self.encrypted(connection)?;
+    fn may_ask(
+        &self,
+        connection: ConnectionId,
+        name: &UserName,
+        certificate: Option<Fingerprint>,
+    ) -> Result<(Talker, UserId), Refusal> {
+        let talker = self.talker(connection)?;
+        let asker = talker.user;
+        if certificate.is_some() != (talker.talk == Talk::Encrypted) {
+            return Err(Refusal::NeedsTls);
+        }
         let Some(asked) = self.accounts.find(name) else { return Err(Refusal::NoSuchUser(name.clone())) };
         let name = self.accounts.name(asked);
         if asked == asker {
@@ -214,7 +241,7 @@ impl Hub {
         if !self.presence.is_online(asked) {
             return Err(Refusal::Offline(name.clone()));
         }
-        if self.who_can_answer(asked).next().is_none() {
+        if self.who_can_answer(asked, talker.talk).next().is_none() {
             return Err(Refusal::CannotBeAsked(name.clone()));
         }
         match self.consents.questions.get(&asked) {
@@ -228,22 +255,27 @@ impl Hub {
         if self.consents.asked_by(asker).count() >= QUESTIONS_MAX {
             return Err(Refusal::TooManyQuestions);
         }
-        Ok((asker, address, asked))
+        Ok((talker, asked))
     }
 
-    /// The session's user and address. Without encryption whoever is in between could put their own certificate in place of
-    /// a user's.
-    fn encrypted(&self, connection: ConnectionId) -> Result<(UserId, PeerAddress), Refusal> {
+    /// Who is on the session's connection. A native client has to be encrypted: else whoever is in between could put their
+    /// own certificate in place of a user's.
+    fn talker(&self, connection: ConnectionId) -> Result<Talker, Refusal> {
         let session = self.presence.session(connection).ok_or(Refusal::LogInFirst)?;
-        match session.encrypted {
-            true => Ok((session.user, session.address)),
-            false => Err(Refusal::NeedsTls),
-        }
+        let talk = match session.manner {
+            Manner::Native { encrypted: true, .. } => Talk::Encrypted,
+            Manner::Called { .. } => Talk::Plain,
+            Manner::Native { encrypted: false, .. } | Manner::Guest => return Err(Refusal::NeedsTls),
+        };
+        Ok(Talker { user: session.user, address: session.address, talk })
     }
 
-    fn who_can_answer(&self, user: UserId) -> impl Iterator<Item = ConnectionId> + '_ {
-        let is_encrypted = |&connection: &ConnectionId| self.encrypted(connection).is_ok();
-        self.presence.devices_of(user).filter(is_encrypted)
+    fn who_can_answer(&self, user: UserId, talk: Talk) -> impl Iterator<Item = ConnectionId> + '_ {
+        self.who_can_talk(user).filter(move |&(_, can)| can == talk).map(|(connection, _)| connection)
+    }
+
+    fn who_can_talk(&self, user: UserId) -> impl Iterator<Item = (ConnectionId, Talk)> + '_ {
+        self.presence.devices_of(user).filter_map(|connection| Some((connection, self.talker(connection).ok()?.talk)))
     }
 
     fn tell_question(&self, now: Now, asked: UserId, device: ConnectionId, out: &mut Outbox) {
@@ -258,7 +290,8 @@ impl Hub {
 
     /// A device has come: it may answer too.
     pub(super) fn tell_open_question(&self, now: Now, connection: ConnectionId, out: &mut Outbox) {
-        if let Ok((user, _)) = self.encrypted(connection) {
+        let Ok(Talker { user, talk, .. }) = self.talker(connection) else { return };
+        if self.consents.questions.get(&user).is_some_and(|question| question.talk == talk) {
             self.tell_question(now, user, connection, out);
         }
     }
@@ -272,23 +305,25 @@ impl Hub {
         offer: Option<Offer>,
         out: &mut Outbox,
     ) -> Answered {
-        let (of, address) = match self.encrypted(connection) {
-            Ok(found) => found,
+        let Talker { user: of, address, talk } = match self.talker(connection) {
+            Ok(talker) => talker,
             Err(refusal) => return Answered::refuse(refusal),
         };
         let Some(to) = self.accounts.find_ever(&name) else { return Answered::refuse(Refusal::NoSuchUser(name)) };
         let name = self.accounts.name(to).clone();
-        if self.consents.questions.get(&of).is_none_or(|question| question.asker != to) {
+        let is_asked = |question: &Question| question.asker == to && question.talk == talk;
+        let place = offer.map(|offer| self.place(connection, offer));
+        if !self.consents.questions.get(&of).is_some_and(is_asked) || place == Some(None) {
             return Answered::refuse(Refusal::NotAsked(name));
         }
         if offer.is_some() && self.is_full_of_consents(of, to) {
             return Answered::refuse(Refusal::TooManyConsents);
         }
         let Some(question) = self.consents.close(of) else { return Answered::refuse(Refusal::NotAsked(name)) };
-        let Some(Offer::Encrypted { port, certificate }) = offer else {
+        let Some((port, certificate)) = place.flatten() else {
             self.consents.note_unwilling(of, to, now.instant);
             self.tell_asker(&question, of, NoAddress::Declined, out);
-            self.tell_asked(of, to, AskOver::Answered, Some(connection), IfLost::Send, out);
+            self.tell_asked(of, &question, AskOver::Answered, Some(connection), IfLost::Send, out);
             return Answered::reply(Reply::Declined(name));
         };
         let row = ConsentRow { of, to, until: now.wall + CONNECT_WITHIN };
@@ -296,16 +331,24 @@ impl Hub {
         let before = self.consents.give(given).map(|older| older.row);
         out.changes.push(Change::Consent { row, before, waits: question.connection });
         let user = self.accounts.name(of).clone();
-        let event =
-            Event::Address { user, address, port, certificate: Some(certificate), connect_within: CONNECT_WITHIN };
+        let event = Event::Address { user, address, port, certificate, connect_within: CONNECT_WITHIN };
         out.event(question.connection, event, IfLost::Drop);
-        self.tell_asked(of, to, AskOver::Answered, Some(connection), IfLost::Drop, out);
+        self.tell_asked(of, &question, AskOver::Answered, Some(connection), IfLost::Drop, out);
         Answered::stored(Reply::Consented {
             user: name,
             address: question.address,
             certificate: question.certificate,
             connect_within: CONNECT_WITHIN,
         })
+    }
+
+    /// Where whoever has said yes on this connection can be reached, and what they show there. `None`: not in that way.
+    fn place(&self, connection: ConnectionId, offer: Offer) -> Option<(PeerPort, Option<Fingerprint>)> {
+        match (self.presence.session(connection)?.manner, offer) {
+            (Manner::Native { .. }, Offer::Encrypted { port, certificate }) => Some((port, Some(certificate))),
+            (Manner::Called { port }, Offer::WhereCalled) => Some((port, None)),
+            _ => None,
+        }
     }
 
     fn is_full_of_consents(&self, of: UserId, to: UserId) -> bool {
@@ -321,14 +364,29 @@ impl Hub {
     fn tell_asked(
         &self,
         asked: UserId,
-        asker: UserId,
+        question: &Question,
         why: AskOver,
         except: Option<ConnectionId>,
         if_lost: IfLost,
         out: &mut Outbox,
     ) {
-        let devices = self.who_can_answer(asked).filter(|&device| Some(device) != except);
-        out.event_to_many(devices, || Event::AskOver { user: self.accounts.name(asker).clone(), why }, if_lost);
+        let devices = self.who_can_answer(asked, question.talk).filter(|&device| Some(device) != except);
+        let event = || Event::AskOver { user: self.accounts.name(question.asker).clone(), why };
+        out.event_to_many(devices, event, if_lost);
+    }
+
+    /// The same of a yes: it may have been said on any device that can talk.
+    fn tell_consenting(
+        &self,
+        of: UserId,
+        to: UserId,
+        why: AskOver,
+        except: Option<ConnectionId>,
+        if_lost: IfLost,
+        out: &mut Outbox,
+    ) {
+        let devices = self.who_can_talk(of).map(|(device, _)| device).filter(|&device| Some(device) != except);
+        out.event_to_many(devices, || Event::AskOver { user: self.accounts.name(to).clone(), why }, if_lost);
     }
 
     /// A yes is taken back.
@@ -355,7 +413,7 @@ impl Hub {
         let sessions = self.presence.sessions_of(&[to].into());
         let event = || Event::Revoked(self.accounts.name(of).clone());
         out.event_to_many(sessions.into_iter(), event, IfLost::Drop);
-        self.tell_asked(of, to, AskOver::Revoked, except, IfLost::Drop, out);
+        self.tell_consenting(of, to, AskOver::Revoked, except, IfLost::Drop, out);
         true
     }
 
@@ -379,14 +437,14 @@ impl Hub {
         {
             self.consents.note_unwilling(user, other, now.instant);
             self.tell_asker(&question, user, NoAddress::Declined, out);
-            self.tell_asked(user, other, AskOver::Blocked, None, IfLost::Send, out);
+            self.tell_asked(user, &question, AskOver::Blocked, None, IfLost::Send, out);
         }
         if self.consents.questions.get(&other).is_some_and(|question| question.asker == user)
             && let Some(question) = self.consents.close(other)
         {
             self.consents.note_unwilling(other, user, now.instant);
             self.tell_asker(&question, other, NoAddress::Withdrawn, out);
-            self.tell_asked(other, user, AskOver::Withdrawn, None, IfLost::Send, out);
+            self.tell_asked(other, &question, AskOver::Withdrawn, None, IfLost::Send, out);
         }
     }
 
@@ -421,15 +479,16 @@ impl Hub {
     ) {
         let asked = self.consents.asked_by(user).filter(|(_, question)| question.connection == connection);
         for asked in asked.map(|(asked, _)| asked).collect::<Vec<_>>() {
-            self.consents.close(asked);
+            let Some(question) = self.consents.close(asked) else { continue };
             self.consents.note_unwilling(asked, user, now.instant);
-            self.tell_asked(asked, user, AskOver::Withdrawn, None, IfLost::Send, out);
+            self.tell_asked(asked, &question, AskOver::Withdrawn, None, IfLost::Send, out);
         }
     }
 
     /// A device of the user's is gone; it may have been the last that could answer.
     pub(super) fn question_ends_with_asked(&mut self, user: UserId, out: &mut Outbox) {
-        if self.who_can_answer(user).next().is_none()
+        let Some(talk) = self.consents.questions.get(&user).map(|question| question.talk) else { return };
+        if self.who_can_answer(user, talk).next().is_none()
             && let Some(question) = self.consents.close(user)
         {
             self.tell_asker(&question, user, NoAddress::Offline, out);
@@ -454,7 +513,7 @@ impl Hub {
                     if let Some(question) = self.consents.close(asked) {
                         self.consents.note_unwilling(asked, question.asker, now.instant);
                         self.tell_asker(&question, asked, NoAddress::Expired, out);
-                        self.tell_asked(asked, question.asker, AskOver::Expired, None, IfLost::Send, out);
+                        self.tell_asked(asked, &question, AskOver::Expired, None, IfLost::Send, out);
                     }
                 }
                 Timer::Consent(of, to) => {
@@ -507,7 +566,7 @@ impl Hub {
             out.event(waits, event, IfLost::Send);
         }
         if asks_on.is_none() {
-            self.tell_asked(of, to, AskOver::NotStored, None, IfLost::Send, out);
+            self.tell_consenting(of, to, AskOver::NotStored, None, IfLost::Send, out);
         }
         if self.consents.given.get(&(of, to)).is_none_or(|given| given.row != row) {
             return None;

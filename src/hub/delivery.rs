@@ -14,7 +14,7 @@ use super::gate::Gate;
 use super::id::{ConnectionId, DeviceId, Number, UserId};
 use super::message::{Message, Origin, Recipient, Sender};
 use super::name::UserName;
-use super::presence::Flow;
+use super::presence::{Flow, Session};
 use super::sends::{Digest, Sends};
 use super::text::{TEXT_BYTES_MAX, Text};
 use super::time::{Instant, Now, WallTime};
@@ -201,6 +201,11 @@ impl Delivery {
         }
     }
 
+    /// Nothing waits for this user any more.
+    pub(super) fn forget_mailbox(&mut self, user: UserId) {
+        self.mailboxes.remove(&user);
+    }
+
     pub(super) fn forget_device(&mut self, user: UserId, device: DeviceId) {
         self.sends.forget_device(user, device);
     }
@@ -379,6 +384,10 @@ impl Hub {
 
     /// Writes a message into the log.
     fn log(&mut self, now: Now, draft: Draft, to: Recipient, out: &mut Outbox) -> Arc<Message> {
+        self.name_in_log(draft.from, out);
+        if let Recipient::User(to, _) = &to {
+            self.name_in_log(*to, out);
+        }
         let from = Sender::User(draft.from, self.accounts.name(draft.from).clone());
         let Draft { text, origin, .. } = draft;
         self.append(Message { number: self.delivery.last.next(), time: now.wall, from, to, text, origin }, out)
@@ -422,7 +431,7 @@ impl Hub {
     fn send_broadcast(&mut self, message: &Arc<Message>, from: UserId, out: &mut Outbox) {
         let (gate, number, bytes) = (&self.gate, message.number, message.text.bytes());
         let reached = self.presence.sessions_mut().filter_map(|(connection, session)| {
-            if session.device.is_none() || session.flow.behind || session.user == from {
+            if session.device.is_none() || session.flow.behind || (session.user == from && !session.echoes()) {
                 return None;
             }
             if !may_leave(gate, message, session.user) {
@@ -434,8 +443,9 @@ impl Hub {
         out.event_to_many(reached, || Event::Message(Arc::clone(message)), IfLost::Drop);
     }
 
-    /// How many messages wait for a device.
-    pub(super) fn waiting(&self, user: UserId, device: DeviceId) -> usize {
+    /// How many messages wait for a session's device.
+    pub(super) fn waiting(&self, session: &Session) -> usize {
+        let (user, Some(device)) = (session.user, session.device) else { return 0 };
         let cursor = self.devices.cursor(user, device);
         let private = self.delivery.mailboxes.get(&user).map_or(0, |mailbox| {
             mailbox
@@ -447,12 +457,13 @@ impl Hub {
         let broadcasts = self.delivery.broadcasts.iter().rev().take_while(|message| message.number > cursor);
         private
             + broadcasts
-                .filter(|message| self.is_owed(message, user, device) && may_leave(&self.gate, message, user))
+                .filter(|message| self.is_owed(message, session, device) && may_leave(&self.gate, message, user))
                 .count()
     }
 
-    fn is_owed(&self, broadcast: &Message, user: UserId, device: DeviceId) -> bool {
-        broadcast.sender() != Some(user) && self.devices.was_there(user, device, broadcast.number)
+    fn is_owed(&self, broadcast: &Message, session: &Session, device: DeviceId) -> bool {
+        let is_meant = broadcast.sender() != Some(session.user) || session.echoes();
+        is_meant && self.devices.was_there(session.user, device, broadcast.number)
     }
 
     /// Sends a device what waits for it, in order, as far as its window is open.
@@ -461,13 +472,14 @@ impl Hub {
         let (user, Some(device)) = (session.user, session.device) else { return };
         self.tell_missed(connection, user, device, session.flow.next, out);
         loop {
-            let Some(next) = self.presence.session(connection).map(|session| session.flow.next) else { return };
+            let Some(session) = self.presence.session(connection) else { return };
+            let next = session.flow.next;
             let private =
                 self.delivery.mailboxes.get(&user).and_then(|mailbox| mailbox.waiting.get(mailbox.after(next)));
             let private = private.map(|waiting| &waiting.message);
             let after = self.delivery.broadcasts.partition_point(|message| message.number <= next);
             let mut broadcasts = self.delivery.broadcasts.range(after..);
-            let broadcast = broadcasts.find(|message| self.is_owed(message, user, device));
+            let broadcast = broadcasts.find(|message| self.is_owed(message, session, device));
             let earliest = match (private, broadcast) {
                 (Some(private), Some(broadcast)) if broadcast.number < private.number => broadcast,
                 (Some(private), _) => private,

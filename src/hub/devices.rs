@@ -122,6 +122,12 @@ impl Devices {
         if shown > Number(0) {
             self.shown.insert(user, shown);
         }
+        self.remove(user, device);
+        changes.push(Change::DeviceForgotten { user, device, shown });
+    }
+
+    /// The device leaves nothing behind.
+    pub(super) fn remove(&mut self, user: UserId, device: DeviceId) {
         if let Some(devices) = self.of.get_mut(&user) {
             devices.retain(|found| found.row.device != device);
             if devices.is_empty() {
@@ -129,7 +135,6 @@ impl Devices {
             }
         }
         self.dirty.remove(&(user, device));
-        changes.push(Change::DeviceForgotten { user, device, shown });
     }
 
     /// Forgets the devices that were not seen for too long.
@@ -204,12 +209,18 @@ impl Devices {
 
     /// The row must be written soon.
     pub(super) fn mark(&mut self, user: UserId, device: DeviceId, now: Instant) {
+        if device == DeviceId::NICK {
+            return;
+        }
         self.dirty.insert((user, device));
         self.flush_at.get_or_insert(now + FLUSH_AFTER);
     }
 
-    /// Writes the row now.
+    /// Writes the row now, unless it is of a device that leaves nothing behind.
     pub(super) fn save(&mut self, user: UserId, device: DeviceId, changes: &mut Vec<Change>) {
+        if device == DeviceId::NICK {
+            return;
+        }
         self.dirty.remove(&(user, device));
         if let Some(device) = self.get_mut(user, device) {
             device.written = device.row.cursor;
@@ -261,6 +272,7 @@ impl Devices {
             }
         }
         assert!(self.dirty.is_empty() || self.flush_at.is_some());
+        assert!(self.dirty.iter().all(|&(_, device)| device != DeviceId::NICK), "nothing of a guest's is written");
     }
 }
 

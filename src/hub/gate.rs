@@ -43,6 +43,15 @@ impl Gate {
         self.blocks.get(&user).into_iter().flatten().map(|(&other, &shown)| (other, shown))
     }
 
+    /// Whoever it was is nobody any more: no block by them or of them is left. Looks at all block lists.
+    pub(super) fn forget(&mut self, user: UserId) {
+        self.blocks.remove(&user);
+        self.blocks.retain(|_, blocked| {
+            blocked.remove(&user);
+            !blocked.is_empty()
+        });
+    }
+
     pub(super) fn is_full(&self, user: UserId) -> bool {
         self.blocks.get(&user).is_some_and(|blocked| blocked.len() >= BLOCKS_MAX)
     }

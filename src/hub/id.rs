@@ -29,11 +29,21 @@ impl Number {
     }
 }
 
-/// A client's own name for one installation of itself: 128 random bits, written as 32 hexadecimal digits.
+/// A client's own name for one installation of itself: 128 random bits, written as 32 hexadecimal digits. Clients of other
+/// protocols have none; a user has at most one of each such protocol, under an id that nobody makes by chance.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceId([u8; 16]);
 
 impl DeviceId {
+    /// Where a user's client of the `request` protocol is.
+    pub const REQUEST: DeviceId = DeviceId::of_protocol(1);
+    /// The same of the `nick` protocol. Whoever comes with it leaves nothing behind: it is never stored.
+    pub const NICK: DeviceId = DeviceId::of_protocol(2);
+
+    const fn of_protocol(protocol: u8) -> DeviceId {
+        DeviceId((protocol as u128).to_be_bytes())
+    }
+
     pub const fn from_bytes(bytes: [u8; 16]) -> DeviceId {
         DeviceId(bytes)
     }
@@ -42,12 +52,13 @@ impl DeviceId {
         &self.0
     }
 
-    /// Reads exactly 32 hexadecimal digits.
+    /// Reads exactly 32 hexadecimal digits. Ids that are a protocol's are no client's own.
     pub fn parse(hex: &str) -> Option<DeviceId> {
         if hex.len() != 32 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
             return None;
         }
-        u128::from_str_radix(hex, 16).ok().map(|bits| DeviceId(bits.to_be_bytes()))
+        let bits = u128::from_str_radix(hex, 16).ok()?;
+        (bits > u128::from(u8::MAX)).then(|| DeviceId(bits.to_be_bytes()))
     }
 }
 
@@ -172,5 +183,9 @@ mod tests {
         for bad in ["", "0", "+0112233445566778899aabbccddeeff", "00112233445566778899aabbccddeefg"] {
             assert_eq!(DeviceId::parse(bad), None, "{bad}");
         }
+        for protocol in [DeviceId::REQUEST, DeviceId::NICK, DeviceId::from_bytes([0; 16])] {
+            assert_eq!(DeviceId::parse(&protocol.to_string()), None, "{protocol}");
+        }
+        assert!(DeviceId::parse("00000000000000000000000000000100").is_some());
     }
 }

@@ -147,6 +147,13 @@ impl Lockout {
         rows
     }
 
+    /// A name that nobody has was tried, and whoever tried is told so: only the source's counter has to say how often.
+    pub(super) fn failed_unknown(&mut self, source: Source, now: Now) -> Vec<TriesRow> {
+        let mut rows = vec![self.count((ANY_NAME.to_owned(), Some(source)), now)];
+        rows.append(&mut self.evicted);
+        rows
+    }
+
     /// A try that was not checked. What comes back only makes it take as long as one that was.
     pub(super) fn left_unchecked(&self, name: &UserName, source: Source) -> Vec<TriesRow> {
         keys(name, source).into_iter().map(|key| self.row(key)).collect()

@@ -8,10 +8,10 @@ use rand::Rng;
 
 use super::change::Change;
 use super::effect::{Close, CloseReason, Effect, Event, IfLost, LogInFailure, Outbox, Refusal, Reply, ResumeToken};
-use super::id::{ConnectionId, PeerAddress, RequestId, UserId};
-use super::input::{DeviceClaim, Mechanism};
+use super::id::{ConnectionId, PeerAddress, RequestId, Source, UserId};
+use super::input::{DeviceClaim, Mechanism, Request};
 use super::name::UserName;
-use super::presence::{State, Stranger};
+use super::presence::{Manner, State, Stranger};
 use super::scram::{Checked, ClientFinal, ClientFirst, Header, ServerExchange, StoredKeys};
 use super::time::Now;
 use super::{Answered, Hub};
@@ -31,7 +31,7 @@ pub struct LogIns {
 struct WaitingLogIn {
     connection: ConnectionId,
     id: Option<RequestId>,
-    log_in: (Mechanism, ClientFirst, Option<DeviceClaim>),
+    request: Request,
 }
 
 /// A log-in that has been challenged.
@@ -59,11 +59,16 @@ pub(super) struct Proved {
     pub connection: ConnectionId,
     pub id: Option<RequestId>,
     pub user: UserId,
-    pub mechanism: Mechanism,
+    pub manner: Manner,
     pub device: Option<DeviceClaim>,
-    /// On an encrypted connection.
-    pub encrypted: bool,
     pub address: PeerAddress,
+    /// `None`: there was no exchange.
+    pub finished: Option<Finished>,
+}
+
+/// What both sides have of an exchange that has succeeded.
+#[derive(Debug)]
+pub(super) struct Finished {
     /// `server-final-message`.
     pub message: String,
     pub token: ResumeToken,
@@ -84,9 +89,9 @@ impl Attempt {
 
     fn proved(self, user: UserId, message: String, token: ResumeToken) -> Proved {
         let Attempt { connection, id, stranger, challenged } = self;
-        let (mechanism, device) = (challenged.mechanism, challenged.device);
-        let (encrypted, address) = (stranger.binding.is_some(), stranger.address);
-        Proved { connection, id, user, mechanism, device, encrypted, address, message, token }
+        let manner = Manner::Native { mechanism: challenged.mechanism, encrypted: stranger.binding.is_some() };
+        let (device, address) = (challenged.device, stranger.address);
+        Proved { connection, id, user, manner, device, address, finished: Some(Finished { message, token }) }
     }
 }
 
@@ -108,13 +113,11 @@ impl Hub {
             return Answered::refuse(Refusal::NeedsTls);
         }
         if !self.accounts.are_read() {
-            out.effects.push(Effect::Suspend { connection });
-            self.log_ins.waiting.push(WaitingLogIn { connection, id, log_in: (mechanism, first, device) });
-            return Answered::Later;
+            return self.log_in_later(connection, id, Request::LogIn { mechanism, first, device }, out);
         }
         let mut nonce = [0; NONCE_BYTES];
         self.rng.fill_bytes(&mut nonce);
-        let verifier = self.accounts.find(&first.user).and_then(|user| self.accounts.verifier(user));
+        let verifier = self.accounts.find_account(&first.user).and_then(|user| self.accounts.verifier(user));
         let (salt, iterations) = match verifier {
             Some(verifier) => (verifier.salt, verifier.iterations),
             None => (self.accounts.salt(&first.user), self.config.scram_iterations),
@@ -126,13 +129,24 @@ impl Hub {
         Answered::reply(Reply::Challenge { message })
     }
 
+    /// The accounts are not there yet: whoever wants to come in waits for them.
+    pub(super) fn log_in_later(
+        &mut self,
+        connection: ConnectionId,
+        id: Option<RequestId>,
+        request: Request,
+        out: &mut Outbox,
+    ) -> Answered {
+        out.effects.push(Effect::Suspend { connection });
+        self.log_ins.waiting.push(WaitingLogIn { connection, id, request });
+        Answered::Later
+    }
+
     /// The log-ins that waited for the accounts go on.
-    pub(super) fn resume_log_ins(&mut self, out: &mut Outbox) {
-        for WaitingLogIn { connection, id, log_in: (mechanism, first, device) } in mem::take(&mut self.log_ins.waiting)
-        {
+    pub(super) fn resume_log_ins(&mut self, now: Now, out: &mut Outbox) {
+        for WaitingLogIn { connection, id, request } in mem::take(&mut self.log_ins.waiting) {
             out.effects.push(Effect::Unsuspend { connection });
-            let answer = self.log_in(connection, id, mechanism, first, device, out);
-            answer.send(connection, id, out);
+            self.request(now, connection, id, request, out).send(connection, id, out);
         }
     }
 
@@ -168,18 +182,14 @@ impl Hub {
 
     fn check_password(&mut self, now: Now, attempt: Attempt, last: &ClientFinal, out: &mut Outbox) -> Answered {
         let (source, name) = (attempt.stranger.source(), &attempt.challenged.name);
-        let user = self.accounts.find(name);
+        let user = self.accounts.find_account(name);
         let locked = self.lockout.is_locked(name, user, source, now);
         let keys = user.and_then(|user| self.accounts.verifier(user)).map(|verifier| verifier.keys.clone());
         let checked = attempt.check(last, keys);
         let (why, rows) = match (user, checked) {
             _ if locked => (LogInFailure::LockedOut, self.lockout.left_unchecked(name, source)),
             (Some(user), Checked::Right(message, token)) if !self.is_too_far(user, &attempt.stranger) => {
-                let (row, new_source) = self.lockout.succeeded(name, user, source, now);
-                out.changes.extend(row.map(Change::Tries));
-                if new_source {
-                    out.changes.push(Change::SourceKnown { user, source, time: now.wall });
-                }
+                self.password_was_right(now, name, user, source, out);
                 return self.begin_session(now, attempt.proved(user, message, token), out);
             }
             (Some(_), Checked::Elsewhere) => return self.somebody_in_between(attempt.connection, out),
@@ -198,9 +208,25 @@ impl Hub {
         Answered::Now(Err(Refusal::NotAuthenticated), IfLost::Send)
     }
 
+    /// The source is known to the account from now on, and its wrong tries are forgotten.
+    pub(super) fn password_was_right(
+        &mut self,
+        now: Now,
+        name: &UserName,
+        user: UserId,
+        source: Source,
+        out: &mut Outbox,
+    ) {
+        let (row, new_source) = self.lockout.succeeded(name, user, source, now);
+        out.changes.extend(row.map(Change::Tries));
+        if new_source {
+            out.changes.push(Change::SourceKnown { user, source, time: now.wall });
+        }
+    }
+
     fn check_token(&mut self, now: Now, attempt: Attempt, last: &ClientFinal, out: &mut Outbox) -> Answered {
         let Challenged { name, device, .. } = &attempt.challenged;
-        let user = self.accounts.find(name);
+        let user = self.accounts.find_account(name);
         let keys = user.and_then(|user| {
             let kept = self.devices.token(user, device.as_ref()?.id)?;
             Some(kept.bound_to(self.accounts.verifier(user)?))
@@ -224,7 +250,7 @@ impl Hub {
     }
 
     /// Public passwords work from loopback only.
-    fn is_too_far(&self, user: UserId, stranger: &Stranger) -> bool {
+    pub(super) fn is_too_far(&self, user: UserId, stranger: &Stranger) -> bool {
         self.accounts.is_public(user) && !stranger.source().is_loopback()
     }
 

@@ -11,6 +11,7 @@ use super::effect::{CloseReason, Derivation, Effect, IfLost, Listed, Outbox, Ref
 use super::id::{ConnectionId, RequestId, UserId};
 use super::input::{Mechanism, Operation, Ticket};
 use super::name::UserName;
+use super::presence::Manner;
 use super::scram::{StoredKeys, Verifier};
 use super::time::Now;
 use super::{Answered, Hub};
@@ -58,7 +59,7 @@ impl Hub {
         }
         let name = challenged.name;
         // A name that once had an account has messages, which are not for whoever comes first.
-        if self.accounts.has_been(&name) || self.accounts.has_in_file(&name) {
+        if self.accounts.has_been(&name) || self.accounts.has_in_file(&name) || self.accounts.find(&name).is_some() {
             return Answered::refuse(Refusal::NameTaken(name));
         }
         if self.accounts.are_full() {
@@ -81,11 +82,12 @@ impl Hub {
     ) -> Answered {
         let Some(session) = self.presence.session(connection) else { return Answered::refuse(Refusal::LogInFirst) };
         let user = session.user;
-        if !session.encrypted {
-            return Answered::refuse(Refusal::NeedsTls);
-        }
-        if session.mechanism != Mechanism::Password {
-            return Answered::refuse(Refusal::PasswordFirst);
+        match session.manner {
+            Manner::Native { encrypted: true, mechanism: Mechanism::Password } => {}
+            Manner::Native { encrypted: true, mechanism: Mechanism::Token } => {
+                return Answered::refuse(Refusal::PasswordFirst);
+            }
+            _ => return Answered::refuse(Refusal::NeedsTls),
         }
         let name = self.accounts.name(user).clone();
         if self.accounts.has_in_file(&name) {
@@ -149,7 +151,7 @@ impl Hub {
         if self.accounts.has_in_file(name) {
             return Err(Refusal::InFile(name.clone()));
         }
-        if self.accounts.find(name).is_some() {
+        if self.accounts.find_account(name).is_some() {
             return Err(Refusal::NameTaken(name.clone()));
         }
         if self.accounts.are_full() {
@@ -162,7 +164,7 @@ impl Hub {
         if self.accounts.has_in_file(name) {
             return Err(Refusal::InFile(name.clone()));
         }
-        self.accounts.find(name).ok_or_else(|| Refusal::NoSuchUser(name.clone()))
+        self.accounts.find_account(name).ok_or_else(|| Refusal::NoSuchUser(name.clone()))
     }
 
     /// Sends a password to the worker. The connection is not read until it is back.
@@ -217,6 +219,7 @@ impl Hub {
         let account = Account { verifier, sealed };
         let answered = match purpose {
             Purpose::Add { .. } => self.may_add(&name).map(|()| {
+                self.guest_gives_way(now, &name, out);
                 let user = self.accounts.enter(name.clone(), &mut out.changes);
                 self.set_account(now, user, Some(account), None, out);
                 Reply::UserAdded(name)
@@ -240,12 +243,15 @@ impl Hub {
         if self.accounts.has_in_file(&name) {
             return Answered::refuse(Refusal::InFile(name));
         }
-        let Some(user) = self.accounts.find_ever(&name) else { return Answered::refuse(Refusal::NoSuchUser(name)) };
+        let user = self.accounts.find_ever(&name).filter(|&user| !self.accounts.is_guest(user));
+        let Some(user) = user else { return Answered::refuse(Refusal::NoSuchUser(name)) };
         let name = self.accounts.name(user).clone();
         self.set_account(now, user, None, None, out);
         for (other, shown) in self.gate.blocked_by(user).collect::<Vec<_>>() {
             self.gate.unblock(user, other);
-            out.changes.push(Change::Unblock { user, other, shown });
+            if self.is_block_stored(user, other) {
+                out.changes.push(Change::Unblock { user, other, shown });
+            }
         }
         self.consents_end_with_account(user, out);
         self.accounts.retire(user);

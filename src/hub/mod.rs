@@ -5,6 +5,7 @@
 //! `change`; one file a concern owns its state, its constants and its deadlines; `Hub` routes and does not decide.
 
 pub mod accounts;
+pub mod calls;
 pub mod change;
 pub mod consent;
 pub mod credentials;
@@ -13,6 +14,7 @@ pub mod devices;
 pub mod effect;
 pub mod fingerprint;
 pub mod gate;
+pub mod guests;
 pub mod history;
 pub mod id;
 pub mod input;
@@ -21,6 +23,7 @@ pub mod log_in;
 pub mod membership;
 pub mod message;
 pub mod name;
+pub mod password;
 pub mod presence;
 pub mod rate;
 pub mod scram;
@@ -40,19 +43,22 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use accounts::Accounts;
+use calls::Calls;
 use change::{Change, Snapshot};
 use consent::Consents;
 use delivery::Delivery;
 use devices::Devices;
 use effect::{Answer, Effect, IfLost, Outbox, Refusal, Reply};
 use gate::Gate;
+use guests::Guests;
 use history::History;
-use id::{ConnectionId, RequestId};
+use id::{ConnectionId, DeviceId, PeerAddress, RequestId};
 use input::{Input, Peer, Request};
 use lockout::Lockout;
 use log_in::LogIns;
 use membership::Membership;
 use name::UserName;
+use password::{PasswordChecks, PasswordTry};
 use presence::Presence;
 use rate::Rates;
 use seal::SealingKey;
@@ -107,11 +113,14 @@ pub struct Hub {
     rng: StdRng,
     accounts: Accounts,
     log_ins: LogIns,
+    password_checks: PasswordChecks,
+    guests: Guests,
     membership: Membership,
     lockout: Lockout,
     gate: Gate,
     devices: Devices,
     presence: Presence,
+    calls: Calls,
     delivery: Delivery,
     consents: Consents,
     rates: Rates,
@@ -169,10 +178,13 @@ impl Hub {
         Hub {
             accounts: Accounts::new(secret, snapshot.users, &snapshot.retired, snapshot.accounts),
             log_ins: LogIns::default(),
+            password_checks: PasswordChecks::default(),
+            guests: Guests::default(),
             membership: Membership::default(),
             lockout,
             gate: Gate::new(snapshot.blocks),
             presence: Presence::default(),
+            calls: Calls::default(),
             delivery: Delivery::new(snapshot.waiting, snapshot.sends, last, &devices, now),
             consents: Consents::new(snapshot.consents, now, &mut out.changes),
             rates: Rates::new(config.messages_per_second),
@@ -199,7 +211,9 @@ impl Hub {
                     self.request(now, connection, id, request, out).send(connection, id, out);
                 }
             }
-            Input::Posted { .. } | Input::Shown { .. } | Input::Called { .. } => {}
+            Input::Posted { from, user, id, request } => self.posted(now, from, &user, id, request, out),
+            Input::Shown { connection, number } => _ = self.acknowledge(now, connection, number, out),
+            Input::Called { connection, reached } => self.called(now, connection, reached),
             Input::Heard { connection } => self.presence.heard(connection, now.instant),
             Input::Closed { connection } => self.leave(now, connection, out),
             Input::Accounts { credentials, public } => self.read_accounts(now, credentials, public, out),
@@ -214,6 +228,7 @@ impl Hub {
     /// Time has passed. To be called at `poll_timeout`, or at any other time.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Outbox) {
         self.expire_heartbeats(now, out);
+        self.call_again(now, out);
         self.expire_consents(now, out);
         if self.devices.flush_at().is_some_and(|at| at <= now.instant) {
             self.devices.flush(&mut out.changes);
@@ -234,6 +249,7 @@ impl Hub {
     pub fn poll_timeout(&self) -> Option<Instant> {
         [
             self.presence.next_heartbeat(),
+            self.calls.next_deadline(),
             self.consents.next_deadline(),
             self.devices.flush_at(),
             self.unsaved.retry_at(),
@@ -271,7 +287,10 @@ impl Hub {
         }
         match request {
             Request::LogIn { mechanism, first, device } => self.log_in(connection, id, mechanism, first, device, out),
-            Request::LogInByPassword { .. } | Request::Enter(_) => Answered::refuse(Refusal::NotAuthenticated),
+            Request::LogInByPassword { name, password, port } => {
+                self.log_in_by_password(now, PasswordTry { connection, id, name, port }, password, out)
+            }
+            Request::Enter(name) => self.enter(now, connection, id, name, out),
             Request::Unfit(why) => Answered::refuse(Refusal::Unfit(why)),
             Request::Authenticate(last) => self.authenticate(now, connection, id, &last, out),
             Request::SignUp(keys) => self.sign_up(now, connection, keys, out),
@@ -297,6 +316,27 @@ impl Hub {
             Request::Revoke(other) => self.asking(connection, |hub, user| hub.revoke(connection, user, other, out)),
             Request::Privacy => self.asking(connection, |hub, user| hub.privacy(now, user)),
             Request::History { with, before, limit } => self.ask_history(connection, id, with, before, limit, out),
+        }
+    }
+
+    /// A request in the name of a user who is reached by calls; nothing but their session's address speaks for it.
+    fn posted(
+        &mut self,
+        now: Now,
+        from: PeerAddress,
+        user: &UserName,
+        id: Option<RequestId>,
+        request: Request,
+        out: &mut Outbox,
+    ) {
+        let user = self.accounts.find_account(user);
+        let connection = user.and_then(|user| self.devices.connection(user, DeviceId::REQUEST));
+        let begun_there = |&connection: &ConnectionId| {
+            self.presence.session(connection).is_some_and(|session| session.address == from)
+        };
+        match connection.filter(begun_there) {
+            Some(connection) => self.request(now, connection, id, request, out).send(connection, id, out),
+            None => out.effects.push(Effect::Ignored),
         }
     }
 
@@ -328,7 +368,9 @@ impl Hub {
             }
             let shown = self.devices.highest_cursor(user);
             self.gate.block(user, other, shown);
-            out.changes.push(Change::Block { user, other, shown });
+            if self.is_block_stored(user, other) {
+                out.changes.push(Change::Block { user, other, shown });
+            }
             self.consents_end_with_block(now, connection, user, other, out);
         }
         Answered::stored(Reply::Blocked(self.accounts.name(other).clone()))
@@ -342,8 +384,15 @@ impl Hub {
         let Some(shown) = self.gate.unblock(user, other) else {
             return Answered::Now(Err(Refusal::NotBlocked(name)), IfLost::Refuse);
         };
-        out.changes.push(Change::Unblock { user, other, shown });
+        if self.is_block_stored(user, other) {
+            out.changes.push(Change::Unblock { user, other, shown });
+        }
         Answered::stored(Reply::Unblocked(name))
+    }
+
+    /// A guest is blocked, and blocks, only while they are here.
+    fn is_block_stored(&self, user: id::UserId, other: id::UserId) -> bool {
+        !self.accounts.is_guest(user) && !self.accounts.is_guest(other)
     }
 
     fn block_list(&mut self, user: id::UserId) -> Answered {
@@ -365,5 +414,7 @@ impl Hub {
         self.presence.check_invariants();
         self.delivery.check_invariants();
         self.consents.check_invariants(&self.gate);
+        self.guests.check_invariants(&self.accounts, &self.presence);
+        self.calls.check_invariants(|connection| self.presence.is_called(connection));
     }
 }

@@ -1,7 +1,7 @@
 //! Who is there: connections, sessions, heartbeats, and the notes that tell others.
 //!
 //! A user is online while a device of theirs is logged in. A session without a device (a one-shot command) makes nobody
-//! online, takes nothing from the queue and displaces nobody.
+//! online, takes nothing from the queue and displaces nobody. Clients of other protocols count as a device each.
 
 use std::collections::BTreeSet;
 use std::mem;
@@ -12,8 +12,8 @@ use super::change::Change;
 use super::devices::DEVICES_MAX;
 use super::effect::{Close, CloseReason, Effect, Event, IfLost, Outbox, Refusal, Reply, ResumeToken};
 use super::id::{ConnectionId, DeviceId, Number, PeerAddress, RequestId, Source, UserId};
-use super::input::{Mechanism, Peer, Precondition};
-use super::log_in::{Challenged, LOG_IN_FAILURES_MAX, Proved};
+use super::input::{Mechanism, Peer, PeerPort, Precondition};
+use super::log_in::{Challenged, Finished, LOG_IN_FAILURES_MAX, Proved};
 use super::name::UserName;
 use super::scram::{ChannelBinding, StoredKeys};
 use super::table::Table;
@@ -61,16 +61,37 @@ pub enum State {
 pub struct Session {
     pub user: UserId,
     pub device: Option<DeviceId>,
-    /// By what it was proved.
-    pub mechanism: Mechanism,
-    pub encrypted: bool,
+    pub manner: Manner,
     pub address: PeerAddress,
     /// The highest counter that the device had used when it logged in.
     pub counter: u64,
     last_heard: Instant,
-    /// When its heartbeat is looked at next: its entry in `Presence::heartbeats`.
-    look_at: Instant,
+    /// When its heartbeat is looked at next: its entry in `Presence::heartbeats`. `None`: it has no heartbeat.
+    look_at: Option<Instant>,
     pub flow: Flow,
+}
+
+/// How a session was proved, and how its client is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// On its connection, on which it has proved the user's secret.
+    Native { mechanism: Mechanism, encrypted: bool },
+    /// Nowhere between its requests: it is called at this port of its address.
+    Called { port: PeerPort },
+    /// On its connection, which is all there is to them.
+    Guest,
+}
+
+impl Session {
+    /// Whether what the user says to everyone is said to this session too: its client shows nothing by itself.
+    pub fn echoes(&self) -> bool {
+        self.manner == Manner::Guest
+    }
+
+    /// Whether the client has to give a sign of life now and then. A guest's connection is one.
+    fn has_heartbeat(&self) -> bool {
+        self.manner != Manner::Guest
+    }
 }
 
 /// How much is under way to a device. What does not fit into the window stays in its mailbox.
@@ -238,6 +259,16 @@ impl Presence {
         stranger.is_some_and(|stranger| stranger.failures >= LOG_IN_FAILURES_MAX)
     }
 
+    /// Whether this is a session that is reached by calls.
+    pub(super) fn is_called(&self, connection: ConnectionId) -> bool {
+        self.session(connection).is_some_and(|session| matches!(session.manner, Manner::Called { .. }))
+    }
+
+    /// Who is there and has not logged in.
+    pub(super) fn stranger(&self, connection: ConnectionId) -> Option<Stranger> {
+        self.connections.get(connection)?.stranger.as_deref().cloned()
+    }
+
     fn logged_in(&mut self, connection: ConnectionId, session: Session) {
         if let Some(found) = self.connections.get_mut(connection) {
             found.stranger = None;
@@ -279,8 +310,11 @@ impl Presence {
         }
     }
 
+    /// That a client takes what it is called for says nothing: only what it says itself does.
     pub(super) fn heard(&mut self, connection: ConnectionId, now: Instant) {
-        if let Some(session) = self.session_mut(connection) {
+        if let Some(session) = self.session_mut(connection)
+            && !matches!(session.manner, Manner::Called { .. })
+        {
             session.last_heard = session.last_heard.max(now);
         }
     }
@@ -291,18 +325,17 @@ impl Presence {
 
     pub(super) fn check_invariants(&self) {
         let mut online = BTreeSet::new();
-        let mut sessions = BTreeSet::new();
+        let mut heartbeats = BTreeSet::new();
         for (connection, session) in self.sessions() {
-            sessions.insert(connection);
+            assert_eq!(session.look_at.is_some(), session.has_heartbeat());
+            heartbeats.extend(session.look_at.map(|at| (at, connection)));
             if session.device.is_some() {
                 online.insert((session.user, connection));
             }
         }
-        assert_eq!(self.commands.len(), sessions.len() - online.len(), "the others have none");
+        assert_eq!(self.commands.len(), self.sessions().count() - online.len(), "the others have none");
         assert_eq!(self.online, online, "who is online is who has a session with a device");
-        let timed: Vec<ConnectionId> = self.heartbeats.iter().map(|&(_, connection)| connection).collect();
-        assert_eq!(timed.len(), sessions.len(), "one heartbeat a session");
-        assert_eq!(timed.into_iter().collect::<BTreeSet<_>>(), sessions);
+        assert_eq!(self.heartbeats, heartbeats, "one for each session that has a heartbeat");
     }
 }
 
@@ -316,7 +349,7 @@ fn all_of(user: UserId) -> RangeInclusive<(UserId, ConnectionId)> {
 impl Hub {
     /// A log-in succeeded. It may be one too many all the same.
     pub(super) fn begin_session(&mut self, now: Now, proved: Proved, out: &mut Outbox) -> Answered {
-        let Proved { connection, id, user, mechanism, device: claim, encrypted, address, message, token } = proved;
+        let Proved { connection, id, user, manner, device: claim, address, finished } = proved;
         let device = claim.map(|claim| claim.id);
         if device.is_none() {
             if self.presence.commands.range(all_of(user)).count() >= COMMANDS_MAX {
@@ -345,28 +378,30 @@ impl Hub {
         if let Some(device) = device {
             flow.rewind(self.devices.cursor(user, device));
         }
-        let look_at = now.instant + self.config.heartbeat_timeout;
         let counter = device.map_or(0, |device| self.delivery.highest_counter(user, device));
         let last_heard = now.instant;
-        let session = Session { user, device, mechanism, encrypted, address, counter, last_heard, look_at, flow };
+        let mut session = Session { user, device, manner, address, counter, last_heard, look_at: None, flow };
+        session.look_at = session.has_heartbeat().then(|| now.instant + self.config.heartbeat_timeout);
+        let waiting = self.waiting(&session);
+        self.presence.heartbeats.extend(session.look_at.map(|at| (at, connection)));
         self.presence.logged_in(connection, session);
-        self.presence.heartbeats.insert((look_at, connection));
         out.effects.push(Effect::Authenticated { connection });
-        let reply = Reply::LoggedIn {
-            message,
-            user: self.accounts.name(user).clone(),
-            heartbeat_timeout: self.config.heartbeat_timeout,
-            log: self.accounts.log(),
-            counter,
-            waiting: device.map_or(0, |device| self.waiting(user, device)),
+        let name = self.accounts.name(user).clone();
+        let (reply, token) = match finished {
+            Some(Finished { message, token }) => (self.logged_in(message, name, counter, waiting), Some(token)),
+            None => (Reply::Welcome { user: name, waiting }, None),
         };
         Answered::reply(reply).send(connection, id, out);
         if let Some(device) = device {
             self.presence.online.insert((user, connection));
-            self.issue_token(connection, user, device, &token, out);
+            if let Some(token) = token {
+                self.issue_token(connection, user, device, &token, out);
+            }
             self.devices.save(user, device, &mut out.changes);
             if came_online {
-                out.changes.push(Change::Arrived { user, first: self.delivery.last().next() });
+                if !self.accounts.is_guest(user) {
+                    out.changes.push(Change::Arrived { user, first: self.delivery.last().next() });
+                }
                 self.tell_others(user, Event::Online, out);
             }
             self.tell_open_question(now, connection, out);
@@ -375,6 +410,11 @@ impl Hub {
             self.question_ends_with_asked(user, out);
         }
         Answered::Later
+    }
+
+    fn logged_in(&self, message: String, user: UserName, counter: u64, waiting: usize) -> Reply {
+        let (heartbeat_timeout, log) = (self.config.heartbeat_timeout, self.accounts.log());
+        Reply::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting }
     }
 
     /// From now on the token of this log-in serves, once, in the place of the password. The client has derived it too.
@@ -420,33 +460,67 @@ impl Hub {
     pub(super) fn leave(&mut self, now: Now, connection: ConnectionId, out: &mut Outbox) {
         let Some(user) = self.remove(now, connection, out) else { return };
         if !self.presence.is_online(user) {
-            out.changes.push(Change::Left { user, last: self.delivery.last() });
             self.tell_others(user, Event::Offline, out);
+            self.went_offline(user, out);
         }
         self.question_ends_with_asked(user, out);
+    }
+
+    /// The user's last session with a device is gone.
+    fn went_offline(&mut self, user: UserId, out: &mut Outbox) {
+        if self.accounts.is_guest(user) {
+            self.forget_guest(user);
+        } else {
+            out.changes.push(Change::Left { user, last: self.delivery.last() });
+        }
     }
 
     /// Takes a connection out of all tables. Comes back: whose device it was.
     fn remove(&mut self, now: Now, connection: ConnectionId, out: &mut Outbox) -> Option<UserId> {
         self.log_ins.forget_connection(connection);
+        self.password_checks.forget_connection(connection);
+        self.calls.forget(connection);
         self.rates.forget_connection(connection);
         let State::LoggedIn(session) = self.presence.connections.remove(connection)?.state else { return None };
         self.questions_end_with_asker(now, session.user, connection, out);
         let Presence { heartbeats, online, commands, .. } = &mut self.presence;
-        heartbeats.remove(&(session.look_at, connection));
+        if let Some(at) = session.look_at {
+            heartbeats.remove(&(at, connection));
+        }
         let Some(device) = session.device else {
             commands.remove(&(session.user, connection));
             return None;
         };
         online.remove(&(session.user, connection));
-        if session.flow.last_sent <= self.devices.cursor(session.user, device) {
-            // Nothing is under way, so what was not for this device need not be looked at again.
-            self.devices.advance(session.user, device, session.flow.next, now.instant);
-            self.delivery.cursor_moved(session.user, &self.devices, out);
-        }
-        self.devices.depart(session.user, device, self.delivery.last(), now.wall);
-        self.devices.save(session.user, device, &mut out.changes);
+        self.device_departs(now, &session, device, out);
         Some(session.user)
+    }
+
+    /// The session was on this device. A client that is called remembers nothing itself: if nothing is owed to it, nothing
+    /// need be remembered of it.
+    fn device_departs(&mut self, now: Now, session: &Session, device: DeviceId, out: &mut Outbox) {
+        let user = session.user;
+        let all_shown = session.flow.last_sent <= self.devices.cursor(user, device);
+        if all_shown {
+            // Nothing is under way, so what was not for this device need not be looked at again.
+            self.devices.advance(user, device, session.flow.next, now.instant);
+            self.delivery.cursor_moved(user, &self.devices, out);
+        }
+        match session.manner {
+            Manner::Guest => {
+                self.devices.remove(user, device);
+                self.delivery.forget_mailbox(user);
+            }
+            Manner::Called { .. } if all_shown && !session.flow.behind => {
+                self.devices.forget(user, device, &mut out.changes);
+                self.delivery.forget_device(user, device);
+                self.delivery.cursor_moved(user, &self.devices, out);
+            }
+            Manner::Called { .. } | Manner::Native { .. } => {
+                self.devices.depart(user, device, self.delivery.last(), now.wall);
+                self.devices.save(user, device, &mut out.changes);
+            }
+        }
     }
 
     /// A presence note to everybody who may see `subject`.
@@ -481,7 +555,7 @@ impl Hub {
             if due <= now.instant {
                 self.end_session(now, connection, Some(CloseReason::HeartbeatMissed), Close::Forced, out);
             } else {
-                session.look_at = due;
+                session.look_at = Some(due);
                 self.presence.heartbeats.remove(&(at, connection));
                 self.presence.heartbeats.insert((due, connection));
             }
@@ -499,7 +573,7 @@ impl Hub {
             if let Some(user) = self.remove(now, connection, out)
                 && !self.presence.is_online(user)
             {
-                out.changes.push(Change::Left { user, last: self.delivery.last() });
+                self.went_offline(user, out);
             }
         }
         self.devices.flush(&mut out.changes);

@@ -184,6 +184,12 @@ impl Verifier {
         let secret = Secret::salted(password, &salt, iterations);
         Verifier { salt, iterations, keys: StoredKeys::of(&secret) }
     }
+
+    /// Whether both were made of the same password, in the same way. It takes as long if they were not.
+    pub fn matches(&self, other: &Verifier) -> bool {
+        let keys = constant_time::verify_slices_are_equal(&self.keys.stored_key, &other.keys.stored_key);
+        keys.is_ok() && (self.salt, self.iterations) == (other.salt, other.iterations)
+    }
 }
 
 /// The salt of a name: an HMAC, so that it is the same each time and tells nothing about whether the name exists.

@@ -35,10 +35,17 @@ impl Text {
         if text.len() > TEXT_BYTES_MAX {
             return Err(TextError::TooLong);
         }
-        match text.chars().find(|&c| c.is_control() && c != '\n' && c != '\t') {
+        match text.chars().find(|&c| is_refused(c)) {
             Some(control) => Err(TextError::Control(control)),
             None => Ok(Text(text.into())),
         }
+    }
+
+    /// Takes what somebody has said who need not keep to UTF-8: what is none of it, and every character that `parse` would
+    /// refuse, becomes U+FFFD.
+    pub fn replacing(bytes: &[u8]) -> Result<Text, TextError> {
+        let readable = |c| if is_refused(c) { char::REPLACEMENT_CHARACTER } else { c };
+        Text::parse(&String::from_utf8_lossy(bytes).chars().map(readable).collect::<String>())
     }
 
     pub fn as_str(&self) -> &str {
@@ -49,6 +56,10 @@ impl Text {
     pub fn bytes(&self) -> usize {
         self.0.len()
     }
+}
+
+fn is_refused(c: char) -> bool {
+    c.is_control() && c != '\n' && c != '\t'
 }
 
 impl fmt::Debug for Text {
@@ -94,5 +105,18 @@ mod tests {
             assert_eq!(Text::parse(&format!("a{c}b")), Err(TextError::Control(c)));
         }
         assert!(Text::parse("\u{202e}abc").is_ok(), "bidi controls are made visible on display, not refused");
+    }
+
+    #[test]
+    fn what_can_be_no_text_is_replaced_where_it_has_to_be() {
+        let replacing = |bytes: &[u8]| Text::replacing(bytes).map(|text| text.as_str().to_owned());
+        assert_eq!(replacing("é\n\t😀".as_bytes()), Ok("é\n\t😀".into()));
+        assert_eq!(replacing(b"\0a\x1b[1mb\r\x7f"), Ok("\u{fffd}a\u{fffd}[1mb\u{fffd}\u{fffd}".into()));
+        assert_eq!(replacing("\u{85}".as_bytes()), Ok("\u{fffd}".into()));
+        assert_eq!(replacing(b"a\xffb\xc3"), Ok("a\u{fffd}b\u{fffd}".into()));
+        assert_eq!(replacing(b""), Err(TextError::Empty));
+        assert!(replacing(&[b'a'; 4096]).is_ok());
+        assert_eq!(replacing(&[b'a'; 4097]), Err(TextError::TooLong));
+        assert_eq!(replacing(&[0; 1366]), Err(TextError::TooLong), "what counts is the text that it becomes");
     }
 }

@@ -130,6 +130,8 @@ impl Hub {
                 Change::ConsentOver { row, .. } if gone.contains(&row.of) || gone.contains(&row.to) => {
                     unsaved.push(change);
                 }
+                Change::User { id, .. } if self.accounts.is_guest(id) => self.name_was_lost(id),
+                Change::Retired { user } | Change::DeviceForgotten { user, .. } if self.accounts.is_guest(user) => {}
                 Change::Message(message) => {
                     self.delivery.retract(&message);
                     if message.sender().is_none() {

@@ -87,12 +87,12 @@ impl<H> Arrivals<H> {
         self.again_at = None;
     }
 
-    /// Accepts a bounded number of those who wait, and hands them to `add`. Says whether there was anybody.
+    /// Accepts a bounded number of those who wait, and hands them to `add`, with the listener they came to. Says whether there was anybody.
     pub fn accept<L: Listening<Held = H>>(
         &mut self,
         now: Instant,
         listening: &mut L,
-        mut add: impl FnMut(L::Stream, SocketAddr),
+        mut add: impl FnMut(usize, L::Stream, SocketAddr),
     ) -> bool {
         if self.again_at.is_some_and(|at| at <= now) {
             self.again_at = None;
@@ -107,7 +107,7 @@ impl<H> Arrivals<H> {
                 match self.reserve.accept(listening, listener) {
                     Accepted::Connection(stream, address) => {
                         progress = true;
-                        add(stream, address);
+                        add(listener, stream, address);
                     }
                     Accepted::Nobody => self.ready[listener] = false,
                     Accepted::Failed => {}
@@ -213,7 +213,7 @@ mod tests {
 
     fn accept(arrivals: &mut Arrivals<()>, kernel: &mut Kernel, micros: u64) -> Vec<&'static str> {
         let mut came = Vec::new();
-        arrivals.accept(Instant::from_micros(micros), kernel, |name, _| came.push(name));
+        arrivals.accept(Instant::from_micros(micros), kernel, |_, name, _| came.push(name));
         came
     }
 
@@ -269,7 +269,7 @@ mod tests {
             }
         }
         let mut arrivals = Arrivals::new(1, Reserve(Some(())));
-        let progress = arrivals.accept(Instant::default(), &mut One(0), |(), _| panic!("nobody is let in"));
+        let progress = arrivals.accept(Instant::default(), &mut One(0), |_, (), _| panic!("nobody is let in"));
         assert!(progress);
         assert_eq!((arrivals.reserve.0, arrivals.again_at), (Some(()), None));
     }

@@ -3,12 +3,15 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::queue::{BatchNumber, WriteQueue};
 use super::tls::Tls;
 use super::turn::OUT_BYTES_PAUSE;
+use super::under_way::UnderWay;
+use crate::hub::id::ConnectionId;
 use crate::hub::time::Instant;
-use crate::wire::{Conversation, Dialect};
+use crate::wire::{Chunking, Conversation, Dialect, Protocol};
 
 /// Pieces in one write.
 const PIECES_MAX: usize = 64;
@@ -17,15 +20,71 @@ const PIECES_MAX: usize = 64;
 pub trait Stream: Read + Write {
     /// Closes our side: the peer reads what was written, and then the end.
     fn close_our_side(&mut self) -> io::Result<()>;
+
+    /// Whether a connection that was dialled is made by now. An error: it can't be.
+    fn is_connected(&mut self) -> io::Result<bool>;
+
+    /// How much of what was written the peer's system has not acknowledged, in bytes. The end of our side counts as one.
+    fn unacknowledged(&self) -> io::Result<usize>;
+
+    /// Closed, the connection is reset: who does not notice an orderly close notices that.
+    fn reset_on_close(&self) -> io::Result<()>;
+
+    /// Each write leaves at once, whatever is under way.
+    fn write_at_once(&self) -> io::Result<()>;
+
+    /// A peer that has acknowledged nothing for so long has failed, also while nothing is said.
+    fn give_up_after(&self, silence: Duration) -> io::Result<()>;
 }
 
-/// By which door somebody came in.
+/// What a listener serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    Everything,
+    Only(Protocol),
+}
+
+impl Serves {
+    pub fn protocol(self, protocol: Protocol) -> bool {
+        self == Serves::Everything || self == Serves::Only(protocol)
+    }
+}
+
+/// By which door a connection came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
     /// A port, from this address.
-    Port(IpAddr),
+    Port { address: IpAddr, serves: Serves },
     /// The control socket, which only the operator can reach.
     Control,
+    /// The server has dialled it itself, to bring something to a client that is reached by calls.
+    Dialled { callee: ConnectionId },
+}
+
+impl Door {
+    /// The port where everything is served.
+    pub fn main(address: IpAddr) -> Door {
+        Door::Port { address, serves: Serves::Everything }
+    }
+
+    /// From where somebody came by a port.
+    pub fn address(self) -> Option<IpAddr> {
+        match self {
+            Door::Port { address, .. } => Some(address),
+            Door::Control | Door::Dialled { .. } => None,
+        }
+    }
+}
+
+/// As what the hub knows a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It does not.
+    Not,
+    /// As itself.
+    Itself,
+    /// It does not any more: somebody has logged in on it who is reached by calls, under what was its key.
+    AsCallee(ConnectionId),
 }
 
 /// A connection in its slot.
@@ -37,6 +96,7 @@ pub struct Connection<S> {
     pub tls: Option<Box<Tls>>,
     /// `None`: not recognised yet.
     pub conversation: Option<Conversation>,
+    pub known: Known,
     /// Bytes that have come and are no whole request yet.
     pub inbound: Vec<u8>,
     pub queue: WriteQueue,
@@ -49,6 +109,16 @@ pub struct Connection<S> {
     pub came: Instant,
     /// What it has said before its log-in, in bytes.
     pub said: usize,
+    /// Something has come on it.
+    pub heard: bool,
+    /// It has been asked for a nickname.
+    pub prompted: bool,
+    /// Nothing has come since the quiet time began, and that is over: what is there is all there is.
+    pub quiet: bool,
+    /// It ends with a reset.
+    pub resets: bool,
+    /// Messages on their way to a client that does not acknowledge them itself; `None`: there were none so far.
+    pub under_way: Option<Box<UnderWay>>,
     /// There may be more to read.
     pub readable: bool,
     /// The peer has closed its side.
@@ -70,12 +140,15 @@ pub struct Connection<S> {
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// It was dialled, and is not made yet.
+    Dialling,
     /// Nobody has logged in yet.
     Strange,
     LoggedIn,
     /// What is in the queue is written, then the connection ends. The hub does not know it any more.
     Ending,
-    /// Everything is written and our side is closed; what still comes is thrown away until the peer closes too.
+    /// Everything is written and our side is closed, or a reset is to close it; what still comes is thrown away until the
+    /// peer closes too.
     Lingering,
     /// To be freed at the end of the turn.
     Gone,
@@ -99,13 +172,22 @@ impl<S: Stream> Connection<S> {
             door,
             tls: None,
             conversation: None,
+            known: Known::Not,
             inbound: Vec::new(),
             queue: WriteQueue::default(),
-            stage: Stage::Strange,
+            stage: match door {
+                Door::Dialled { .. } => Stage::Dialling,
+                Door::Port { .. } | Door::Control => Stage::Strange,
+            },
             member: false,
             deadline: None,
             came: now,
             said: 0,
+            heard: false,
+            prompted: false,
+            quiet: false,
+            resets: false,
+            under_way: None,
             readable: true,
             read_closed: false,
             listed: false,
@@ -122,7 +204,22 @@ impl<S: Stream> Connection<S> {
         self.conversation.as_ref().map(Conversation::dialect)
     }
 
-    /// Whether the hub hears of what comes.
+    /// How what is written to it is cut; `None`: that does not matter.
+    pub fn chunking(&self) -> Option<Chunking> {
+        self.dialect().and_then(Dialect::chunking)
+    }
+
+    /// Whether the log-in dialogue of a client that is reached by calls takes place here.
+    pub fn is_log_in(&self) -> bool {
+        matches!(self.conversation, Some(Conversation::LogIn(_)))
+    }
+
+    /// Whether one request comes on it, and nothing is said in return.
+    pub fn is_post(&self) -> bool {
+        matches!(self.conversation, Some(Conversation::Post))
+    }
+
+    /// Whether what comes is listened to.
     pub fn is_served(&self) -> bool {
         matches!(self.stage, Stage::Strange | Stage::LoggedIn)
     }
@@ -150,7 +247,7 @@ impl<S: Stream> Connection<S> {
     /// Something can be done for it now.
     pub fn has_work(&self) -> bool {
         match self.stage {
-            Stage::Gone => false,
+            Stage::Gone | Stage::Dialling => false,
             Stage::Ending | Stage::Lingering => self.readable,
             Stage::Strange | Stage::LoggedIn => !self.is_paused() && (self.readable || self.has_request()),
         }
@@ -158,10 +255,8 @@ impl<S: Stream> Connection<S> {
 
     /// What has come already holds a request that the last turn had no time for.
     fn has_request(&self) -> bool {
-        match &self.conversation {
-            Some(conversation) => !self.inbound.is_empty() && conversation.may_decode(&self.inbound),
-            None => false,
-        }
+        let is_whole = |conversation: &Conversation| conversation.may_decode(&self.inbound);
+        !self.inbound.is_empty() && (self.quiet || self.conversation.as_ref().is_some_and(is_whole))
     }
 
     /// Reads once into `buffer`, as it comes: encrypted, where the connection is. Afterwards `readable` says whether there
@@ -218,6 +313,25 @@ impl<S: Stream> Connection<S> {
             true => Wrote::All,
             false => Wrote::Full,
         })
+    }
+
+    /// Writes once what is left of a chunk, or the next one, where `chunking` says how it is cut. `All`: to its end.
+    /// Comes back as well: how many bytes. Nothing of this is encrypted.
+    pub fn write_chunk(&mut self, persisted: BatchNumber, chunking: Chunking) -> io::Result<(Wrote, usize)> {
+        debug_assert!(self.tls.is_none(), "what is encrypted is framed");
+        let Connection { stream, queue, under_way, .. } = self;
+        let pieces: Vec<IoSlice<'_>> = queue.chunk(persisted, chunking).into_iter().map(IoSlice::new).collect();
+        let bytes = pieces.iter().map(|piece| piece.len()).sum::<usize>();
+        if bytes == 0 {
+            return Ok((Wrote::All, 0));
+        }
+        let written = write_pieces(stream, &pieces)?;
+        queue.wrote(written);
+        let ends = if written == bytes { queue.finish_chunk() } else { None };
+        if ends.is_some() || under_way.is_some() {
+            under_way.get_or_insert_default().wrote(written, ends);
+        }
+        Ok((if written == bytes { Wrote::All } else { Wrote::Full }, written))
     }
 
     /// Closes our side: the peer reads what was written, and then the end.

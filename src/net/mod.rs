@@ -2,11 +2,13 @@
 //! [`server`] has the sockets and the clock; [`turn`] is what happens each time, and has neither.
 
 pub mod arrivals;
+pub mod callee;
 mod clock;
 pub mod connection;
 pub mod control;
 pub mod link;
 mod listener;
+pub mod posts;
 pub mod queue;
 pub mod room;
 pub mod scope;
@@ -14,6 +16,9 @@ pub mod server;
 pub mod slots;
 mod socket;
 mod strangers;
+pub mod timers;
 pub mod tls;
 pub mod turn;
+mod unacknowledged;
+pub mod under_way;
 pub mod worker;

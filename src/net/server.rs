@@ -3,6 +3,7 @@
 //! A round of the loop: poll until the nearest deadline; read the clocks; tell the turn what was announced; accept; let
 //! the turn go round. What the store and the worker have done wakes the poll.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mio::net::TcpListener;
+use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -22,14 +23,14 @@ use signal_hook_mio::v1_0::Signals;
 
 use super::arrivals::{Arrivals, Reserve, is_exhaustion};
 use super::clock::Clock;
-use super::connection::Door;
+use super::connection::{Door, Serves};
 use super::control::Control;
 use super::listener::{Listeners, listen};
 use super::room::Room;
 use super::scope::Scope;
 use super::socket::Socket;
-pub use super::turn::Ended;
 use super::turn::{Admission, DRAIN_WITHIN, Environment, Turn};
+pub use super::turn::{Ended, PACE};
 use super::worker::{Done, Job, Worker};
 pub use super::worker::{Reload, Reloaded};
 use crate::hub::Hub;
@@ -41,6 +42,7 @@ use crate::hub::presence::{WINDOW_BYTES, WINDOW_MESSAGES};
 use crate::hub::text::TEXT_BYTES_MAX;
 use crate::hub::time::{Instant, Now};
 use crate::store::{Batch, Completion, Opened, Store, Submitted, Ticket};
+use crate::wire::Protocol;
 
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 1024;
@@ -63,14 +65,21 @@ const SIGNALS: Token = Token(1);
 const CONTROL: Token = Token(2);
 const LISTENERS: usize = 3;
 const CONNECTIONS: usize = 64;
+/// Listening sockets beside the main one.
+pub const LISTENERS_MAX: usize = 32;
+const _: () = assert!(LISTENERS + 1 + LISTENERS_MAX <= CONNECTIONS);
 
 /// What the server needs to know beside the hub's rules.
 #[derive(Debug)]
 pub struct Options {
     /// Tried in turn, until one can be listened on; with port 0 a free port is taken. None: no port is listened on.
     pub addresses: Vec<SocketAddr>,
+    /// Where one protocol is served beside that; `LISTENERS_MAX` of them count.
+    pub listen: Vec<(Protocol, SocketAddr)>,
     /// From where unencrypted protocols are served.
     pub plaintext: Scope,
+    /// From where people come in without an account.
+    pub guests: Scope,
     /// From where people may make accounts.
     pub registration: Scope,
     /// What encrypted connections are made with; `None`: there are none.
@@ -83,6 +92,8 @@ pub struct Options {
     pub reload: Option<Reload>,
     /// All connections together may have this much to be written, in bytes; less than `ALL_OUT_BYTES_MIN` is taken for that.
     pub out_bytes_max: usize,
+    /// So long a client without framing has to read a chunk before the next is written. Another than `PACE` is for tests.
+    pub pace: Duration,
     /// Whether SIGINT and SIGTERM stop the server, and SIGHUP reloads its files.
     pub signals: bool,
 }
@@ -92,15 +103,47 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             addresses: Vec::new(),
+            listen: Vec::new(),
             plaintext: Scope::Private,
+            guests: Scope::Off,
             registration: Scope::Off,
             tls: None,
             control: None,
             operator: None,
             reload: None,
             out_bytes_max: ALL_OUT_BYTES_MAX,
+            pace: PACE,
             signals: false,
         }
+    }
+}
+
+/// Why a server can't start.
+#[derive(Debug)]
+pub enum StartError {
+    /// This address can't be listened on; `None`: that is the main one.
+    Listen {
+        protocol: Option<Protocol>,
+        address: SocketAddr,
+        error: io::Error,
+    },
+    Fault(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Listen { address, error, .. } => write!(f, "can't listen on {address}: {error}"),
+            StartError::Fault(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> StartError {
+        StartError::Fault(error)
     }
 }
 
@@ -111,6 +154,8 @@ pub struct Server {
     stop: Arc<AtomicBool>,
     signals: Option<Signals>,
     listeners: Listeners,
+    /// What each of them serves.
+    serves: Vec<Serves>,
     arrivals: Arrivals<File>,
     control: Option<Control>,
     /// Somebody may wait at the control socket.
@@ -145,7 +190,11 @@ impl Stopper {
 
 impl Server {
     /// Listens, and starts the threads. `hub` makes the hub once the clock runs; what it wants stored is stored first.
-    pub fn start(options: Options, store: Opened, hub: impl FnOnce(Now, &mut Outbox) -> Hub) -> io::Result<Server> {
+    pub fn start(
+        options: Options,
+        store: Opened,
+        hub: impl FnOnce(Now, &mut Outbox) -> Hub,
+    ) -> Result<Server, StartError> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         // Before there are other threads.
@@ -153,12 +202,7 @@ impl Server {
             Some(directory) => Some(open_control(&poll, directory)?),
             None => None,
         };
-        let mut listeners = Listeners::default();
-        if !options.addresses.is_empty() {
-            let mut socket = listen_on_first(&options.addresses)?;
-            poll.registry().register(&mut socket, Token(LISTENERS), Interest::READABLE)?;
-            listeners.0.push(socket);
-        }
+        let (mut listeners, serves) = open_listeners(&poll, &options)?;
         let signals = match options.signals {
             true => {
                 let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
@@ -173,10 +217,12 @@ impl Server {
         let store = store.start(wake(&waker))?;
         let worker = Worker::start(wake(&waker))?;
         let outside = Outside { poll, store, worker };
-        let Options { plaintext, registration, tls, reload, operator, out_bytes_max, .. } = options;
+        let ports = listeners.0.iter().map(|socket| Ok(socket.local_addr()?.port())).collect::<io::Result<_>>()?;
+        let Options { plaintext, guests, registration, tls, reload, operator, out_bytes_max, pace, .. } = options;
         let mut seed = [0; 32];
         SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
-        let admission = Admission { plaintext, registration, tls, room: Room::of(descriptors_max()), seed };
+        let room = Room::of(descriptors_max());
+        let admission = Admission { plaintext, guests, registration, tls, room, ports, pace, seed };
         let mut turn = Turn::new(outside, hub, outbox, admission, out_bytes_max.max(ALL_OUT_BYTES_MIN));
         if let Some(operator) = operator {
             operator.set_nonblocking(true)?;
@@ -191,6 +237,7 @@ impl Server {
             arrivals: Arrivals::new(listeners.0.len(), Reserve::new(&mut listeners)?),
             operators_reserve: Reserve::new(&mut listeners)?,
             listeners,
+            serves,
             control,
             control_ready: true,
             reload,
@@ -198,9 +245,10 @@ impl Server {
         })
     }
 
-    /// The addresses that are listened on.
-    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        self.listeners.0.iter().map(TcpListener::local_addr).collect()
+    /// The addresses that are listened on, each with what is served there.
+    pub fn addresses(&self) -> io::Result<Vec<(Serves, SocketAddr)>> {
+        let all = self.serves.iter().zip(&self.listeners.0);
+        all.map(|(&serves, socket)| Ok((serves, socket.local_addr()?))).collect()
     }
 
     pub fn stopper(&self) -> Stopper {
@@ -348,10 +396,10 @@ impl Server {
     fn accept(&mut self, now: Now) -> bool {
         // The operator may wait as well.
         self.control_ready |= self.arrivals.again_at().is_some_and(|at| at <= now.instant);
-        let Server { arrivals, listeners, turn, .. } = self;
-        arrivals.accept(now.instant, listeners, |stream, address| {
-            let added = stream.set_nodelay(true);
-            if let Err(error) = added.and_then(|()| turn.add(now, Socket::Tcp(stream), Door::Port(address.ip()))) {
+        let Server { arrivals, listeners, serves, turn, .. } = self;
+        arrivals.accept(now.instant, listeners, |listener, stream, address| {
+            let door = Door::Port { address: address.ip(), serves: serves[listener] };
+            if let Err(error) = turn.add(now, Socket::Tcp(stream), door) {
                 log::warn!("a connection could not be watched: {error}");
             }
         })
@@ -361,13 +409,16 @@ impl Server {
 impl Environment for Outside {
     type Stream = Socket;
 
-    fn register(&mut self, stream: &mut Socket, id: ConnectionId) -> io::Result<()> {
-        self.poll.registry().register(stream, token_of(id), Interest::READABLE)
+    fn dial(&mut self, address: SocketAddr) -> io::Result<Socket> {
+        TcpStream::connect(address).map(Socket::Tcp)
+    }
+
+    fn register(&mut self, stream: &mut Socket, id: ConnectionId, writable: bool) -> io::Result<()> {
+        self.poll.registry().register(stream, token_of(id), interest(writable))
     }
 
     fn reregister(&mut self, stream: &mut Socket, id: ConnectionId, writable: bool) -> io::Result<()> {
-        let interest = if writable { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-        self.poll.registry().reregister(stream, token_of(id), interest)
+        self.poll.registry().reregister(stream, token_of(id), interest(writable))
     }
 
     fn deregister(&mut self, stream: &mut Socket) -> io::Result<()> {
@@ -404,6 +455,10 @@ impl Environment for Outside {
     }
 }
 
+fn interest(writable: bool) -> Interest {
+    if writable { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE }
+}
+
 fn wake(waker: &Arc<Waker>) -> impl Fn() + Send + Sync + 'static {
     let waker = Arc::clone(waker);
     move || {
@@ -423,19 +478,39 @@ fn open_control(poll: &Poll, directory: &Path) -> io::Result<Control> {
         .map_err(|error: io::Error| io::Error::other(format!("no control socket in {}: {error}", directory.display())))
 }
 
-fn listen_on_first(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
-    let mut error = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
+/// Opens the main listening socket, if there is to be one, and then the others.
+fn open_listeners(poll: &Poll, options: &Options) -> Result<(Listeners, Vec<Serves>), StartError> {
+    let (mut listeners, mut serves) = (Listeners::default(), Vec::new());
+    if !options.addresses.is_empty() {
+        listeners.0.push(listen_on_first(&options.addresses)?);
+        serves.push(Serves::Everything);
+    }
+    for &(protocol, address) in options.listen.iter().take(LISTENERS_MAX) {
+        let failed = |error| StartError::Listen { protocol: Some(protocol), address, error };
+        listeners.0.push(listen(address).map_err(failed)?);
+        serves.push(Serves::Only(protocol));
+    }
+    for (index, socket) in listeners.0.iter_mut().enumerate() {
+        poll.registry().register(socket, Token(LISTENERS + index), Interest::READABLE)?;
+    }
+    Ok((listeners, serves))
+}
+
+fn listen_on_first(addresses: &[SocketAddr]) -> Result<TcpListener, StartError> {
+    let mut failed = StartError::Fault(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on"));
     for &address in addresses {
-        match listen(address) {
+        let error = match listen(address) {
             Ok(socket) => return Ok(socket),
-            Err(why) => error = why,
-        }
+            Err(error) => error,
+        };
+        let kind = error.kind();
+        failed = StartError::Listen { protocol: None, address, error };
         // Only a machine without IPv6 is a reason to try the next.
-        if error.kind() == io::ErrorKind::AddrInUse || error.kind() == io::ErrorKind::PermissionDenied {
+        if kind == io::ErrorKind::AddrInUse || kind == io::ErrorKind::PermissionDenied {
             break;
         }
     }
-    Err(error)
+    Err(failed)
 }
 
 fn token_of(id: ConnectionId) -> Token {

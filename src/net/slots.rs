@@ -74,6 +74,23 @@ impl<T> Slots<T> {
         Some(value)
     }
 
+    /// Takes what has this key, and keeps the key: nobody gets its slot before it is released.
+    pub fn vacate(&mut self, id: ConnectionId) -> Option<T> {
+        let value =
+            self.slots.get_mut(id.slot as usize).filter(|slot| slot.generation == id.generation)?.value.take()?;
+        self.len -= 1;
+        Some(value)
+    }
+
+    /// Gives up the slot of a key that was kept.
+    pub fn release(&mut self, id: ConnectionId) {
+        let Some(slot) = self.slots.get_mut(id.slot as usize) else { return };
+        if slot.generation == id.generation && slot.value.is_none() {
+            slot.generation = slot.generation.wrapping_add(1);
+            self.free.push(id.slot);
+        }
+    }
+
     pub fn values(&self) -> impl Iterator<Item = &T> {
         self.slots.iter().filter_map(|slot| slot.value.as_ref())
     }
@@ -102,5 +119,22 @@ mod tests {
         assert_eq!(slots.len(), 1);
         assert_eq!(slots.insert(|_| Err(1)), Err(1));
         assert_eq!(slots.len(), 1);
+    }
+
+    #[test]
+    fn a_key_can_outlast_what_it_was_for() {
+        let mut slots: Slots<&str> = Slots::default();
+        let a = slots.insert(|_| Ok::<_, ()>("a")).unwrap();
+        assert_eq!((slots.vacate(a), slots.vacate(a)), (Some("a"), None));
+        assert_eq!(slots.remove(a), None);
+        assert_eq!((slots.get(a), slots.len()), (None, 0));
+        let b = slots.insert(|_| Ok::<_, ()>("b")).unwrap();
+        assert_ne!(b.slot, a.slot);
+        slots.release(a);
+        slots.release(a);
+        slots.release(b);
+        let [c, d] = ["c", "d"].map(|name| slots.insert(|_| Ok::<_, ()>(name)).unwrap());
+        assert_eq!((c.slot, slots.get(a), slots.get(b)), (a.slot, None, Some(&"b")));
+        assert!(d.slot != b.slot && d.slot != c.slot);
     }
 }

@@ -2,12 +2,20 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use socket2::{SockRef, TcpKeepalive};
 
 use super::connection::Stream;
+use super::unacknowledged::unacknowledged;
+
+/// A peer that says nothing is asked whether it is there after so long,
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+/// and again each time after so long, while it does not answer.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub enum Socket {
@@ -49,6 +57,49 @@ impl Stream for Socket {
         match self {
             Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
             Socket::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    fn is_connected(&mut self) -> io::Result<bool> {
+        let Socket::Tcp(stream) = self else { return Ok(true) };
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
+        match stream.peer_addr() {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    // What is told of the peer's system holds for the network only.
+
+    fn unacknowledged(&self) -> io::Result<usize> {
+        self.tcp().map_or(Ok(0), unacknowledged)
+    }
+
+    fn reset_on_close(&self) -> io::Result<()> {
+        self.tcp().map_or(Ok(()), |stream| SockRef::from(stream).set_linger(Some(Duration::ZERO)))
+    }
+
+    fn write_at_once(&self) -> io::Result<()> {
+        self.tcp().map_or(Ok(()), |stream| stream.set_nodelay(true))
+    }
+
+    fn give_up_after(&self, silence: Duration) -> io::Result<()> {
+        let Some(stream) = self.tcp() else { return Ok(()) };
+        let socket = SockRef::from(stream);
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_EVERY);
+        socket.set_tcp_keepalive(&keepalive)?;
+        socket.set_tcp_user_timeout(Some(silence))
+    }
+}
+
+impl Socket {
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Socket::Tcp(stream) => Some(stream),
+            Socket::Unix(_) => None,
         }
     }
 }

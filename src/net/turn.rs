@@ -9,7 +9,11 @@
 //! its [`Environment`]. The server has real ones, and the simulation runs the same turn in virtual time.
 
 mod apply;
+mod calls;
+mod ending;
 mod environment;
+mod opening;
+mod pacing;
 mod serve;
 mod storage;
 #[cfg(test)]
@@ -24,16 +28,19 @@ use rustls::ServerConfig;
 
 pub use environment::{Environment, Seen};
 
-use super::connection::{Connection, Door, Stage};
-use super::queue::BatchNumber;
+use super::callee::Callees;
+use super::connection::{Connection, Door, Known, Stage};
+use super::posts::Posts;
+use super::queue::{BatchNumber, Encoded};
 use super::room::Room;
 use super::scope::Scope;
 use super::slots::Slots;
 use super::strangers::Strangers;
+use super::timers::{Timer, Timers};
 use super::worker::{Done, Reloaded};
 use crate::hub::Hub;
 use crate::hub::effect::Outbox;
-use crate::hub::id::{ConnectionId, RequestId, Source};
+use crate::hub::id::{ConnectionId, RequestId};
 use crate::hub::input::Input;
 use crate::hub::message::HistoryQuery;
 use crate::hub::time::{Instant, Now};
@@ -60,12 +67,26 @@ const BYTES_IN_FLIGHT_MAX: usize = 64 * 1024 * 1024;
 const QUERIES_ASKED_MAX: usize = 32;
 /// A connection's first complete message has to come within this time,
 const FIRST_MESSAGE_WITHIN: Duration = Duration::from_secs(20);
-/// each further one of the log-in within this,
+/// each further one of the log-in within this, and so does the first byte where a person may be typing,
 const NEXT_MESSAGE_WITHIN: Duration = Duration::from_secs(60);
 /// and the log-in must be done within this.
 const LOG_IN_WITHIN: Duration = Duration::from_secs(600);
 /// A connection that we have closed waits so long for the peer to close too.
 const LINGER: Duration = Duration::from_secs(2);
+/// Who has said nothing for so long, where guests are let in, is asked for a nickname.
+const SILENCE: Duration = Duration::from_secs(1);
+/// After so long without more to come a message has ended, where a protocol has no other end.
+const QUIET: Duration = Duration::from_millis(50);
+/// What was written to a client without framing is taken to be read after so long: then the next chunk follows.
+pub const PACE: Duration = Duration::from_millis(50);
+/// While a client's system has not acknowledged what was written, that is looked at again after so long.
+const ACKNOWLEDGED_EVERY: Duration = Duration::from_millis(50);
+/// A client whose connection is its sign of life is gone when its system has acknowledged nothing for so long.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(35);
+/// A client that is called has to have taken what is for it, and closed, within this time from the dialling on.
+const CALL_WITHIN: Duration = Duration::from_secs(2);
+/// A client that has logged in is called after this time, even if its log-in is not over.
+const LOG_IN_OVER_WITHIN: Duration = Duration::from_secs(5);
 /// At the end what is acknowledged may take this long to be written.
 pub const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 /// That there are too many connections is logged no more often than this.
@@ -78,12 +99,18 @@ const IDLE_TURNS_MAX: u32 = 1000;
 pub struct Admission {
     /// From where unencrypted protocols are served.
     pub plaintext: Scope,
+    /// From where people come in without an account.
+    pub guests: Scope,
     /// From where people may make accounts.
     pub registration: Scope,
     /// What encrypted connections are made with; `None`: there are none.
     pub tls: Option<Arc<ServerConfig>>,
     /// How many connections there may be.
     pub room: Room,
+    /// The ports that this server listens at: nobody is called there.
+    pub ports: Vec<u16>,
+    /// So long a client without framing has to read a chunk before the next is written; `PACE`, but for tests.
+    pub pace: Duration,
     /// Who of them has to go is drawn with this.
     pub seed: [u8; 32],
 }
@@ -96,6 +123,10 @@ pub struct Turn<E: Environment> {
     out_bytes_max: usize,
     connections: Slots<Connection<E::Stream>>,
     strangers: Strangers,
+    /// Those who would be strangers, but come from where somebody is logged in who makes a connection for each request.
+    posts: Posts,
+    /// Clients that are reached by calls. Each has a slot among the connections, though it is none.
+    callees: Callees,
     /// When it was said last that there are too many of them.
     crowd_told: Option<Instant>,
     /// How many connections are there on which somebody has logged in, whatever has become of them.
@@ -109,7 +140,7 @@ pub struct Turn<E: Environment> {
     hub: Hub,
     outbox: Outbox,
     /// Answers that net gives by itself, each with its place among the turn's effects.
-    answers: VecDeque<(usize, ConnectionId, Vec<u8>)>,
+    answers: VecDeque<(usize, ConnectionId, Encoded)>,
     /// Who has something to be read or handled.
     ready: VecDeque<ConnectionId>,
     /// Who has something to be written.
@@ -121,6 +152,7 @@ pub struct Turn<E: Environment> {
     /// Who is to be freed at the end of the turn.
     gone: Vec<ConnectionId>,
     deadlines: BTreeSet<(Instant, ConnectionId)>,
+    timers: Timers,
     /// The begin of the last round in which everybody who was ready was served. Deadlines are judged by it, so that our
     /// own stall makes nobody late.
     round_began: Instant,
@@ -171,6 +203,8 @@ impl<E: Environment> Turn<E> {
             full_told: None,
             parting: VecDeque::new(),
             strangers: Strangers::new(admission.room.strangers, admission.seed),
+            posts: Posts::new(admission.room.posts),
+            callees: Callees::new(admission.room.calls),
             admission,
             out_bytes_max,
             connections: Slots::default(),
@@ -183,6 +217,7 @@ impl<E: Environment> Turn<E> {
             overflowed: Vec::new(),
             gone: Vec::new(),
             deadlines: BTreeSet::new(),
+            timers: Timers::default(),
             round_began: Instant::default(),
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
@@ -253,26 +288,20 @@ impl<E: Environment> Turn<E> {
         }
     }
 
+    /// Who it is will be written to, or looked at for that, in this turn.
+    fn mark_dirty(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
     /// Takes what the store and the worker have done. Says whether that was anything.
     pub fn hear_back(&mut self, now: Now) -> bool {
         let completed = self.take_completions(now);
         self.take_worker_results(now) || completed
-    }
-
-    /// Somebody has come.
-    pub fn add(&mut self, now: Now, mut stream: E::Stream, door: Door) -> io::Result<ConnectionId> {
-        let id = self.connections.insert(|id| {
-            self.environment.register(&mut stream, id)?;
-            Ok::<_, io::Error>(Connection::new(stream, door, now.instant))
-        })?;
-        self.set_deadline(id, Some(now.instant + FIRST_MESSAGE_WITHIN));
-        self.list_if_has_work(id);
-        if let Door::Port(address) = door
-            && let Some(victim) = self.strangers.add(id, Source::of(address))
-        {
-            self.turn_away(now, victim);
-        }
-        Ok(id)
     }
 
     /// Serves everybody who has something to be read or handled once, and does what comes of it, up to the writes. `began`:
@@ -287,9 +316,10 @@ impl<E: Environment> Turn<E> {
         progress |= self.handle_deadlines(now);
         self.submit_changes();
         self.apply_effects(now);
+        self.place_calls(now);
         self.ask_queries();
         progress |= self.write_dirty(now);
-        self.free_gone();
+        self.free_gone(now);
         progress
     }
 
@@ -297,11 +327,12 @@ impl<E: Environment> Turn<E> {
     pub fn timeout(&self, now: Instant) -> Option<Duration> {
         let congested = self.is_congested();
         let unread = !self.ready.is_empty() && !congested;
-        if unread || !self.dirty.is_empty() || !self.outbox.is_empty() || !self.answers.is_empty() {
+        let unwritten = !self.dirty.is_empty() || self.callees.has_next();
+        if unread || unwritten || !self.outbox.is_empty() || !self.answers.is_empty() {
             return Some(Duration::ZERO);
         }
         // While nobody is read, nobody can be late.
-        let judged = [self.hub.poll_timeout(), self.deadlines.first().map(|&(at, _)| at)];
+        let judged = [self.hub.poll_timeout(), self.deadlines.first().map(|&(at, _)| at), self.timers.next_at()];
         let judged = judged.into_iter().flatten().filter(|_| !congested);
         let own = self.stopping.map(|began| began + DRAIN_WITHIN);
         let nearest = judged.chain(own).min()?;
@@ -311,29 +342,6 @@ impl<E: Environment> Turn<E> {
     /// The store is so far behind that nobody is read until it has caught up.
     pub fn is_congested(&self) -> bool {
         self.in_flight.len() >= BATCHES_IN_FLIGHT_MAX || self.in_flight_bytes >= BYTES_IN_FLIGHT_MAX
-    }
-
-    /// The end begins: the hub says farewell, and what is to be written is written, within a time.
-    pub fn begin_stop(&mut self, now: Now) {
-        log::info!("stopping");
-        self.tell(now, Input::Shutdown);
-        for (id, connection) in self.connections.iter_mut() {
-            // Who has not even been recognised is not known to the hub.
-            if connection.conversation.is_none() {
-                connection.stage = Stage::Gone;
-                self.gone.push(id);
-            }
-        }
-        self.stopping = Some(now.instant);
-    }
-
-    /// Whether the end that was begun is reached.
-    pub fn has_stopped(&self, now: Now) -> Option<Ended> {
-        let began = self.stopping?;
-        if self.connections.is_empty() && self.in_flight.is_empty() && self.outbox.is_empty() {
-            return Some(Ended::Orderly);
-        }
-        (now.instant.since(began) >= DRAIN_WITHIN).then_some(Ended::Hurried)
     }
 
     fn take_worker_results(&mut self, now: Now) -> bool {
@@ -375,22 +383,11 @@ impl<E: Environment> Turn<E> {
             progress = true;
             self.deadline_passed(now, id);
         }
-        progress
-    }
-
-    fn free_gone(&mut self) {
-        for id in self.gone.drain(..) {
-            let Some(mut connection) = self.connections.remove(id) else { continue };
-            self.strangers.remove(id);
-            self.members -= usize::from(connection.member);
-            self.out_bytes -= connection.out_bytes();
-            if let Some(at) = connection.deadline {
-                self.deadlines.remove(&(at, id));
-            }
-            if let Err(error) = self.environment.deregister(&mut connection.stream) {
-                log::debug!("a closed connection could not be unwatched: {error}");
-            }
+        while let Some((id, timer)) = self.timers.pop(judged.instant) {
+            progress = true;
+            self.timer_over(now, id, timer);
         }
+        progress
     }
 
     /// What always holds between two turns; panics where it doesn't. For the simulation.
@@ -404,17 +401,25 @@ impl<E: Environment> Turn<E> {
             let read_max = if connection.tls.is_some() { 2 * READ_BYTES_A_TURN } else { READ_BYTES_A_TURN };
             let inbound_max = read_max + connection.conversation.as_ref().map_or(0, Conversation::request_bytes_max);
             assert!(connection.inbound.len() <= inbound_max, "too much that {id:?} has said is kept");
-            assert!(self.strangers.has(id) || connection.stage != Stage::Strange || connection.door == Door::Control);
-            if connection.stage == Stage::Strange {
+            let has_place = self.strangers.has(id) || self.posts.has(id) || connection.door == Door::Control;
+            assert!(has_place || connection.stage != Stage::Strange, "{id:?} takes nobody's place");
+            if connection.stage == Stage::Strange && !connection.is_post() {
                 let most = connection.said.max(connection.queue.bytes());
                 assert!(most <= STRANGE_BYTES_MAX, "the stranger {id:?} has said or is told more than is allowed");
             }
             assert!(connection.stage != Stage::Gone, "{id:?} is gone and still there");
             assert!(connection.listed || !connection.has_work(), "{id:?} has work that nobody will do");
-            let may_leave = connection.queue.writable(self.persisted).next().is_some();
+            let is_writable = connection.stage != Stage::Lingering;
+            let may_leave = is_writable && connection.queue.may_leave(self.persisted);
             let ends = connection.stage == Stage::Ending && connection.is_drained();
             let shakes = connection.tls.as_ref().is_some_and(|tls| tls.wants_write());
-            let will_be_written = connection.dirty || connection.watched;
+            let is_paced = self.timers.is_set(id, Timer::Pace) || self.timers.is_set(id, Timer::Acknowledged);
+            let will_be_written = connection.dirty || connection.watched || is_paced;
+            let is_under_way = connection.under_way.as_ref().is_some_and(|under_way| !under_way.is_empty());
+            assert!(
+                is_paced || !is_under_way || !connection.is_served() || connection.watched,
+                "{id:?} will not be known to have read"
+            );
             assert!(
                 will_be_written || !(may_leave || ends || shakes),
                 "{id:?} has something to be written that nobody will write"
@@ -430,26 +435,34 @@ impl<E: Environment> Turn<E> {
                 assert!(self.deadlines.contains(&(at, id)), "the deadline of {id:?} will not be heard");
             }
         }
-        let Room { sessions, strangers, parting } = self.admission.room;
-        assert!(members <= sessions && self.strangers.len() <= strangers);
+        let (callees_parked, callees_bytes) = self.callees.check_invariants(self.persisted);
+        (parked, out_bytes) = (parked + callees_parked, out_bytes + callees_bytes);
+        let Room { sessions, strangers, parting, posts, .. } = self.admission.room;
+        assert!(members <= sessions && self.strangers.len() <= strangers && self.posts.len() <= posts);
         assert!(self.parting.len() <= parting || self.stopping.is_some());
         assert_eq!(self.members, members, "how many have logged in");
         assert_eq!(self.out_bytes, out_bytes, "the sum of what is to be written");
         assert_eq!(self.in_flight_bytes, self.in_flight.iter().map(storage::weight).sum::<usize>());
         assert_eq!(self.deadlines.len(), deadlines, "a deadline of nobody");
         let lives = |id: &ConnectionId| self.connections.get(*id).is_some();
+        let waits = |id: &ConnectionId| lives(id) || self.callees.get(*id).is_some();
+        assert!(self.timers.owners().all(|id| waits(&id)), "a timer of nobody");
         assert_eq!(self.ready.iter().filter(|id| lives(id)).count(), listed, "the list of those with work");
         assert_eq!(self.dirty.iter().filter(|id| lives(id)).count(), dirty, "the list of those to be written to");
-        assert_eq!(self.parked.iter().filter(|(_, id)| lives(id)).count(), parked, "the list of those that wait");
+        assert_eq!(self.parked.iter().filter(|(_, id)| waits(id)).count(), parked, "the list of those that wait");
         assert!(self.parked.iter().is_sorted_by_key(|(batch, _)| batch), "who waits for the oldest batch is first");
     }
 
     /// Of what belongs to connections, by its name, how much there is. For the simulation: without connections nothing
     /// may be left.
-    pub fn left(&self) -> [(&'static str, usize); 10] {
+    pub fn left(&self) -> [(&'static str, usize); 14] {
         [
             ("strangers", self.strangers.len()),
+            ("posts", self.posts.len()),
             ("connections", self.connections.len()),
+            ("clients that are reached by calls", self.callees.len()),
+            ("calls", self.callees.calls()),
+            ("timers", self.timers.len()),
             ("ready", self.ready.len()),
             ("to be written to", self.dirty.len()),
             ("deadlines", self.deadlines.len()),

@@ -233,6 +233,29 @@ fn a_retired_name_is_free_and_its_messages_still_bear_it() {
 }
 
 #[test]
+fn a_guest_s_messages_bear_their_name_and_nothing_waits_for_them() {
+    let dir = TempDir::new().unwrap();
+    let (mut running, _) = Running::open(dir.path());
+    running.keep(vec![Change::User { id: ANN, name: name(ANN) }]);
+    let never = Change::DeviceForgotten { user: BOB, device: DeviceId::NICK, shown: AWAY };
+    let guest = vec![Change::User { id: BOB, name: name(BOB) }, Change::Retired { user: BOB }, never];
+    let messages = [message(1, Some(BOB), Some(ANN)), message(2, Some(ANN), Some(BOB))];
+    running.keep([guest, messages.iter().cloned().map(accepted).collect()].concat());
+    assert_eq!(running.history(own(ANN)).messages, messages.clone().map(Arc::new));
+    running.store.close();
+    let snapshot = Store::open(dir.path(), Durability::Full, Hooks::default()).unwrap().1;
+    let expected = Snapshot {
+        users: [ANN, BOB].map(|id| (id, name(id))).to_vec(),
+        retired: vec![BOB],
+        shown: vec![(BOB, AWAY)],
+        waiting: vec![Arc::new(messages[0].clone())],
+        last: Number(2),
+        ..Snapshot::default()
+    };
+    assert_eq!(snapshot, expected);
+}
+
+#[test]
 fn a_database_of_the_first_version_becomes_one_of_the_newest() {
     let mut connection = Connection::open_in_memory().unwrap();
     open::migrate(&mut connection, 0, &open::MIGRATIONS[..1]).unwrap();

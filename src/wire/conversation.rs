@@ -118,8 +118,9 @@ impl Conversation {
     pub fn encode_answer(&mut self, id: Option<RequestId>, answer: &Answer, out: &mut Pieces) {
         match self {
             Conversation::LogIn(log_in) => log_in.encode_answer(answer, out),
-            Conversation::Nick(member) => member.encode_answer(answer, out),
-            Conversation::Native | Conversation::Post => self.dialect().encode_answer(id, answer, out),
+            Conversation::Native | Conversation::Post | Conversation::Nick(_) => {
+                self.dialect().encode_answer(id, answer, out)
+            }
         }
     }
 
@@ -166,8 +167,7 @@ impl Dialect {
             Dialect::Delivery => request::server::encode_answer(id, answer, out),
             // What is answered here depends on how far the dialogue is: `Conversation::encode_answer`.
             Dialect::LogIn => {}
-            Dialect::NickAscii => nick::server::encode_answer(answer, false, out),
-            Dialect::Nick => nick::server::encode_answer(answer, true, out),
+            Dialect::NickAscii | Dialect::Nick => nick::server::encode_answer(answer, out),
         }
     }
 

@@ -7,9 +7,11 @@ pub mod hex;
 pub mod lines;
 pub mod native;
 pub mod nick;
+mod parts;
 pub mod pieces;
 pub mod recognise;
 pub mod request;
+mod words;
 
 pub use conversation::{Chunking, Conversation, Dialect, Lull};
 pub use pieces::{Kind, Pieces};

@@ -1,6 +1,6 @@
 //! Which protocol does a client speak? Decided from its first bytes, by one pure function.
 
-use super::Protocol;
+use super::{Protocol, request};
 
 /// What a listener serves, and so what its first bytes can mean.
 #[derive(Clone, Copy, Debug)]
@@ -35,16 +35,34 @@ pub const NOT_UNDERSTOOD: &[u8] =
 pub const TOO_MANY: &[u8] = b"chatd: too many connections wait for a log-in here: try again in a moment\n";
 
 /// Tells a protocol by its first bytes. `quiet`: nothing has come for a while, so that what is there may be all there is.
-/// White space before the native protocol's first object counts for nothing, as everywhere between its objects.
 pub fn recognise(bytes: &[u8], quiet: bool, openings: &Openings) -> Recognition {
-    let _ = quiet; // No protocol that is served so far begins with silence.
+    if bytes.is_empty() {
+        let asks = quiet && openings.nick && !openings.prompted;
+        return if asks { Recognition::This(Protocol::Nick) } else { Recognition::Wait };
+    }
+    match opening(bytes, quiet, openings) {
+        Recognition::None if openings.nick && openings.prompted => Recognition::This(Protocol::Nick),
+        found => found,
+    }
+}
+
+/// The same for what can be told by its own looks. White space before the native protocol's first object counts for nothing,
+/// as everywhere between its objects.
+fn opening(bytes: &[u8], quiet: bool, openings: &Openings) -> Recognition {
     match bytes {
         [0x16] if openings.tls => return Recognition::Wait,
         [0x16, 0x03, ..] if openings.tls => return Recognition::Tls,
         _ => {}
     }
+    if openings.request {
+        match request::server::opens(bytes) {
+            Some(true) => return Recognition::This(Protocol::Request),
+            None if !quiet => return Recognition::Wait,
+            Some(false) | None => {}
+        }
+    }
     match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
-        None if bytes.len() < BLANK_BYTES_MAX => Recognition::Wait,
+        None if openings.native && bytes.len() < BLANK_BYTES_MAX => Recognition::Wait,
         Some(b'{') if openings.native => Recognition::This(Protocol::Native),
         _ => Recognition::None,
     }
@@ -57,27 +75,103 @@ const BLANK_BYTES_MAX: usize = 64;
 mod tests {
     use super::*;
 
-    const ALL: Openings = Openings { native: true, request: false, nick: false, prompted: false, tls: true };
+    /// The main port, for somebody whom guests are let in from.
+    const ALL: Openings = Openings { native: true, request: true, nick: true, prompted: false, tls: true };
+    const PROMPTED: Openings = Openings { prompted: true, ..ALL };
+    const NATIVE: Openings = Openings { request: false, nick: false, ..ALL };
+    const REQUEST: Openings = Openings { native: false, nick: false, tls: false, ..ALL };
+    const NICK: Openings = Openings { native: false, request: false, tls: false, ..PROMPTED };
+    const THIS_NATIVE: Recognition = Recognition::This(Protocol::Native);
+    const THIS_REQUEST: Recognition = Recognition::This(Protocol::Request);
+    const THIS_NICK: Recognition = Recognition::This(Protocol::Nick);
+
+    /// What bytes are, with more on its way and when it is quiet.
+    fn both(bytes: &[u8], openings: &Openings) -> [Recognition; 2] {
+        [false, true].map(|quiet| recognise(bytes, quiet, openings))
+    }
 
     #[test]
     fn the_first_byte_that_says_something_decides() {
-        for quiet in [false, true] {
-            assert_eq!(recognise(b"", quiet, &ALL), Recognition::Wait);
-            assert_eq!(recognise(b"\r\n", quiet, &ALL), Recognition::Wait);
-            assert_eq!(recognise(b"{", quiet, &ALL), Recognition::This(Protocol::Native));
-            assert_eq!(recognise(b" \n{\"id\"", quiet, &ALL), Recognition::This(Protocol::Native));
-            assert_eq!(recognise(b"\x16", quiet, &ALL), Recognition::Wait);
-            assert_eq!(recognise(b"\x16\x03", quiet, &ALL), Recognition::Tls);
-            assert_eq!(recognise(b"\x16\x03\x01\x02\0", quiet, &ALL), Recognition::Tls);
-            let inside = Openings { tls: false, ..ALL };
+        for openings in [ALL, PROMPTED, NATIVE] {
+            let what = |bytes| both(bytes, &openings);
+            assert_eq!(what(b"\r\n"), [Recognition::Wait; 2]);
+            assert_eq!(what(b"{"), [THIS_NATIVE; 2]);
+            assert_eq!(what(b" \n{\"id\""), [THIS_NATIVE; 2]);
+            assert_eq!(what(b"\x16"), [Recognition::Wait; 2]);
+            assert_eq!(what(b"\x16\x03"), [Recognition::Tls; 2]);
+            assert_eq!(what(b"\x16\x03\x01\x02\0"), [Recognition::Tls; 2]);
+        }
+        for openings in [ALL, NATIVE] {
+            let inside = Openings { tls: false, ..openings };
             for second in [&b"\x16"[..], b"\x16\x03", b"\x16\x03\x01"] {
-                assert_eq!(recognise(second, quiet, &inside), Recognition::None, "no TLS within TLS");
+                assert_eq!(both(second, &inside), [Recognition::None; 2], "no TLS within TLS");
             }
-            for other in [&b"GET / HTTP/1.1"[..], b"\x16\x02", b" \x16\x03", b"\0\0", b"alive,bob", b"[", b"\xff"] {
-                assert_eq!(recognise(other, quiet, &ALL), Recognition::None, "{other:?}");
+            for other in [&b"GET / HTTP/1.1"[..], b"\x16\x02", b" \x16\x03", b"\0\0", b"[", b"\xff", b"bob"] {
+                assert_eq!(both(other, &openings), [Recognition::None; 2], "{other:?}");
+            }
+            assert_eq!(both(&[b' '; 64], &openings), [Recognition::None; 2]);
+        }
+    }
+
+    #[test]
+    fn a_request_is_told_by_its_word_and_the_comma() {
+        let words = [
+            "newUser",
+            "forward",
+            "broadcast",
+            "online",
+            "block",
+            "unblock",
+            "getaddress",
+            "private_answer",
+            "alive",
+            "logout",
+        ];
+        for openings in [ALL, PROMPTED, REQUEST] {
+            for word in words {
+                assert_eq!(both(format!("{word},").as_bytes(), &openings), [THIS_REQUEST; 2]);
+                assert_eq!(both(format!("{word},bob,\0").as_bytes(), &openings), [THIS_REQUEST; 2]);
+                for end in 1..=word.len() {
+                    let known = if openings.prompted { THIS_NICK } else { Recognition::None };
+                    assert_eq!(both(&word.as_bytes()[..end], &openings), [Recognition::Wait, known], "{word} {end}");
+                }
             }
         }
-        assert_eq!(recognise(b"{", false, &Openings { native: false, ..ALL }), Recognition::None);
-        assert_eq!(recognise(&[b' '; 64], false, &ALL), Recognition::None);
+        for other in [&b"Alive,bob"[..], b" alive,bob", b"alive ,bob", b"alivex", b",", b"newuser,a,b,1", b"ok"] {
+            assert_eq!(both(other, &ALL), [Recognition::None; 2], "{other:?}");
+            assert_eq!(both(other, &PROMPTED), [THIS_NICK; 2], "{other:?}");
+        }
+    }
+
+    #[test]
+    fn who_says_nothing_is_asked_for_a_nickname_once() {
+        assert_eq!(both(b"", &ALL), [Recognition::Wait, THIS_NICK]);
+        for openings in [PROMPTED, NICK, NATIVE, REQUEST] {
+            assert_eq!(both(b"", &openings), [Recognition::Wait; 2]);
+        }
+    }
+
+    #[test]
+    fn what_can_be_nothing_else_is_the_nickname() {
+        for nickname in [&b"bob"[..], b"bob\n", b"al\n", b"\xff", b"[", b"\x16\x02"] {
+            assert_eq!(both(nickname, &PROMPTED), [THIS_NICK; 2], "{nickname:?}");
+        }
+        assert_eq!(both(b"al", &PROMPTED), [Recognition::Wait, THIS_NICK], "it could become 'alive,'");
+        assert_eq!(both(&[b' '; 64], &PROMPTED), [THIS_NICK; 2]);
+    }
+
+    #[test]
+    fn a_listener_of_one_protocol_knows_no_other() {
+        for (openings, its_own) in [(NATIVE, THIS_NATIVE), (REQUEST, THIS_REQUEST)] {
+            for (bytes, what) in [(&b"{"[..], THIS_NATIVE), (b"alive,bob", THIS_REQUEST), (b"bob", THIS_NICK)] {
+                let expected = if what == its_own { what } else { Recognition::None };
+                assert_eq!(both(bytes, &openings), [expected; 2], "{bytes:?}");
+            }
+        }
+        for bytes in [&b"{"[..], b"alive,bob", b"al", b"\n", b"\x16", b"\x16\x03", b"bob"] {
+            assert_eq!(both(bytes, &NICK), [THIS_NICK; 2], "{bytes:?}");
+        }
+        assert_eq!(both(b"\x16\x03", &REQUEST), [Recognition::None; 2]);
+        assert_eq!(both(b"\n", &REQUEST), [Recognition::None; 2]);
     }
 }

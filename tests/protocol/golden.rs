@@ -6,7 +6,7 @@ use std::time::Duration;
 use chatd::hub::effect::{AskOver, CloseReason, Event, NoAddress, Pending, PrivacyList, Reach, Refusal, Reply};
 use chatd::hub::message::{Message, Recipient, Sender};
 use chatd::wire::native::client::{self, Ask, FromServer, Heard, News, Party, Problem, ReachTold, Told};
-use chatd::wire::{Request, RequestId, Step};
+use chatd::wire::{Fingerprint, Request, RequestId, Step};
 
 use super::samples::*;
 
@@ -20,7 +20,7 @@ fn each_request_has_its_bytes_and_becomes_what_was_meant() {
         // A client may escape what need not be; ours does not.
         assert_eq!(String::from_utf8_lossy(&bytes), format!("{}\n", line.replace("\\u2028", "\u{2028}")));
         for bytes in [bytes, format!("{line}\n").into_bytes(), format!("\t{line} \r\n").into_bytes()] {
-            let step = NATIVE.decode(&bytes);
+            let step = read(&bytes);
             let expected = Step::Request { used: bytes.len(), id: ID, request: request.clone() };
             assert_eq!(step, expected);
             assert_eq!(exactly(&step), exactly(&expected));
@@ -33,14 +33,14 @@ fn the_order_of_fields_nulls_and_unknown_fields_count_for_nothing() {
     let line = br#" { "text" : "hi", "future": [{"a": [1e999, "\ud800"]}], "counter": null, "user": 5, "receipt":null,
 "#;
     let line = [&line[..line.len() - 1], br#""\u0074o": "\u0042ob", "request": "message", "id": 7 }"#, b"\n"].concat();
-    let Step::Request { used, id, request } = NATIVE.decode(&line) else { panic!("{:?}", NATIVE.decode(&line)) };
+    let Step::Request { used, id, request } = read(&line) else { panic!("{:?}", read(&line)) };
     assert_eq!((used, id), (line.len(), ID));
     assert_eq!(format!("{request:?}"), r#"Message { to: Bob, text: "hi", counter: None, receipt: false }"#);
 }
 
 #[test]
 fn history_brings_100_messages_unless_told_otherwise() {
-    let step = NATIVE.decode(b"{\"id\":7,\"request\":\"history\"}\n");
+    let step = read(b"{\"id\":7,\"request\":\"history\"}\n");
     let Step::Request { request, .. } = step else { panic!("{step:?}") };
     assert_eq!(format!("{request:?}"), "History { with: None, before: None, limit: 100 }");
 }
@@ -52,10 +52,10 @@ fn hexadecimal_digits_are_read_in_both_cases() {
         let line = |a: &str, b: &str| {
             format!("{{\"id\":7,\"request\":\"{request}\",\"stored-key\":\"{a}\",\"server-key\":\"{b}\"}}\n")
         };
-        let step = NATIVE.decode(line(&lower, &lower).as_bytes());
+        let step = read(line(&lower, &lower).as_bytes());
         assert!(matches!(step, Step::Request { .. }), "{step:?}");
-        assert_eq!(NATIVE.decode(line(&upper, &lower).as_bytes()), step);
-        assert_eq!(NATIVE.decode(line(&lower, &upper).as_bytes()), step);
+        assert_eq!(read(line(&upper, &lower).as_bytes()), step);
+        assert_eq!(read(line(&lower, &upper).as_bytes()), step);
     }
 }
 
@@ -63,14 +63,12 @@ fn hexadecimal_digits_are_read_in_both_cases() {
 fn a_fingerprint_is_read_in_both_cases_and_a_no_needs_nothing_more() {
     let upper =
         format!("{{\"id\":7,\"request\":\"ask-address\",\"user\":\"bob\",\"certificate\":\"{CERTIFICATE}\"}}\n");
-    let step = NATIVE.decode(upper.as_bytes());
+    let step = read(upper.as_bytes());
     assert!(matches!(step, Step::Request { .. }), "{step:?}");
     let digits = CERTIFICATE.strip_prefix("SHA256:").expect("the prefix");
-    assert_eq!(NATIVE.decode(upper.replace(digits, &digits.to_lowercase()).as_bytes()), step);
+    assert_eq!(read(upper.replace(digits, &digits.to_lowercase()).as_bytes()), step);
     let no = "{\"id\":7,\"request\":\"consent\",\"user\":\"bob\",\"answer\":false,\"port\":[],\"certificate\":5}\n";
-    let Step::Request { request, .. } = NATIVE.decode(no.as_bytes()) else {
-        panic!("{:?}", NATIVE.decode(no.as_bytes()))
-    };
+    let Step::Request { request, .. } = read(no.as_bytes()) else { panic!("{:?}", read(no.as_bytes())) };
     assert_eq!(request, Request::Consent { user: name("bob"), offer: None });
 }
 
@@ -102,7 +100,7 @@ fn acknowledge_and_alive_may_go_without_an_id_and_then_without_an_answer() {
     for (ask, reply) in [(Ask::Alive, Reply::Alive), (Ask::Acknowledge { number: N5 }, Reply::Acknowledged)] {
         let mut bytes = Vec::new();
         client::encode(None, &ask, &mut bytes);
-        assert!(matches!(NATIVE.decode(&bytes), Step::Request { id: None, .. }));
+        assert!(matches!(read(&bytes), Step::Request { id: None, .. }));
         assert_eq!(answer_bytes(None, &Ok(reply)), "");
     }
 }
@@ -222,6 +220,7 @@ pub fn told(reply: &Reply) -> Told {
         Reply::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting } => {
             Told::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting: waiting as u64 }
         }
+        Reply::Welcome { .. } => panic!("it answers a log-in of another protocol"),
         Reply::LoggedOut => Told::LoggedOut,
         Reply::SignedUp(user) => Told::SignedUp { user },
         Reply::PasswordChanged(user) => Told::PasswordChanged { user },
@@ -249,7 +248,7 @@ pub fn told(reply: &Reply) -> Told {
         Reply::Consented { user, address, certificate, connect_within } => Told::Consented {
             user,
             address: address.disclose(),
-            certificate,
+            certificate: shown(certificate),
             connect_within: in_seconds(connect_within),
         },
         Reply::Declined(user) => Told::Declined { user },
@@ -271,6 +270,11 @@ pub fn told(reply: &Reply) -> Told {
     }
 }
 
+/// Whoever has no certificate is not told of natively.
+fn shown(certificate: Option<Fingerprint>) -> Fingerprint {
+    certificate.expect("a certificate")
+}
+
 /// What a client is to hear in an event.
 pub fn news(event: &Event) -> News {
     match event.clone() {
@@ -281,7 +285,7 @@ pub fn news(event: &Event) -> News {
         Event::Token => News::Token,
         Event::Missed { count } => News::Missed { count },
         Event::Asks { user, certificate, answer_within } => {
-            News::Asks { user, certificate, answer_within: in_seconds(answer_within) }
+            News::Asks { user, certificate: shown(certificate), answer_within: in_seconds(answer_within) }
         }
         Event::AskOver { user, why } => {
             let reason = match why {
@@ -297,7 +301,7 @@ pub fn news(event: &Event) -> News {
         Event::Address { user, address, port, certificate, connect_within } => News::Address {
             user,
             address: SocketAddr::new(address.disclose(), port.get()),
-            certificate,
+            certificate: shown(certificate),
             connect_within: in_seconds(connect_within),
         },
         Event::NoAddress { user, why } => {

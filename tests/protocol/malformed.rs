@@ -3,7 +3,7 @@
 use chatd::wire::Step;
 use chatd::wire::native::REQUEST_BYTES_MAX;
 
-use super::samples::{CERTIFICATE, NATIVE};
+use super::samples::{CERTIFICATE, read};
 
 /// What becomes of some input: of a refusal, or of a violation, the line, or nothing for a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,8 +20,9 @@ fn outcome(bytes: &[u8]) -> Outcome {
         assert!(reply.len() <= 256, "an error says what is wrong, and does not quote it: {reply}");
         reply
     };
-    match NATIVE.decode(bytes) {
+    match read(bytes) {
         Step::Wait => panic!("it waits for more of {}", String::from_utf8_lossy(bytes)),
+        other @ (Step::Posted { .. } | Step::Heard { .. }) => panic!("another protocol's: {other:?}"),
         Step::Request { used, .. } => {
             assert_eq!(used, bytes.len());
             Outcome::Fine
@@ -421,7 +422,7 @@ fn deep_nesting_where_nobody_looks_is_only_bytes() {
 fn a_request_of_16_kib_with_its_newline_is_just_not_too_long() {
     let mut line = br#"{"id":7,"request":"online"}"#.to_vec();
     line.resize(REQUEST_BYTES_MAX - 1, b' ');
-    assert_eq!(NATIVE.decode(&line), Step::Wait);
+    assert_eq!(read(&line), Step::Wait);
     line.push(b'\n');
     assert_eq!(outcome(&line), Outcome::Fine);
     line.insert(0, b' ');

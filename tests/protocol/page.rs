@@ -74,7 +74,7 @@ fn examples() -> (Vec<&'static str>, Vec<&'static str>) {
 fn each_line_of_the_client_is_a_request_as_a_client_writes_it() {
     for line in examples().0 {
         let bytes = format!("{line}\n");
-        let step = NATIVE.decode(bytes.as_bytes());
+        let step = read(bytes.as_bytes());
         let Step::Request { used, id, request } = step else { panic!("{line}: {step:?}") };
         assert_eq!(used, bytes.len());
         let mut again = Vec::new();
@@ -143,7 +143,10 @@ fn ask_of(request: &Request, line: &str) -> Ask {
         Request::Block(user) => Ask::Block { user },
         Request::Unblock(user) => Ask::Unblock { user },
         Request::Blocked => Ask::Blocked,
-        Request::AskAddress { user, certificate } => Ask::AskAddress { user, certificate },
+        Request::AskAddress { user, certificate } => {
+            Ask::AskAddress { user, certificate: certificate.expect("a certificate") }
+        }
+        Request::LogInByPassword { .. } | Request::Enter(_) | Request::Unfit(_) => panic!("another protocol's: {line}"),
         Request::Consent { user, offer } => Ask::Consent { user, offer },
         Request::Revoke(user) => Ask::Revoke { user },
         Request::Privacy => Ask::Privacy,
@@ -159,12 +162,14 @@ fn event_of(news: &News) -> Event {
         News::Delivered { number, to } => Event::Delivered { number, to },
         News::Token => Event::Token,
         News::Missed { count } => Event::Missed { count },
-        News::Asks { user, certificate, answer_within } => Event::Asks { user, certificate, answer_within },
+        News::Asks { user, certificate, answer_within } => {
+            Event::Asks { user, certificate: Some(certificate), answer_within }
+        }
         News::Address { user, address, certificate, connect_within } => Event::Address {
             user,
             address: PeerAddress::of(address.ip()),
             port: port(address.port().into()),
-            certificate,
+            certificate: Some(certificate),
             connect_within,
         },
         News::AskOver { user, reason } => {
@@ -245,7 +250,8 @@ fn reply_of(told: &Told) -> (Reply, bool) {
         Told::BlockList { users, continues } => (Reply::BlockList(users), continues),
         Told::Asked { user, answer_within } => whole(Reply::Asked { user, answer_within }),
         Told::Consented { user, address, certificate, connect_within } => {
-            whole(Reply::Consented { user, address: PeerAddress::of(address), certificate, connect_within })
+            let (address, certificate) = (PeerAddress::of(address), Some(certificate));
+            whole(Reply::Consented { user, address, certificate, connect_within })
         }
         Told::Declined { user } => whole(Reply::Declined(user)),
         Told::Revoked { user } => whole(Reply::Revoked(user)),

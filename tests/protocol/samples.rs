@@ -16,11 +16,10 @@ use chatd::hub::time::WallTime;
 use chatd::wire::native::client::{Ask, Hear, decode};
 use chatd::wire::scram::{ClientFinal, ClientFirst, StoredKeys};
 use chatd::wire::{
-    Chat, DeviceClaim, DeviceId, Farewell, LogId, Mechanism, Number, Operation, Password, Protocol, Request, RequestId,
-    Status, Step, Text, Traffic, UserName,
+    Chat, Conversation, DeviceClaim, DeviceId, Dialect, Farewell, LogId, Lull, Mechanism, Number, Operation, Password,
+    Pieces, Request, RequestId, Status, Step, Text, TextError, Traffic, UserName,
 };
 
-pub const NATIVE: Protocol = Protocol::Native;
 const DEVICE: DeviceId = DeviceId::from_bytes(*b"\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff");
 const LOG: LogId = LogId(0x0123_4567_89ab_cdef);
 /// The fingerprint of `certificate()`.
@@ -65,6 +64,7 @@ pub fn exactly(step: &Step) -> String {
     let keys = |keys: &StoredKeys| format!("{:?} {:?}", keys.stored_key, keys.server_key);
     let secret = match step {
         Step::Request { request, .. } => match request {
+            Request::LogInByPassword { password: Some(password), .. } => password.as_str().to_owned(),
             Request::SignUp(new) | Request::ChangePassword(new) => keys(new),
             Request::Operate(Operation::Add { password, .. } | Operation::SetPassword { password, .. }) => {
                 password.as_str().to_owned()
@@ -87,22 +87,27 @@ pub fn message(number: u64, from: &str, to: &str, body: &str) -> Arc<Message> {
     })
 }
 
+/// What the server makes of these bytes, with more on its way.
+pub fn read(bytes: &[u8]) -> Step {
+    Conversation::Native.decode(bytes, Lull::None)
+}
+
 pub fn answer_bytes(id: Option<u64>, answer: &Answer) -> String {
-    let mut out = Vec::new();
-    NATIVE.encode_answer(id.map(RequestId), answer, &mut out);
-    String::from_utf8(out).expect("UTF-8")
+    let mut out = Pieces::default();
+    Dialect::Native.encode_answer(id.map(RequestId), answer, &mut out);
+    String::from_utf8(out.bytes).expect("UTF-8")
 }
 
 pub fn event_bytes(event: &Event) -> String {
-    let mut out = Vec::new();
-    NATIVE.encode_event(event, &mut out);
-    String::from_utf8(out).expect("UTF-8")
+    let mut out = Pieces::default();
+    Dialect::Native.encode_event(event, &mut out);
+    String::from_utf8(out.bytes).expect("UTF-8")
 }
 
 pub fn farewell_bytes(farewell: Farewell) -> String {
-    let mut out = Vec::new();
-    NATIVE.encode_farewell(farewell, &mut out);
-    String::from_utf8(out).expect("UTF-8")
+    let mut out = Pieces::default();
+    Conversation::Native.encode_farewell(farewell, &mut out);
+    String::from_utf8(out.bytes).expect("UTF-8")
 }
 
 /// What the client makes of one whole line.
@@ -122,7 +127,7 @@ pub fn requests() -> Vec<(&'static str, Ask, Request)> {
     let operate = |line, operation: Operation| (line, Ask::Operate(operation.clone()), Request::Operate(operation));
     let add = |password, classic| Operation::Add { name: name("Bob"), password, classic };
     let set = |classic| Operation::SetPassword { name: name("Bob"), password: password("two words "), classic };
-    let offer = |at| Offer { port: port(at), certificate: certificate() };
+    let offer = |at| Offer::Encrypted { port: port(at), certificate: certificate() };
     let shown = DeviceClaim { id: DEVICE, shown: Some((LOG, Number(41))) };
     let fresh = DeviceClaim { id: DEVICE, shown: None };
     let samples = vec![
@@ -221,7 +226,7 @@ pub fn requests() -> Vec<(&'static str, Ask, Request)> {
         (
             r#"{"id":7,"request":"ask-address","user":"Bob","certificate":"SHA256:00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F"}"#,
             Ask::AskAddress { user: name("Bob"), certificate: certificate() },
-            Request::AskAddress { user: name("Bob"), certificate: certificate() },
+            Request::AskAddress { user: name("Bob"), certificate: Some(certificate()) },
         ),
         (
             r#"{"id":7,"request":"consent","user":"Bob","answer":true,"port":1024,"certificate":"SHA256:00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F"}"#,
@@ -264,6 +269,8 @@ pub fn requests() -> Vec<(&'static str, Ask, Request)> {
             Request::Broadcast { .. } | Request::Acknowledge(_) | Request::Alive | Request::Online => {}
             Request::Block(_) | Request::Unblock(_) | Request::Blocked | Request::History { .. } => {}
             Request::AskAddress { .. } | Request::Consent { .. } | Request::Revoke(_) | Request::Privacy => {}
+            // Other protocols say these.
+            Request::LogInByPassword { .. } | Request::Enter(_) | Request::Unfit(_) => {}
         }
     }
     samples
@@ -348,7 +355,7 @@ pub fn replies() -> Vec<(Reply, &'static str)> {
             Reply::Consented {
                 user: name("Bob"),
                 address: address("::ffff:192.0.2.7"),
-                certificate: certificate(),
+                certificate: Some(certificate()),
                 connect_within: Duration::from_secs(600),
             },
             r#"{"id":7,"reply":"consented","user":"Bob","address":"192.0.2.7","certificate":"SHA256:00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:1D:1E:1F","seconds":600}"#,
@@ -391,6 +398,8 @@ pub fn replies() -> Vec<(Reply, &'static str)> {
             Reply::Asked { .. } | Reply::Consented { .. } | Reply::Declined(_) | Reply::Revoked(_) => {}
             Reply::Privacy(_) => {}
             Reply::Status(_) => {}
+            // It answers a log-in of another protocol.
+            Reply::Welcome { .. } => {}
         }
     }
     samples
@@ -425,6 +434,8 @@ pub fn status(descriptors: Option<u64>) -> Status {
     }
 }
 
+const NOT_AUTHENTICATED: &str = "wrong name or password, or too many wrong tries: wait a minute after three";
+
 /// Each refusal, with its code and text.
 pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
     let bob = || name("bob");
@@ -437,11 +448,13 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
         ),
         (Refusal::NoChallenge, "no-challenge", "there is no challenge to answer: begin with 'log-in'"),
         (Refusal::NoDevice, "no-device", "this needs a log-in that names a device"),
-        (
-            Refusal::NotAuthenticated,
-            "not-authenticated",
-            "wrong name or password, or too many wrong tries: wait a minute after three",
-        ),
+        (Refusal::NotAuthenticated, "not-authenticated", NOT_AUTHENTICATED),
+        (Refusal::UnknownName, "not-authenticated", NOT_AUTHENTICATED),
+        (Refusal::WrongPassword, "not-authenticated", NOT_AUTHENTICATED),
+        (Refusal::LockedOutNow, "not-authenticated", NOT_AUTHENTICATED),
+        (Refusal::LockedOut, "not-authenticated", NOT_AUTHENTICATED),
+        (Refusal::TooManyGuests, "too-many-sessions", "the server has no room for more guests"),
+        (Refusal::Unfit(TextError::Empty), "bad-request", "a message can't be empty"),
         (Refusal::TokenRefused, "token-refused", "the resume token is not valid any more: log in with the password"),
         (
             Refusal::SomebodyInBetween,
@@ -533,6 +546,8 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
             Refusal::Busy(_) | Refusal::AlreadyAsked(_) | Refusal::AskedLately(_) | Refusal::TooManyQuestions => {}
             Refusal::NotAsked(_) | Refusal::TooManyConsents | Refusal::NotConsented(_) => {}
             Refusal::TooFast { .. } | Refusal::OutOfTurn { .. } | Refusal::TooManySessions => {}
+            Refusal::UnknownName | Refusal::WrongPassword | Refusal::LockedOutNow | Refusal::LockedOut => {}
+            Refusal::TooManyGuests | Refusal::Unfit(_) => {}
         }
     }
     samples
@@ -572,7 +587,7 @@ pub fn events() -> Vec<(Event, String)> {
         (
             Event::Asks {
                 user: name("Bob"),
-                certificate: certificate(),
+                certificate: Some(certificate()),
                 answer_within: Duration::from_micros(119_000_001),
             },
             format!(r#"{{"event":"asks","user":"Bob","certificate":"{CERTIFICATE}","seconds":120}}"#),
@@ -588,7 +603,7 @@ pub fn events() -> Vec<(Event, String)> {
                 user: name("Bob"),
                 address: address("2001:db8::7"),
                 port: port(6002),
-                certificate: certificate(),
+                certificate: Some(certificate()),
                 connect_within: Duration::from_secs(600),
             },
             format!(

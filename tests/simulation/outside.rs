@@ -5,6 +5,7 @@ use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, IoSlice, Read, Write};
 use std::mem::swap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -176,6 +177,26 @@ impl Stream for Socket {
         if !lent.dead {
             lent.links.fin(&mut lent.dice, lent.now, self.link, false);
         }
+        Ok(())
+    }
+
+    fn is_connected(&mut self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn unacknowledged(&self) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    fn reset_on_close(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_at_once(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn give_up_after(&self, _: Duration) -> io::Result<()> {
         Ok(())
     }
 }
@@ -357,7 +378,12 @@ impl Outside {
 impl Environment for Outside {
     type Stream = Socket;
 
-    fn register(&mut self, socket: &mut Socket, id: ConnectionId) -> io::Result<()> {
+    /// Nobody listens in this world.
+    fn dial(&mut self, _: SocketAddr) -> io::Result<Socket> {
+        Err(io::ErrorKind::ConnectionRefused.into())
+    }
+
+    fn register(&mut self, socket: &mut Socket, id: ConnectionId, writable: bool) -> io::Result<()> {
         let lent = &mut *self.lent.borrow_mut();
         if let Err(error) = lent.watch() {
             lent.kernel.deaf |= self.plant == Plant::UnwatchedLosesTheListener;
@@ -367,7 +393,7 @@ impl Environment for Outside {
         let known = Known {
             link: socket.link,
             source: Source::of(lent.links.map[&socket.link].source),
-            writable: false,
+            writable,
             claim: None,
             logged_in: false,
             last_heard: lent.now,

@@ -12,7 +12,7 @@ use chatd::net::connection::Door;
 use chatd::net::room::Room;
 use chatd::net::scope::Scope;
 use chatd::net::server::ALL_OUT_BYTES_MAX;
-use chatd::net::turn::{Admission, Ended, Turn};
+use chatd::net::turn::{Admission, Ended, PACE, Turn};
 
 use crate::dice::Dice;
 use crate::disk::Disk;
@@ -78,9 +78,12 @@ impl Server {
         let hub = Hub::new(config, seed, snapshot, now, &mut outbox);
         let admission = Admission {
             plaintext: Scope::Any,
+            guests: Scope::Off,
             registration: Scope::Any,
             tls: None,
             room: Room::of(usize::MAX),
+            ports: Vec::new(),
+            pace: PACE,
             seed: [7; 32],
         };
         let mut listener = outside.listener();
@@ -207,9 +210,9 @@ impl Server {
 
     fn accept(&mut self, now: Now) -> bool {
         let Server { arrivals, listener, turn, .. } = self;
-        arrivals.accept(now.instant, listener, |socket, address| {
+        arrivals.accept(now.instant, listener, |_, socket, address| {
             // Whom the kernel does not watch is let go.
-            let _ = turn.add(now, socket, Door::Port(address.ip()));
+            let _ = turn.add(now, socket, Door::main(address.ip()));
         })
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use chatd::net::server::StartError;
 use chatd::net::tls::identity::IdentityError;
 use chatd::store::OpenError;
 
@@ -22,23 +23,28 @@ pub const TRY_AGAIN: u8 = 75;
 pub const PERMISSION: u8 = 77;
 pub const NEWER_DATABASE: u8 = 78;
 
+/// The flag that names the main port.
+const MAIN_PORT: &str = "--port";
+
 impl Failure {
     pub fn new(status: u8, text: impl Into<String>) -> Failure {
         Failure { status, text: text.into() }
     }
 
-    /// The port can't be listened on.
-    pub fn of_port(port: u16, error: &io::Error) -> Failure {
+    /// An address can't be listened on. `flag`: what names it.
+    fn of_port(port: u16, flag: &str, error: &io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::AddrInUse => Failure::new(
                 UNAVAILABLE,
-                format!("port {port} is in use: stop what uses it, or choose another with --port"),
+                format!("port {port} is in use: stop what uses it, or choose another with {flag}"),
             ),
             io::ErrorKind::PermissionDenied => {
-                Failure::new(PERMISSION, format!("port {port} is not allowed: choose one from 1024 with --port"))
+                Failure::new(PERMISSION, format!("port {port} is not allowed: choose one from 1024 with {flag}"))
             }
             io::ErrorKind::AddrNotAvailable => {
-                Failure::new(UNAVAILABLE, "this machine does not have that address: choose another with --bind")
+                let flag = if flag == MAIN_PORT { "--bind" } else { flag };
+                let text = format!("this machine does not have that address: choose another with {flag}");
+                Failure::new(UNAVAILABLE, text)
             }
             _ => Failure::new(FAULT, format!("can't start: {error}")),
         }
@@ -48,6 +54,20 @@ impl Failure {
     pub fn unreachable(directory: &Path, error: &io::Error) -> Failure {
         let text = format!("the server in {} can't be reached: {error}; be the user that runs it", directory.display());
         Failure::new(PERMISSION, text)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Failure {
+        match error {
+            StartError::Listen { protocol: None, address, error } => {
+                Failure::of_port(address.port(), MAIN_PORT, &error)
+            }
+            StartError::Listen { protocol: Some(_), address, error } => {
+                Failure::of_port(address.port(), "--listen", &error)
+            }
+            StartError::Fault(error) => Failure::new(FAULT, format!("can't start: {error}")),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod accounts_file;
 mod failure;
 mod files;
+mod listen;
 mod status;
 mod user;
 
@@ -27,13 +28,15 @@ use chatd::hub::change::Snapshot;
 use chatd::hub::input::Input;
 use chatd::hub::rate::MESSAGES_PER_SECOND_MAX;
 use chatd::hub::{Config, Hub};
+use chatd::net::connection::Serves;
 use chatd::net::scope::Scope;
-use chatd::net::server::{ALL_OUT_BYTES_MAX, Ended, Options, Server};
+use chatd::net::server::{ALL_OUT_BYTES_MAX, Ended, LISTENERS_MAX, Options, PACE, Server, StartError};
 use chatd::net::tls::identity::{self, Origin};
 use chatd::store::{Durability, Hooks, Opened, Store};
 
 use accounts_file::{Accounts, AccountsFile};
 use failure::{DATA_DIRECTORY, FAULT, Failure};
+use listen::Listen;
 
 /// A chat server for your own network.
 #[derive(Parser, Debug)]
@@ -45,6 +48,9 @@ struct Arguments {
     /// Address to listen on [default: all, IPv6 and IPv4]
     #[arg(long, value_name = "ADDR", env = "CHATD_BIND")]
     bind: Option<IpAddr>,
+    /// Another address to listen on, for one protocol: native, request or nick; may be given again
+    #[arg(long, value_name = "PROTO=ADDR:PORT", env = "CHATD_LISTEN", value_delimiter = ',')]
+    listen: Vec<Listen>,
     /// File of accounts, NAME PASSWORD a line [default: ./credentials.txt, if it is there]
     #[arg(long, value_name = "FILE", env = "CHATD_CREDENTIALS", global = true)]
     credentials: Option<PathBuf>,
@@ -66,6 +72,9 @@ struct Arguments {
     /// From where unencrypted connections are served: off, loopback, private, any, or networks like 10.0.0.0/8,fd00::/8
     #[arg(long, value_name = "SCOPE", default_value = "private", env = "CHATD_PLAINTEXT")]
     plaintext: Scope,
+    /// From where people come in without an account, as guests with a nickname
+    #[arg(long, value_name = "SCOPE", default_value = "loopback", env = "CHATD_GUESTS")]
+    guests: Scope,
     /// From where people may make accounts of their own, with 'chat HOST sign-up'
     #[arg(long, value_name = "SCOPE", default_value = "loopback", env = "CHATD_REGISTRATION")]
     registration: Scope,
@@ -97,6 +106,9 @@ struct Arguments {
     /// Log errors only
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
+    /// For tests: milliseconds between two writes to a client that can't tell them apart otherwise
+    #[arg(long, value_name = "MILLISECONDS", env = "CHATD_PACE_MS", hide = true)]
+    pace_ms: Option<u64>,
     #[command(subcommand)]
     command: Option<Sub>,
 }
@@ -148,6 +160,10 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),
     };
+    if arguments.listen.len() > LISTENERS_MAX {
+        let text = format!("--listen can be given {LISTENERS_MAX} times at most");
+        Arguments::command().error(clap::error::ErrorKind::TooManyValues, text).exit();
+    }
     start_logging(&arguments);
     outlive_file_size_limits();
     let result = match &arguments.command {
@@ -244,17 +260,19 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
     };
     let options = Options {
         addresses: addresses(arguments.bind, arguments.port),
+        listen: arguments.listen.iter().map(|listen| (listen.protocol, listen.address)).collect(),
         plaintext: arguments.plaintext.clone(),
+        guests: arguments.guests.clone(),
         registration: arguments.registration.clone(),
         tls: Some(identity.config),
         control: directory,
         operator: None,
         reload: Some(files::reload(file, lasting)),
         out_bytes_max: ALL_OUT_BYTES_MAX,
+        pace: arguments.pace_ms.map_or(PACE, Duration::from_millis),
         signals: true,
     };
-    let server =
-        start(options, config, store, snapshot, accounts).map_err(|error| Failure::of_port(arguments.port, &error))?;
+    let server = start(options, config, store, snapshot, accounts)?;
     announce(&server)?;
     match server.run() {
         Ok(Ended::Orderly) => Ok(()),
@@ -273,7 +291,7 @@ fn start(
     store: Opened,
     snapshot: Snapshot,
     accounts: Accounts,
-) -> io::Result<Server> {
+) -> Result<Server, StartError> {
     let mut seed = [0; 32];
     SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
     let mut server = Server::start(options, store, |now, out| Hub::new(config, seed, snapshot, now, out))?;
@@ -333,9 +351,12 @@ fn addresses(bind: Option<IpAddr>, port: u16) -> Vec<SocketAddr> {
 fn announce(server: &Server) -> Result<(), Failure> {
     let addresses = server.addresses().map_err(|error| Failure::new(FAULT, error.to_string()))?;
     let mut out = io::stdout().lock();
-    for address in addresses {
+    for (serves, address) in addresses {
         // Nobody may be listening: the server runs all the same.
-        let _ = writeln!(out, "chatd: listening on {address}");
+        let _ = match serves {
+            Serves::Everything => writeln!(out, "chatd: listening on {address}"),
+            Serves::Only(protocol) => writeln!(out, "chatd: listening for {} on {address}", listen::name(protocol)),
+        };
     }
     let _ = out.flush();
     Ok(())

@@ -139,7 +139,7 @@ fn without_a_server(
     let failed = |error: io::Error| Failure::new(FAULT, format!("the database can't be opened for this: {error}"));
     let (ours, servers) = UnixStream::pair().map_err(failed)?;
     let options = Options { operator: Some(servers), ..Options::default() };
-    let server = start(options, config, store, snapshot, accounts).map_err(failed)?;
+    let server = start(options, config, store, snapshot, accounts).map_err(|error| failed(io::Error::other(error)))?;
     let stop = StopAtEnd(server.stopper());
     let running = thread::spawn(move || server.run());
     let done = Operator::over(ours).map_err(failed).and_then(|operator| ask(operator, operation));

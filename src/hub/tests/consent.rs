@@ -21,7 +21,7 @@ pub(super) fn shown_by(connection: ConnectionId) -> Fingerprint {
 /// Where the client on a connection can be reached.
 pub(super) fn offer_of(connection: ConnectionId) -> Offer {
     let port = PeerPort::parse(5000 + u64::from(connection.slot)).unwrap();
-    Offer { port, certificate: Fingerprint([0x80 ^ connection.slot as u8; Fingerprint::BYTES]) }
+    Offer::Encrypted { port, certificate: Fingerprint([0x80 ^ connection.slot as u8; Fingerprint::BYTES]) }
 }
 
 /// Every connection comes from an address of its own.
@@ -96,7 +96,7 @@ impl Circle {
     }
 
     pub(super) fn ask(&mut self, connection: ConnectionId, user: &str) -> Outcome {
-        self.request(connection, Request::AskAddress { user: name(user), certificate: shown_by(connection) })
+        self.request(connection, Request::AskAddress { user: name(user), certificate: Some(shown_by(connection)) })
     }
 
     pub(super) fn yes(&mut self, connection: ConnectionId, user: &str) -> Outcome {
@@ -218,7 +218,7 @@ pub(super) fn nothing() -> Outcome {
 
 /// The question that is asked on `asker`, as `device` hears it.
 pub(super) fn asks(device: ConnectionId, user: &str, asker: ConnectionId, left: Duration) -> Effect {
-    let told = Event::Asks { user: name(user), certificate: shown_by(asker), answer_within: left };
+    let told = Event::Asks { user: name(user), certificate: Some(shown_by(asker)), answer_within: left };
     event(device, told, IfLost::Send)
 }
 
@@ -242,9 +242,9 @@ pub(super) fn no_address(asker: ConnectionId, user: &str, why: NoAddress) -> Eff
 
 /// What the asker learns of who said yes on `answering`.
 pub(super) fn address(asker: ConnectionId, user: &str, answering: ConnectionId) -> Effect {
-    let Offer { port, certificate } = offer_of(answering);
+    let Offer::Encrypted { port, certificate } = offer_of(answering) else { unreachable!() };
     let (user, address) = (name(user), address_of(answering));
-    let told = Event::Address { user, address, port, certificate, connect_within: CONNECT_WITHIN };
+    let told = Event::Address { user, address, port, certificate: Some(certificate), connect_within: CONNECT_WITHIN };
     event(asker, told, IfLost::Drop)
 }
 
@@ -258,7 +258,7 @@ pub(super) fn asked(user: &str) -> Reply {
 
 /// What who said yes learns of the asker.
 pub(super) fn consented(user: &str, asker: ConnectionId) -> Reply {
-    let (user, address, certificate) = (name(user), address_of(asker), shown_by(asker));
+    let (user, address, certificate) = (name(user), address_of(asker), Some(shown_by(asker)));
     Reply::Consented { user, address, certificate, connect_within: CONNECT_WITHIN }
 }
 
@@ -364,7 +364,7 @@ fn only_who_was_asked_answers_and_only_by_tls() {
 #[test]
 fn nobody_does_any_of_it_without_a_log_in() {
     let mut circle = Circle::new();
-    let certificate = Fingerprint([0; Fingerprint::BYTES]);
+    let certificate = Some(Fingerprint([0; Fingerprint::BYTES]));
     for connection in [circle.world.connect_encrypted(), circle.world.connect_as(Peer::Operator)] {
         for request in [
             Request::AskAddress { user: name("bob"), certificate },

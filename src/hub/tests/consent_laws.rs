@@ -530,7 +530,7 @@ impl Scene {
             Step::Ask(who, kind, whom) => self.request(
                 who,
                 kind,
-                |at| Request::AskAddress { user: name(NAMES[whom]), certificate: shown_by(at) },
+                |at| Request::AskAddress { user: name(NAMES[whom]), certificate: Some(shown_by(at)) },
                 |scene, answer| scene.ask(who, kind, whom, answer),
             ),
             Step::Answer(who, kind, whom, yes) => self.request(

@@ -1,11 +1,16 @@
 //! The rules by their values: exact outputs, and nothing more. No socket, no clock.
 
+mod called;
 mod consent;
+mod consent_called;
 mod consent_laws;
 mod delivery;
+mod guests;
+mod guests_laws;
 mod log_in;
 mod membership;
 mod membership_laws;
+mod password;
 mod presence;
 mod rate;
 mod status;
@@ -15,10 +20,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::{Change, Snapshot};
-use super::credentials::Credential;
+use super::credentials::{Credential, Password};
 use super::effect::{Answer, Effect, Event, IfLost, Outbox, Recipients, Refusal, Reply, ResumeToken};
 use super::id::{ConnectionId, DeviceId, Number, PeerAddress, RequestId};
-use super::input::{DeviceClaim, Input, Mechanism, Peer, Request};
+use super::input::{DeviceClaim, Input, Mechanism, Peer, PeerPort, Request};
 use super::message::Message;
 use super::name::UserName;
 use super::scram::{ChannelBinding, ClientExchange, ClientFinal, ClientFirst, Secret, StoredKeys};
@@ -56,6 +61,11 @@ fn text(text: &str) -> Text {
 
 fn device(n: u8) -> DeviceId {
     DeviceId::from_bytes([n; 16])
+}
+
+/// Where clients are called.
+fn port() -> PeerPort {
+    PeerPort::parse(4711).unwrap()
 }
 
 fn credentials() -> Vec<Credential> {
@@ -243,6 +253,56 @@ impl World {
         self.log_in_as(user, None).0
     }
 
+    /// The request with which a client that is called logs in.
+    fn by_password(user: &str, password: &str) -> Request {
+        Request::LogInByPassword { name: name(user), password: Password::parse(password).ok(), port: port() }
+    }
+
+    /// What came of a log-in with the password itself, once the worker is done with it.
+    fn try_by_password(&mut self, connection: ConnectionId, user: &str, password: &str) -> Outcome {
+        let outcome = self.ask(connection, World::by_password(user, password));
+        self.derive(outcome)
+    }
+
+    /// Logs in a client that is called.
+    fn come_called(&mut self, user: &str) -> (ConnectionId, Outcome) {
+        let connection = self.connect();
+        let outcome = self.try_by_password(connection, user, &format!("{user}'s password"));
+        assert!(outcome.welcomed(), "{outcome:?}");
+        (connection, outcome)
+    }
+
+    fn called(&mut self, user: &str) -> ConnectionId {
+        self.come_called(user).0
+    }
+
+    /// What a client that is called has to say, from where it has logged in.
+    fn post(&mut self, user: &str, request: Request) -> Outcome {
+        self.post_from([127, 0, 0, 1], user, request)
+    }
+
+    fn post_from(&mut self, address: [u8; 4], user: &str, request: Request) -> Outcome {
+        self.requests += 1;
+        let from = PeerAddress::of(address.into());
+        self.input(Input::Posted { from, user: name(user), id: Some(self.id()), request })
+    }
+
+    fn shown(&mut self, connection: ConnectionId, number: u64) -> Outcome {
+        self.input(Input::Shown { connection, number: Number(number) })
+    }
+
+    /// A guest comes in.
+    fn come_guest(&mut self, guest: &str) -> (ConnectionId, Outcome) {
+        let connection = self.connect();
+        let outcome = self.ask(connection, Request::Enter(name(guest)));
+        assert!(outcome.welcomed(), "{outcome:?}");
+        (connection, outcome)
+    }
+
+    fn guest(&mut self, guest: &str) -> ConnectionId {
+        self.come_guest(guest).0
+    }
+
     fn message(&mut self, from: ConnectionId, to: &str, body: &str) -> Outcome {
         self.ask(from, Request::Message { to: name(to), text: text(body), counter: None, receipt: false })
     }
@@ -291,6 +351,11 @@ impl Outcome {
 
     fn logged_in(&self) -> bool {
         self.answers().iter().any(|answer| matches!(answer, Ok(Reply::LoggedIn { .. })))
+    }
+
+    /// Whether somebody has come in who had nothing to be proved to.
+    fn welcomed(&self) -> bool {
+        self.answers().iter().any(|answer| matches!(answer, Ok(Reply::Welcome { .. })))
     }
 
     /// The events for one connection, in order.

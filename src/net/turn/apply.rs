@@ -1,12 +1,12 @@
 //! Effects: what the hub wants is encoded, put into queues, and written, once a connection and turn.
 
 use super::*;
-use crate::hub::effect::{self, AccountsRead, Effect, LogInFailure, Recipients, Reply};
+use crate::hub::effect::{self, AccountsRead, Answer, Effect, LogInFailure, Recipients, Reply};
 use crate::hub::status::{Status, Traffic};
-use crate::net::connection::{Door, Wrote};
+use crate::net::connection::{Stream, Wrote};
 use crate::net::queue::{IfLost, WriteQueue};
 use crate::net::worker::Job;
-use crate::wire::Dialect;
+use crate::wire::{Dialect, Protocol};
 
 impl<E: Environment> Turn<E> {
     /// Applies the turn's effects, in order. Those of a turn that made changes wait for its batch. What would be void if
@@ -48,27 +48,31 @@ impl<E: Environment> Turn<E> {
     fn apply(&mut self, now: Now, effect: &Effect, batch: BatchNumber) {
         match effect {
             Effect::Reply { connection, id, answer, if_lost } => {
-                let Some(found) = self.connections.get_mut(*connection) else { return };
-                let Some(conversation) = &mut found.conversation else { return };
-                self.encode_buffer.clear();
-                conversation.encode_answer(*id, answer, &mut self.encode_buffer);
-                let bytes = self.encode_buffer.bytes.as_slice().into();
                 let batch = self.rests_on(effect, *if_lost, batch);
-                self.push(*connection, bytes, batch, fate(*if_lost, *id));
+                match self.connections.get(*connection) {
+                    Some(_) => self.push_answer(*connection, *id, answer, batch, fate(*if_lost, *id)),
+                    None => self.answer_callee(*connection, *id, answer, batch, fate(*if_lost, *id)),
+                }
             }
             // Part of a run.
             Effect::Event { .. } => {}
-            // These have held since the request was handled.
-            Effect::Authenticated { .. } | Effect::Suspend { .. } => {}
+            // Its limits have held since the request was handled.
+            Effect::Authenticated { connection } => self.become_callee(now, *connection),
+            // This has, too.
+            Effect::Suspend { .. } => {}
             Effect::Unsuspend { connection } => {
                 if let Some(found) = self.connections.get_mut(*connection) {
                     found.suspended = false;
                 }
                 self.list_if_has_work(*connection);
             }
-            // How the peer is told depends on its protocol: native clients notice an orderly close.
-            Effect::Close { connection, how: _ } => self.begin_ending(now, *connection),
-            Effect::Call { .. } | Effect::Ignored => {}
+            Effect::Close { connection, how } => match self.connections.get(*connection) {
+                Some(_) => self.begin_ending(now, *connection, *how),
+                None => self.dismiss(now, *connection),
+            },
+            Effect::Call { connection } => self.call_again(*connection),
+            // Whoever told the hub of it has seen this.
+            Effect::Ignored => {}
             Effect::Derive { ticket, derivations } => self.environment.work(Job::Derive(*ticket, derivations.clone())),
             Effect::AccountsRead(AccountsRead { accounts, added, changed, removed, taken_over }) => {
                 if *taken_over > 0 {
@@ -84,15 +88,11 @@ impl<E: Environment> Turn<E> {
             }
             Effect::Status { connection, id, chat } => {
                 let status = Status { chat: *chat, traffic: self.traffic() };
-                let Some(dialect) = self.connections.get(*connection).and_then(Connection::dialect) else { return };
-                self.encode_buffer.clear();
-                dialect.encode_answer(*id, &Ok(Reply::Status(status)), &mut self.encode_buffer);
-                let bytes = self.encode_buffer.bytes.as_slice().into();
                 // It rests on nothing: the operator may be asking why nothing goes on.
-                self.push(*connection, bytes, 0, IfLost::Send);
+                self.push_answer(*connection, *id, &Ok(Reply::Status(status)), 0, IfLost::Send);
             }
             Effect::LogInFailed { connection, why } => {
-                if let Some(Door::Port(address)) = self.connections.get(*connection).map(|found| found.door) {
+                if let Some(address) = self.connections.get(*connection).and_then(|found| found.door.address()) {
                     let why = match why {
                         LogInFailure::UnknownName => "unknown name",
                         LogInFailure::WrongPassword => "wrong password",
@@ -112,7 +112,7 @@ impl<E: Environment> Turn<E> {
         Traffic {
             connections: self.connections.len() as u64,
             strangers: self.strangers.len() as u64,
-            deadlines: self.deadlines.len() as u64,
+            deadlines: (self.deadlines.len() + self.timers.len()) as u64,
             in_bytes: self.connections.values().map(|connection| connection.inbound.len() as u64).sum(),
             out_bytes: self.out_bytes as u64,
             batches: self.in_flight.len() as u64,
@@ -126,18 +126,44 @@ impl<E: Environment> Turn<E> {
     fn push_run(&mut self, run: Option<Run>, outbox: &Outbox, batch: BatchNumber) {
         let Some(run) = run else { return };
         let batch = self.rests_on(&outbox.effects[run.start], run.if_lost, batch);
-        let mut encoded: [Option<Arc<[u8]>>; Dialect::ALL.len()] = [const { None }; Dialect::ALL.len()];
+        let mut encoded: [Option<Encoded>; Dialect::ALL.len()] = [const { None }; Dialect::ALL.len()];
         for id in outbox.recipients(run.to) {
-            let Some(dialect) = self.connections.get(id).and_then(Connection::dialect) else { continue };
+            let connection = self.connections.get(id);
+            let dialect = match connection.and_then(Connection::dialect) {
+                Some(dialect) => dialect,
+                None if self.callees.get(id).is_some() => Dialect::Delivery,
+                None => continue,
+            };
             let buffer = &mut self.encode_buffer;
-            let bytes = encoded[dialect as usize].get_or_insert_with(|| {
+            let encoded = encoded[dialect as usize].get_or_insert_with(|| {
                 buffer.clear();
                 run.events(outbox).for_each(|event| dialect.encode_event(event, buffer));
-                buffer.bytes.as_slice().into()
+                Encoded::of(buffer, dialect.chunking())
             });
-            let bytes = Arc::clone(bytes);
-            self.push(id, bytes, batch, fate(run.if_lost, None));
+            let encoded = encoded.clone();
+            match dialect {
+                Dialect::Delivery => self.push_to_callee(id, encoded, batch, fate(run.if_lost, None)),
+                _ => self.push(id, encoded, batch, fate(run.if_lost, None)),
+            }
         }
+    }
+
+    /// Puts an answer into a connection's queue, in the words of its conversation.
+    pub(super) fn push_answer(
+        &mut self,
+        id: ConnectionId,
+        request: Option<RequestId>,
+        answer: &Answer,
+        batch: BatchNumber,
+        if_lost: IfLost,
+    ) {
+        let Some(conversation) = self.connections.get_mut(id).and_then(|found| found.conversation.as_mut()) else {
+            return;
+        };
+        self.encode_buffer.clear();
+        conversation.encode_answer(request, answer, &mut self.encode_buffer);
+        let encoded = Encoded::of(&self.encode_buffer, conversation.dialect().chunking());
+        self.push(id, encoded, batch, if_lost);
     }
 
     /// The batch that an effect of a turn waits for, if the turn's own is `batch`.
@@ -150,8 +176,8 @@ impl<E: Environment> Turn<E> {
     }
 
     /// An answer that needs no hub. It takes its place behind the effects that the turn has had so far.
-    pub(super) fn answer(&mut self, id: ConnectionId, bytes: Vec<u8>) {
-        self.answers.push_back((self.outbox.effects.len(), id, bytes));
+    pub(super) fn answer(&mut self, id: ConnectionId, encoded: Encoded) {
+        self.answers.push_back((self.outbox.effects.len(), id, encoded));
     }
 
     fn push_answers(&mut self, index: usize) {
@@ -159,8 +185,8 @@ impl<E: Environment> Turn<E> {
             if *place > index {
                 return;
             }
-            let Some((_, id, bytes)) = self.answers.pop_front() else { return };
-            self.push(id, bytes.into(), 0, IfLost::Send);
+            let Some((_, id, encoded)) = self.answers.pop_front() else { return };
+            self.push(id, encoded, 0, IfLost::Send);
         }
     }
 
@@ -179,42 +205,48 @@ impl<E: Environment> Turn<E> {
                         found.asking = true;
                     }
                 }
-                Effect::Authenticated { connection } => {
-                    if let Some(found) = self.connections.get_mut(connection)
-                        && found.stage == Stage::Strange
-                    {
-                        found.stage = Stage::LoggedIn;
-                        // The operator's are not counted.
-                        found.member = found.door != Door::Control;
-                        self.members += usize::from(found.member);
-                        self.strangers.remove(connection);
-                        self.set_deadline(connection, None);
-                    }
-                }
+                Effect::Authenticated { connection } => self.admit(connection),
                 Effect::LogInFailed { connection, .. } => self.strangers.failed(connection),
                 _ => {}
             }
         }
     }
 
+    /// Somebody has logged in: the limits are an account's from now on.
+    fn admit(&mut self, id: ConnectionId) {
+        let Some(found) = self.connections.get_mut(id).filter(|found| found.stage == Stage::Strange) else { return };
+        found.stage = Stage::LoggedIn;
+        // The operator's are not counted.
+        found.member = found.door.address().is_some();
+        self.members += usize::from(found.member);
+        // A guest has no other sign of life.
+        let is_guest = found.conversation.as_ref().is_some_and(|found| found.protocol() == Protocol::Nick);
+        if is_guest && let Err(error) = found.stream.give_up_after(GIVEN_UP_AFTER) {
+            log::debug!("a connection is not watched for silence: {error}");
+        }
+        self.no_stranger(id);
+        self.set_deadline(id, None);
+    }
+
     /// Appends to a connection's queue. Who does not read what they asked for is ended here.
-    pub(super) fn push(&mut self, id: ConnectionId, bytes: Arc<[u8]>, batch: BatchNumber, if_lost: IfLost) {
+    pub(super) fn push(&mut self, id: ConnectionId, encoded: Encoded, batch: BatchNumber, if_lost: IfLost) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        if matches!(connection.stage, Stage::Lingering | Stage::Gone) || bytes.is_empty() {
+        let bytes = encoded.bytes();
+        if matches!(connection.stage, Stage::Lingering | Stage::Gone) || bytes == 0 {
             return;
         }
         let max = if connection.stage == Stage::Strange { STRANGE_BYTES_MAX } else { OUT_BYTES_MAX };
-        if connection.out_bytes() + bytes.len() > max {
+        if connection.out_bytes() + bytes > max {
             log::debug!("a connection does not read what is sent to it: closed");
             self.overflowed.push(id);
             return;
         }
-        if self.out_bytes + bytes.len() > self.out_bytes_max {
+        if self.out_bytes + bytes > self.out_bytes_max {
             self.make_room();
         }
         let Some(connection) = self.connections.get_mut(id) else { return };
-        self.out_bytes += bytes.len();
-        connection.queue.push(bytes, batch, if_lost);
+        self.out_bytes += bytes;
+        connection.queue.push(encoded, batch, if_lost);
         if !connection.dirty {
             connection.dirty = true;
             self.dirty.push(id);
@@ -222,12 +254,13 @@ impl<E: Environment> Turn<E> {
     }
 
     /// All queues together are full: whoever lets most wait is closed.
-    fn make_room(&mut self) {
-        let most = self.connections.iter_mut().max_by_key(|(_, connection)| connection.out_bytes());
-        if let Some((id, connection)) = most {
+    pub(super) fn make_room(&mut self) {
+        let connections = self.connections.iter_mut().map(|(id, found)| (found.out_bytes(), id, &mut found.queue));
+        let callees = self.callees.iter_mut().map(|(id, callee)| (callee.queue.bytes(), id, &mut callee.queue));
+        if let Some((_, id, queue)) = connections.chain(callees).max_by_key(|&(bytes, ..)| bytes) {
             log::warn!("too much waits to be written: the connection with most of it is closed");
-            self.out_bytes -= connection.queue.bytes();
-            connection.queue = WriteQueue::default();
+            self.out_bytes -= queue.bytes();
+            *queue = WriteQueue::default();
             self.overflowed.push(id);
         }
     }
@@ -253,11 +286,18 @@ impl<E: Environment> Turn<E> {
     fn write(&mut self, now: Now, id: ConnectionId) -> Option<Wrote> {
         let connection = self.connections.get_mut(id)?;
         connection.dirty = false;
-        if matches!(connection.stage, Stage::Gone | Stage::Lingering) {
+        if matches!(connection.stage, Stage::Gone | Stage::Lingering)
+            || connection.stage == Stage::Dialling && !self.is_made(id)
+        {
             return None;
         }
+        let connection = self.connections.get_mut(id)?;
         let before = connection.out_bytes();
-        let wrote = match connection.write(self.persisted) {
+        let written = match connection.chunking() {
+            None => connection.write(self.persisted),
+            Some(chunking) => self.write_chunk(now, id, chunking),
+        };
+        let wrote = match written {
             Ok(wrote) => wrote,
             Err(error) => {
                 log::debug!("a connection failed: {error}");
@@ -265,6 +305,7 @@ impl<E: Environment> Turn<E> {
                 return None;
             }
         };
+        let connection = self.connections.get_mut(id)?;
         let written = before - connection.out_bytes();
         self.out_bytes -= written;
         if written > 0 && before > OUT_BYTES_PAUSE && connection.is_served() {
@@ -287,24 +328,20 @@ impl<E: Environment> Turn<E> {
             && !connection.parked
         {
             connection.parked = true;
-            // Mostly at the end: by rising batch.
-            let place = self.parked.iter().rposition(|&(earlier, _)| earlier <= batch).map_or(0, |last| last + 1);
-            self.parked.insert(place, (batch, id));
+            self.park(batch, id);
         }
-        if connection.stage == Stage::Ending && connection.is_drained() {
-            connection.stage = Stage::Lingering;
-            connection.close_our_side();
-            if connection.read_closed {
-                self.drop_connection(id);
-            } else {
-                if connection.member {
-                    self.note_lingering(id);
-                }
-                self.set_deadline(id, Some(now.instant + LINGER));
-            }
+        if self.connections.get(id).is_some_and(|found| found.stage == Stage::Ending && found.is_drained()) {
+            self.close(now, id);
         }
         self.list_if_has_work(id);
         Some(wrote)
+    }
+
+    /// Wakes whoever it is when a batch is on disk.
+    pub(super) fn park(&mut self, batch: BatchNumber, id: ConnectionId) {
+        // Mostly at the end: by rising batch.
+        let place = self.parked.iter().rposition(|&(earlier, _)| earlier <= batch).map_or(0, |last| last + 1);
+        self.parked.insert(place, (batch, id));
     }
 }
 

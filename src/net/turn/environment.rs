@@ -2,6 +2,7 @@
 //! simulation has its own, and looks at what the turn does.
 
 use std::io;
+use std::net::SocketAddr;
 
 use super::STRANGE_BYTES_MAX;
 use crate::hub::Hub;
@@ -20,13 +21,16 @@ use crate::store::{Batch, Completion, Submitted, Ticket};
 pub trait Environment {
     type Stream: Stream;
 
-    /// From now on it is announced, once each time, that more has come on this stream.
-    fn register(&mut self, stream: &mut Self::Stream, id: ConnectionId) -> io::Result<()>;
+    /// Begins to connect. When that has come to something, the stream is announced as writable.
+    fn dial(&mut self, address: SocketAddr) -> io::Result<Self::Stream>;
+
+    /// From now on it is announced, once each time, that more has come on this stream; `writable`: and that it takes bytes.
+    fn register(&mut self, stream: &mut Self::Stream, id: ConnectionId, writable: bool) -> io::Result<()>;
 
     /// Whether it is announced as well that the stream takes bytes again.
     fn reregister(&mut self, stream: &mut Self::Stream, id: ConnectionId, writable: bool) -> io::Result<()>;
 
-    /// The stream is closed next.
+    /// The stream is closed next, or registered anew under another key.
     fn deregister(&mut self, stream: &mut Self::Stream) -> io::Result<()>;
 
     /// Hands the store a turn's changes.

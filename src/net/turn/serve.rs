@@ -1,20 +1,12 @@
 //! Reading: bytes become requests, requests go to the hub. Who says nothing, too much or nonsense is ended here.
 
+use super::opening::Recognised;
 use super::*;
+use crate::hub::effect::{Close, Effect};
 use crate::hub::id::PeerAddress;
-use crate::hub::input::Peer;
-use crate::net::tls::Tls;
-use crate::wire::recognise::{NOT_UNDERSTOOD, Openings, Recognition, TOO_MANY, recognise};
-use crate::wire::{Conversation, Farewell, Lull, Pieces, Step};
-
-/// What the first bytes of a connection have come to.
-enum Recognised {
-    Protocol,
-    /// Encryption begins.
-    Tls,
-    /// Nothing yet, or it is over.
-    Nothing,
-}
+use crate::hub::input::Request;
+use crate::hub::name::UserName;
+use crate::wire::{Farewell, Lull, Step};
 
 impl<E: Environment> Turn<E> {
     /// One round: everybody on the ready list is served once, a bounded amount.
@@ -69,8 +61,8 @@ impl<E: Environment> Turn<E> {
     fn serve(&mut self, now: Now, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         match connection.stage {
-            Stage::Gone => return,
-            Stage::Ending | Stage::Lingering => return self.discard(id),
+            Stage::Gone | Stage::Dialling => return,
+            Stage::Ending | Stage::Lingering => return self.discard(now, id),
             Stage::Strange | Stage::LoggedIn => {}
         }
         if connection.is_paused() {
@@ -82,10 +74,7 @@ impl<E: Environment> Turn<E> {
         }
         let mut budget = REQUESTS_A_TURN;
         if !connection.inbound.is_empty() {
-            let mut inbound = std::mem::take(&mut connection.inbound);
-            let used = self.decode(now, id, &inbound, &mut budget);
-            inbound.drain(..used);
-            self.keep(id, inbound);
+            self.decode_kept(now, id, &mut budget);
         }
         let Some(connection) = self.connections.get_mut(id) else { return };
         if budget == 0 || !connection.readable || !connection.is_served() || connection.is_paused() {
@@ -93,11 +82,20 @@ impl<E: Environment> Turn<E> {
         }
         let mut buffer = std::mem::take(&mut self.read_buffer);
         match connection.read(&mut buffer) {
-            // What was asked before the end is still answered: a script may have closed its side already.
-            Ok(0) if connection.read_closed => self.end(now, id),
-            Ok(0) => {}
-            Ok(bytes) if connection.tls.is_some() => self.decrypt(now, id, &buffer[..bytes], &mut budget),
-            Ok(bytes) => self.hear(now, id, &buffer[..bytes], &mut budget),
+            Ok(0) if connection.read_closed => self.hear_the_end(now, id, &mut budget),
+            // What was announced was nothing: a lull may have been taken for the middle of a message.
+            Ok(0) if self.timers.is_set(id, Timer::Quiet) => {}
+            Ok(0) => self.await_quiet(now, id),
+            Ok(bytes) => {
+                let is_encrypted = connection.tls.is_some();
+                if !connection.heard {
+                    self.hear_first(now, id);
+                }
+                match is_encrypted {
+                    true => self.decrypt(now, id, &buffer[..bytes], &mut budget),
+                    false => self.hear(now, id, &buffer[..bytes], &mut budget),
+                }
+            }
             Err(error) => {
                 log::debug!("a connection failed: {error}");
                 self.vanished(now, id);
@@ -132,9 +130,9 @@ impl<E: Environment> Turn<E> {
         match taken {
             Err(violation) => {
                 log::debug!("TLS: {}", violation.0);
-                self.end(now, id);
+                self.end(now, id, Close::Forced);
             }
-            Ok(()) if too_much => self.end(now, id),
+            Ok(()) if too_much => self.end(now, id, Close::Forced),
             Ok(()) => {}
         }
     }
@@ -142,16 +140,69 @@ impl<E: Environment> Turn<E> {
     /// Takes what a client has said.
     fn hear(&mut self, now: Now, id: ConnectionId, bytes: &[u8], budget: &mut usize) {
         let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.quiet = false;
         if connection.inbound.is_empty() {
-            let used = self.decode(now, id, bytes, budget);
+            let used = self.decode(now, id, bytes, Lull::None, budget);
             self.keep(id, bytes[used..].to_vec());
         } else {
-            let mut inbound = std::mem::take(&mut connection.inbound);
-            inbound.extend_from_slice(bytes);
-            let used = self.decode(now, id, &inbound, budget);
-            inbound.drain(..used);
-            self.keep(id, inbound);
+            connection.inbound.extend_from_slice(bytes);
+            self.decode_inbound(now, id, Lull::None, budget);
         }
+        self.await_quiet(now, id);
+    }
+
+    /// What was kept may be whole by now, or the last turn had no time for it.
+    fn decode_kept(&mut self, now: Now, id: ConnectionId, budget: &mut usize) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let lull = if std::mem::take(&mut connection.quiet) { Lull::Quiet } else { Lull::None };
+        self.decode_inbound(now, id, lull, budget);
+        if lull == Lull::Quiet
+            && let Some(connection) = self.connections.get_mut(id)
+        {
+            // Where not everything could be looked at, it is still all there is.
+            connection.quiet = *budget == 0 || connection.is_paused();
+        }
+    }
+
+    /// What was asked before the end is still answered: a script may have closed its side already.
+    fn hear_the_end(&mut self, now: Now, id: ConnectionId, budget: &mut usize) {
+        self.decode_inbound(now, id, Lull::Ended, budget);
+        self.end(now, id, Close::Orderly);
+    }
+
+    /// Decodes what has come and was not understood yet.
+    fn decode_inbound(&mut self, now: Now, id: ConnectionId, lull: Lull, budget: &mut usize) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.inbound.is_empty() {
+            return;
+        }
+        let mut inbound = std::mem::take(&mut connection.inbound);
+        let used = self.decode(now, id, &inbound, lull, budget);
+        inbound.drain(..used);
+        self.keep(id, inbound);
+    }
+
+    /// Where nothing but a lull ends a message, what is there may be one.
+    fn await_quiet(&mut self, now: Now, id: ConnectionId) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let by_quiet = match &connection.conversation {
+            Some(conversation) => conversation.ends_by_quiet(),
+            None => connection.prompted,
+        };
+        if by_quiet && connection.is_served() && !connection.inbound.is_empty() {
+            self.timers.set(id, Timer::Quiet, now.instant + QUIET);
+        }
+    }
+
+    /// Nothing has come for the quiet time. Where more has been announced meanwhile, which was not read since something was
+    /// waited for, that belongs to it.
+    pub(super) fn quiet_over(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if !connection.is_served() || connection.readable || connection.inbound.is_empty() {
+            return;
+        }
+        connection.quiet = true;
+        self.list_if_has_work(id);
     }
 
     /// Keeps what is no whole request yet.
@@ -164,7 +215,7 @@ impl<E: Environment> Turn<E> {
     }
 
     /// Handles the requests at the beginning of `bytes`, as many as `budget` allows. Comes back: how many bytes they took.
-    fn decode(&mut self, now: Now, id: ConnectionId, bytes: &[u8], budget: &mut usize) -> usize {
+    fn decode(&mut self, now: Now, id: ConnectionId, bytes: &[u8], lull: Lull, budget: &mut usize) -> usize {
         let mut used = 0;
         while *budget > 0 {
             let Some(connection) = self.connections.get_mut(id) else { return used };
@@ -173,7 +224,7 @@ impl<E: Environment> Turn<E> {
             }
             let rest = &bytes[used..];
             if connection.conversation.is_none() {
-                match self.recognise(now, id, rest) {
+                match self.recognise(now, id, rest, lull != Lull::None) {
                     Recognised::Protocol => {}
                     Recognised::Nothing => return used,
                     Recognised::Tls => {
@@ -185,11 +236,12 @@ impl<E: Environment> Turn<E> {
                 }
             }
             let Some(connection) = self.connections.get_mut(id) else { return used };
-            let room = match connection.stage {
-                Stage::Strange => self.environment.strange_bytes_max().saturating_sub(connection.said),
-                _ => usize::MAX,
+            // A request that is posted has a bound of its own, and nobody logs in with it.
+            let is_strange = connection.stage == Stage::Strange && !connection.is_post();
+            let room = match is_strange {
+                true => self.environment.strange_bytes_max().saturating_sub(connection.said),
+                false => usize::MAX,
             };
-            let is_strange = connection.stage == Stage::Strange;
             if is_strange && self.members >= self.admission.room.sessions && !self.one_leaves() {
                 self.tell_of_fullness(now);
                 self.farewell(now, id, Farewell::Full);
@@ -200,7 +252,7 @@ impl<E: Environment> Turn<E> {
             let Some(conversation) = self.connections.get_mut(id).and_then(|found| found.conversation.as_mut()) else {
                 return used;
             };
-            let step = conversation.decode(rest, Lull::None);
+            let step = conversation.decode(rest, lull);
             let taken = match &step {
                 Step::Wait => rest.len(),
                 Step::Request { used, .. }
@@ -217,21 +269,23 @@ impl<E: Environment> Turn<E> {
                 Step::Wait => return used,
                 Step::Request { id: request_id, request, .. } => {
                     self.said(now, id, taken);
-                    let before = self.outbox.effects.len();
-                    self.tell(now, Input::Request { connection: id, id: request_id, request });
-                    self.heed(before);
+                    self.request(now, id, request_id, request);
                 }
-                Step::Posted { .. } | Step::Heard { .. } => {}
+                Step::Posted { user, id: request_id, request, .. } => self.post(now, id, user, request_id, request),
+                Step::Heard { reply, .. } => {
+                    self.said(now, id, taken);
+                    self.answer(id, Encoded::alone(reply));
+                }
                 Step::Refused { reply, .. } => {
                     // It counts as said, but nonsense buys no time.
                     if let Some(connection) = self.connections.get_mut(id) {
                         connection.said += taken;
                     }
-                    self.answer(id, reply);
+                    self.answer(id, Encoded::alone(reply));
                 }
                 Step::Violation { reply } => {
-                    self.answer(id, reply);
-                    self.end(now, id);
+                    self.answer(id, Encoded::alone(reply));
+                    self.end_violation(now, id, "what it says is none of its words");
                     return used;
                 }
             }
@@ -241,219 +295,45 @@ impl<E: Environment> Turn<E> {
         used
     }
 
-    /// Somebody who has not logged in has said something: the time for the next step begins.
-    fn said(&mut self, now: Now, id: ConnectionId, bytes: usize) {
-        let Some(connection) = self.connections.get_mut(id).filter(|found| found.stage == Stage::Strange) else {
-            return;
-        };
-        connection.said += bytes;
-        let at = (now.instant + NEXT_MESSAGE_WITHIN).min(connection.came + LOG_IN_WITHIN);
-        self.set_deadline(id, Some(at));
-    }
-
-    fn recognise(&mut self, now: Now, id: ConnectionId, bytes: &[u8]) -> Recognised {
-        let Some(connection) = self.connections.get_mut(id) else { return Recognised::Nothing };
-        let Admission { plaintext, registration, tls, .. } = &self.admission;
-        let is_open = connection.tls.is_none() && connection.door != Door::Control;
-        let openings =
-            Openings { native: true, request: false, nick: false, prompted: false, tls: is_open && tls.is_some() };
-        match (recognise(bytes, false, &openings), connection.door) {
-            (Recognition::This(protocol), Door::Port(address)) if is_open && !plaintext.contains(address) => {
-                log::info!("an unencrypted connection from {} was refused: out of scope", address.to_canonical());
-                connection.conversation = Some(Conversation::begin(protocol, bytes, false));
-                self.farewell(now, id, Farewell::OutOfScope);
-                Recognised::Nothing
-            }
-            (Recognition::This(protocol), door) => {
-                connection.conversation = Some(Conversation::begin(protocol, bytes, false));
-                let peer = match door {
-                    Door::Control => Peer::Operator,
-                    Door::Port(address) => Peer::Stranger {
-                        address: PeerAddress::of(address),
-                        binding: connection.tls.as_ref().and_then(|tls| tls.binding()),
-                        may_sign_up: registration.contains(address),
-                    },
-                };
-                let is_bound = matches!(&peer, Peer::Stranger { binding: Some(_), .. });
-                debug_assert_eq!(is_bound, connection.tls.is_some(), "what is encrypted can be bound to");
-                let before = self.outbox.effects.len();
-                self.tell(now, Input::Connected { connection: id, peer });
-                self.heed(before);
-                Recognised::Protocol
-            }
-            (Recognition::Tls, _) => match tls.as_ref().map(Tls::new) {
-                Some(Ok(tls)) => {
-                    connection.tls = Some(Box::new(tls));
-                    Recognised::Tls
-                }
-                Some(Err(error)) => {
-                    log::error!("a connection can't be encrypted: {error}");
-                    self.end(now, id);
-                    Recognised::Nothing
-                }
-                None => Recognised::Nothing,
-            },
-            (Recognition::Wait, _) => Recognised::Nothing,
-            (Recognition::None, _) => {
-                self.answer(id, NOT_UNDERSTOOD.to_vec());
-                self.end(now, id);
-                Recognised::Nothing
-            }
+    fn request(&mut self, now: Now, id: ConnectionId, request_id: Option<RequestId>, request: Request) {
+        let Some(connection) = self.connections.get(id) else { return };
+        if connection.known != Known::Itself {
+            return self.end_violation(now, id, "a request where nobody is asked for one");
         }
-    }
-
-    /// The time to log in is over, or the time to close.
-    pub(super) fn deadline_passed(&mut self, now: Now, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        connection.deadline = None;
-        match (connection.stage, &connection.conversation) {
-            (Stage::Strange, _) if connection.suspended => {
-                // It waits for us, not we for it.
-                self.set_deadline(id, Some(now.instant + NEXT_MESSAGE_WITHIN));
-            }
-            (Stage::Strange, Some(_)) => self.farewell(now, id, Farewell::TooSlow),
-            (Stage::Strange, None) if connection.is_handshaking() => self.end(now, id),
-            (Stage::Strange, None) => {
-                self.answer(id, NOT_UNDERSTOOD.to_vec());
-                self.end(now, id);
-            }
-            (Stage::LoggedIn, _) => {}
-            (Stage::Ending | Stage::Lingering | Stage::Gone, _) => self.drop_connection(id),
-        }
-    }
-
-    /// Too many are there: one goes, and is told, if it can be.
-    pub(super) fn turn_away(&mut self, now: Now, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        if self.crowd_told.is_none_or(|told| now.instant.since(told) >= TELL_OF_A_CROWD_EVERY) {
-            self.crowd_told = Some(now.instant);
-            log::warn!("too many connections on which nobody has logged in: some of them are closed");
-        }
-        match (connection.stage, &connection.conversation) {
-            (Stage::Strange, Some(_)) => self.farewell(now, id, Farewell::TooMany),
-            (Stage::Strange, None) if connection.is_handshaking() => self.end(now, id),
-            (Stage::Strange, None) => {
-                self.answer(id, TOO_MANY.to_vec());
-                self.end(now, id);
-            }
-            // It has had its farewell.
-            _ => self.drop_connection(id),
-        }
-    }
-
-    /// No more sessions fit, and whoever only lingers gives way: else one account that comes and goes, and does not close, takes
-    /// everybody's room. Comes back: whether there was one.
-    fn one_leaves(&mut self) -> bool {
-        while let Some(id) = self.lingering.pop_front() {
-            let Some(connection) = self.connections.get_mut(id) else { continue };
-            if connection.stage == Stage::Lingering && std::mem::take(&mut connection.member) {
-                self.members -= 1;
-                self.drop_connection(id);
-                return true;
-            }
-        }
-        false
-    }
-
-    /// A session's connection lingers from now on.
-    pub(super) fn note_lingering(&mut self, id: ConnectionId) {
-        while self.lingering.front().is_some_and(|&oldest| self.connections.get(oldest).is_none()) {
-            self.lingering.pop_front();
-        }
-        self.lingering.push_back(id);
-    }
-
-    fn tell_of_fullness(&mut self, now: Now) {
-        if self.full_told.is_none_or(|told| now.instant.since(told) >= TELL_OF_A_CROWD_EVERY) {
-            self.full_told = Some(now.instant);
-            log::warn!("{} sessions are there, and no more fit: who comes is turned away", self.members);
-        }
-    }
-
-    fn farewell(&mut self, now: Now, id: ConnectionId, farewell: Farewell) {
-        let mut pieces = Pieces::default();
-        if let Some(conversation) = self.connections.get(id).and_then(|found| found.conversation.as_ref()) {
-            conversation.encode_farewell(farewell, &mut pieces);
-        }
-        self.answer(id, pieces.bytes);
-        self.end(now, id);
-    }
-
-    /// Ends a connection from this side: the hub forgets it, what is in the queue is still written.
-    pub(super) fn end(&mut self, now: Now, id: ConnectionId) {
-        self.tell(now, Input::Closed { connection: id });
-        self.begin_ending(now, id);
-    }
-
-    /// From here on only the queue matters.
-    pub(super) fn begin_ending(&mut self, now: Now, id: ConnectionId) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        if !connection.is_served() {
-            return;
-        }
-        let was_strange = connection.stage == Stage::Strange;
-        connection.stage = Stage::Ending;
-        connection.inbound = Vec::new();
-        if !connection.dirty {
-            connection.dirty = true;
-            self.dirty.push(id);
-        }
-        self.set_deadline(id, Some(now.instant + DRAIN_WITHIN));
-        self.list_if_has_work(id);
-        if was_strange {
-            self.part_with(id);
-        }
-    }
-
-    /// A stranger is not served any more, and makes room for another. Until it has been told everything it has a place
-    /// among a few; when they are too many, the oldest has had its time.
-    fn part_with(&mut self, id: ConnectionId) {
-        self.strangers.remove(id);
-        self.parting.push_back(id);
-        if self.stopping.is_none()
-            && self.parting.len() > self.admission.room.parting
-            && let Some(oldest) = self.parting.pop_front()
+        if let Request::LogInByPassword { port, .. } = request
+            && self.where_to_call(connection.door, port).is_none()
         {
-            self.drop_connection(oldest);
+            return self.end_violation(now, id, "nobody is called where it says that it listens");
         }
+        let before = self.outbox.effects.len();
+        self.tell(now, Input::Request { connection: id, id: request_id, request });
+        self.heed(before);
     }
 
-    /// The connection has failed.
-    pub(super) fn vanished(&mut self, now: Now, id: ConnectionId) {
-        if self.connections.get(id).is_some_and(Connection::is_served) {
-            self.tell(now, Input::Closed { connection: id });
+    /// A request for somebody who is reached by calls. The connection has brought what it was for.
+    fn post(&mut self, now: Now, id: ConnectionId, user: UserName, request_id: Option<RequestId>, request: Request) {
+        let Some(address) = self.connections.get(id).and_then(|found| found.door.address()) else { return };
+        let before = self.outbox.effects.len();
+        self.tell(now, Input::Posted { from: PeerAddress::of(address), user, id: request_id, request });
+        self.heed(before);
+        if self.outbox.effects[before..].contains(&Effect::Ignored) {
+            log::debug!(
+                "a request from {} was ignored: nobody of that name is logged in there",
+                address.to_canonical()
+            );
         }
+        // The client has closed its side: there is nothing to wait for.
         self.drop_connection(id);
     }
 
-    /// To be freed at the end of the turn.
-    pub(super) fn drop_connection(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connections.get_mut(id)
-            && connection.stage != Stage::Gone
-        {
-            connection.stage = Stage::Gone;
-            self.gone.push(id);
-        }
-    }
-
-    /// Throws away what still comes on a connection that ends; the peer's end of it ends ours.
-    fn discard(&mut self, id: ConnectionId) {
+    /// Somebody who has not logged in, or whose log-in is not over, has said something: the time for the next step begins.
+    fn said(&mut self, now: Now, id: ConnectionId, bytes: usize) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        match connection.read(&mut self.read_buffer) {
-            Ok(0) if connection.read_closed && connection.stage == Stage::Lingering => self.drop_connection(id),
-            Ok(_) => {}
-            Err(_) => self.drop_connection(id),
+        if connection.stage != Stage::Strange && !matches!(connection.known, Known::AsCallee(_)) {
+            return;
         }
-    }
-
-    pub(super) fn set_deadline(&mut self, id: ConnectionId, at: Option<Instant>) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        if let Some(old) = connection.deadline.take() {
-            self.deadlines.remove(&(old, id));
-        }
-        connection.deadline = at;
-        if let Some(at) = at {
-            self.deadlines.insert((at, id));
-        }
+        connection.said += bytes;
+        let at = (now.instant + NEXT_MESSAGE_WITHIN).min(connection.came + LOG_IN_WITHIN);
+        self.set_deadline(id, Some(at));
     }
 }

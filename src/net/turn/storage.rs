@@ -1,9 +1,12 @@
 //! The store's side of the turn: batches out, outcomes in, and who waited for them.
 
+use std::ops::RangeInclusive;
+
 use super::*;
 use crate::hub::change::Change;
 use crate::hub::effect::Refusal;
 use crate::store::{Completion, Submitted};
+use crate::wire::Dialect;
 
 impl<E: Environment> Turn<E> {
     /// Hands the turn's changes to the store, as one batch.
@@ -60,11 +63,12 @@ impl<E: Environment> Turn<E> {
                 return;
             }
             self.parked.pop_front();
-            let Some(connection) = self.connections.get_mut(id) else { continue };
-            connection.parked = false;
-            if !connection.dirty {
-                connection.dirty = true;
-                self.dirty.push(id);
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.parked = false;
+                self.mark_dirty(id);
+            } else if let Some(callee) = self.callees.get_mut(id) {
+                callee.parked = false;
+                self.call_or_park(id);
             }
         }
     }
@@ -79,22 +83,36 @@ impl<E: Environment> Turn<E> {
                 "the store can't write: {error}; what was in flight is refused, and tried again with what comes next"
             );
         }
-        let refusal = Err(Refusal::NotStored);
-        for (_, connection) in self.connections.iter_mut() {
-            let Some(dialect) = connection.dialect() else { continue };
-            let before = connection.queue.bytes();
-            connection.queue.lose(&lost, |id| {
-                let mut pieces = Pieces::default();
-                dialect.encode_answer(id, &refusal, &mut pieces);
-                pieces.bytes.into()
-            });
-            self.out_bytes = self.out_bytes - before + connection.queue.bytes();
-        }
+        self.take_back(&lost);
         self.in_flight_bytes = 0;
         let changes = self.in_flight.drain(..).flat_map(|batch| batch.changes.to_vec()).collect();
         self.environment.resume();
         self.advance_persisted(self.last_batch);
         self.tell(now, Input::CommitFailed(changes));
+    }
+
+    /// What depended on these batches leaves the queues, or is refused in its place.
+    fn take_back(&mut self, lost: &RangeInclusive<BatchNumber>) {
+        let refusal = Err(Refusal::NotStored);
+        for (_, connection) in self.connections.iter_mut() {
+            let Connection { conversation: Some(conversation), queue, .. } = connection else { continue };
+            let before = queue.bytes();
+            queue.lose(lost, |id| {
+                let mut pieces = Pieces::default();
+                conversation.encode_answer(id, &refusal, &mut pieces);
+                Encoded::of(&pieces, conversation.dialect().chunking())
+            });
+            self.out_bytes = self.out_bytes - before + queue.bytes();
+        }
+        for (_, callee) in self.callees.iter_mut() {
+            let before = callee.queue.bytes();
+            callee.queue.lose(lost, |id| {
+                let mut pieces = Pieces::default();
+                Dialect::Delivery.encode_answer(id, &refusal, &mut pieces);
+                Encoded::of(&pieces, Dialect::Delivery.chunking())
+            });
+            self.out_bytes = self.out_bytes - before + callee.queue.bytes();
+        }
     }
 
     /// Asks what no longer has to wait: everything from before the question is in the store.

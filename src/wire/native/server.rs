@@ -18,7 +18,7 @@ use crate::hub::scram::{ClientFinal, ClientFirst, Header, StoredKeys};
 use crate::hub::text::{Text, TextError};
 use crate::wire::hex::unhex;
 use crate::wire::lines::{Line, first_line};
-use crate::wire::{Farewell, Step};
+use crate::wire::{Farewell, Step, words};
 
 /// The highest number that every JSON library keeps exact (RFC 8259, section 6).
 const INTEGER_MAX: u64 = (1 << 53) - 1;
@@ -283,7 +283,7 @@ pub(in crate::wire) fn encode_answer(id: Option<RequestId>, answer: &Answer, out
         Ok(Reply::Acknowledged | Reply::Alive) if id.is_none() => {}
         Ok(reply) => encode_reply(id, reply, out),
         Err(refusal) => {
-            let (code, text) = word(refusal);
+            let (code, text) = (code(refusal), words::refusal(refusal));
             let line = ServerLine { id, error: Some(code.into()), text: Some(text.into()), ..ServerLine::default() };
             write(&ServerLine { retry_after: retry_after(refusal), ..line }, out);
         }
@@ -444,7 +444,7 @@ fn message_line(message: &Message) -> MessageLine<'_> {
 fn sender(message: &Message) -> &str {
     match &message.from {
         Sender::User(_, name) => name.as_str(),
-        Sender::Server => "server",
+        Sender::Server => words::SERVER,
     }
 }
 
@@ -515,17 +515,15 @@ pub(in crate::wire) fn encode_event(event: &Event, out: &mut Vec<u8>) {
         Event::Revoked(user) => ServerLine { user: Some(user.as_str().into()), ..line("revoked") },
         Event::Missed { count } => ServerLine { count: Some(*count), ..line("missed") },
         Event::Closing(reason) => {
-            let (reason, text) = match reason {
-                CloseReason::Displaced => ("displaced", "this device has logged in again elsewhere"),
-                CloseReason::Shutdown => ("shutdown", "the server stops"),
-                CloseReason::HeartbeatMissed => ("heartbeat", "the server has heard nothing for too long"),
-                CloseReason::AccountChanged => ("account", "the account or its password was changed; log in again"),
-                CloseReason::LogInsFailed => {
-                    ("failures", "too many log-ins have failed on this connection: connect again for another try")
-                }
-                CloseReason::Kicked => ("kicked", "the operator has ended this session"),
+            let word = match reason {
+                CloseReason::Displaced => "displaced",
+                CloseReason::Shutdown => "shutdown",
+                CloseReason::HeartbeatMissed => "heartbeat",
+                CloseReason::AccountChanged => "account",
+                CloseReason::LogInsFailed => "failures",
+                CloseReason::Kicked => "kicked",
             };
-            ServerLine { reason: Some(reason.into()), text: Some(text.into()), ..line("closing") }
+            ServerLine { reason: Some(word.into()), text: Some(words::closing(*reason).into()), ..line("closing") }
         }
     };
     write(&line, out);
@@ -533,14 +531,14 @@ pub(in crate::wire) fn encode_event(event: &Event, out: &mut Vec<u8>) {
 
 /// See `Protocol::encode_farewell`.
 pub(in crate::wire) fn encode_farewell(farewell: Farewell, out: &mut Vec<u8>) {
-    let (code, text) = match farewell {
-        Farewell::TooSlow => ("too-slow", "nobody logged in in time"),
-        Farewell::TooMuch => ("too-much", "too much was sent before the log-in"),
-        Farewell::TooMany => ("too-many", "too many connections wait for a log-in here: try again in a moment"),
-        Farewell::Full => ("full", "the server has no room for more sessions: try again later"),
-        Farewell::OutOfScope => ("out-of-scope", "unencrypted connections are not served to your address: use TLS"),
+    let code = match farewell {
+        Farewell::TooSlow => "too-slow",
+        Farewell::TooMuch => "too-much",
+        Farewell::TooMany => "too-many",
+        Farewell::Full => "full",
+        Farewell::OutOfScope => "out-of-scope",
     };
-    error(None, code, text.to_owned(), out);
+    error(None, code, words::farewell(farewell).to_owned(), out);
 }
 
 /// In milliseconds, rounded up: who waits for it comes in time.
@@ -551,98 +549,55 @@ fn retry_after(refusal: &Refusal) -> Option<u64> {
     }
 }
 
-/// A refusal in this protocol's words: a code for programs, a text for people.
-fn word(refusal: &Refusal) -> (&'static str, String) {
-    let (code, text) = match refusal {
-        Refusal::LogInFirst => ("log-in-first", "log in first"),
-        Refusal::AlreadyLoggedIn => {
-            ("already-logged-in", "this connection is logged in already, or a log-in is under way")
-        }
-        Refusal::NoChallenge => ("no-challenge", "there is no challenge to answer: begin with 'log-in'"),
-        Refusal::NoDevice => ("no-device", "this needs a log-in that names a device"),
+/// A refusal in this protocol's word for programs.
+fn code(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::LogInFirst => "log-in-first",
+        Refusal::AlreadyLoggedIn => "already-logged-in",
+        Refusal::NoChallenge => "no-challenge",
+        Refusal::NoDevice => "no-device",
         // The others are what protocols are told in whose words there is a difference.
         Refusal::NotAuthenticated
         | Refusal::UnknownName
         | Refusal::WrongPassword
         | Refusal::LockedOutNow
-        | Refusal::LockedOut => {
-            ("not-authenticated", "wrong name or password, or too many wrong tries: wait a minute after three")
-        }
-        Refusal::TokenRefused => ("token-refused", "the resume token is not valid any more: log in with the password"),
-        Refusal::SomebodyInBetween => (
-            "somebody-in-between",
-            "the password is right, but was not meant for this connection: somebody is in between",
-        ),
-        Refusal::TooManyGuests => ("too-many-sessions", "the server has no room for more guests"),
-        Refusal::Unfit(why) => return ("bad-request", why.to_string()),
-        Refusal::TooManySessions => (
-            "too-many-sessions",
-            "too many commands of yours are logged in at a time: end some of them, or wait until they have ended",
-        ),
-        Refusal::NeedsTls => ("needs-tls", "this needs an encrypted connection"),
-        Refusal::OperatorOnly => ("operator-only", "only the operator may do this, with 'chatd user'"),
-        Refusal::NoSignUp => ("no-sign-up", "nobody can sign up from your address: ask the operator for an account"),
-        Refusal::NameTaken(name) => return ("name-taken", format!("the name {name} is taken")),
-        Refusal::InFile(name) => {
-            return ("in-file", format!("the account {name} stands in the operator's file, and is changed there"));
-        }
-        Refusal::TooManyAccounts => ("too-many-accounts", "the server has no room for more accounts"),
-        Refusal::PasswordFirst => {
-            ("password-first", "this session began without the password: log in with it to change it")
-        }
-        Refusal::PasswordIsKept => (
-            "password-is-kept",
-            "this account is for classic clients: the server keeps its password, and the operator changes it",
-        ),
-        Refusal::NoSealingKey => {
-            ("no-sealing-key", "the server has no key to seal passwords with: it runs without a data directory")
-        }
-        Refusal::NoSuchUser(name) => return ("no-such-user", format!("there is no user {name}")),
-        Refusal::BlockedBy(name) => return ("blocked", format!("{name} has blocked you")),
-        Refusal::NotBlocked(name) => return ("not-blocked", format!("{name} is not blocked")),
-        Refusal::TooManyBlocked => ("too-many-blocked", "your block list is full: unblock somebody first"),
-        Refusal::CannotBlockYourself => ("cannot-block-yourself", "you can't block yourself"),
-        Refusal::CannotAskYourself => ("cannot-ask-yourself", "your own address is no secret from you"),
-        Refusal::BlockedByYou(name) => {
-            return ("blocked-by-you", format!("you have blocked {name}, who would learn your address: unblock first"));
-        }
-        Refusal::Offline(name) => return ("offline", format!("{name} is offline: ask when they are there")),
-        Refusal::CannotBeAsked(name) => {
-            return (
-                "cannot-be-asked",
-                format!("{name} is here without encryption, and can't be asked for an address"),
-            );
-        }
-        Refusal::Busy(name) => {
-            return ("busy", format!("somebody else is asking {name}: try again in a moment"));
-        }
-        Refusal::AlreadyAsked(name) => return ("already-asked", format!("{name} has your question already")),
-        Refusal::AskedLately(name) => {
-            return ("asked-lately", format!("{name} did not say yes: ask again in a minute"));
-        }
-        Refusal::TooManyQuestions => ("too-many-questions", "you are waiting for too many answers already"),
-        Refusal::NotAsked(name) => return ("not-asked", format!("{name} is not asking you, or no longer")),
-        Refusal::TooManyConsents => ("too-many-consents", "you have said yes to too many: revoke one first"),
-        Refusal::NotConsented(name) => return ("not-consented", format!("there is no yes of yours for {name}")),
-        Refusal::QueueFull(name) => {
-            return ("queue-full", format!("too much waits for {name} already: try again when they have been online"));
-        }
-        Refusal::TooFast { .. } => {
-            ("too-fast", "you are sending too fast: nothing was done, send it again after the time")
-        }
-        Refusal::OutOfTurn { first } => {
-            return (
-                "out-of-turn",
-                format!("the send with the counter {first} was too fast: send it again before this one"),
-            );
-        }
-        Refusal::Conflict => ("conflict", "this counter was used for another message"),
-        Refusal::CounterTooOld => ("counter-too-old", "this counter is too far behind to be remembered"),
-        Refusal::NotStored => ("not-stored", "the server can't write to its disk: nothing was done, try again later"),
-        Refusal::HistoryUnavailable => {
-            ("history-unavailable", "the server can't read its history now: try again later")
-        }
-        Refusal::ShuttingDown => ("shutting-down", "the server stops"),
-    };
-    (code, text.to_owned())
+        | Refusal::LockedOut => "not-authenticated",
+        Refusal::TokenRefused => "token-refused",
+        Refusal::SomebodyInBetween => "somebody-in-between",
+        Refusal::TooManyGuests | Refusal::TooManySessions => "too-many-sessions",
+        Refusal::Unfit(_) => "bad-request",
+        Refusal::NeedsTls => "needs-tls",
+        Refusal::OperatorOnly => "operator-only",
+        Refusal::NoSignUp => "no-sign-up",
+        Refusal::NameTaken(_) => "name-taken",
+        Refusal::InFile(_) => "in-file",
+        Refusal::TooManyAccounts => "too-many-accounts",
+        Refusal::PasswordFirst => "password-first",
+        Refusal::PasswordIsKept => "password-is-kept",
+        Refusal::NoSealingKey => "no-sealing-key",
+        Refusal::NoSuchUser(_) => "no-such-user",
+        Refusal::BlockedBy(_) => "blocked",
+        Refusal::NotBlocked(_) => "not-blocked",
+        Refusal::TooManyBlocked => "too-many-blocked",
+        Refusal::CannotBlockYourself => "cannot-block-yourself",
+        Refusal::CannotAskYourself => "cannot-ask-yourself",
+        Refusal::BlockedByYou(_) => "blocked-by-you",
+        Refusal::Offline(_) => "offline",
+        Refusal::CannotBeAsked(_) => "cannot-be-asked",
+        Refusal::Busy(_) => "busy",
+        Refusal::AlreadyAsked(_) => "already-asked",
+        Refusal::AskedLately(_) => "asked-lately",
+        Refusal::TooManyQuestions => "too-many-questions",
+        Refusal::NotAsked(_) => "not-asked",
+        Refusal::TooManyConsents => "too-many-consents",
+        Refusal::NotConsented(_) => "not-consented",
+        Refusal::QueueFull(_) => "queue-full",
+        Refusal::TooFast { .. } => "too-fast",
+        Refusal::OutOfTurn { .. } => "out-of-turn",
+        Refusal::Conflict => "conflict",
+        Refusal::CounterTooOld => "counter-too-old",
+        Refusal::NotStored => "not-stored",
+        Refusal::HistoryUnavailable => "history-unavailable",
+        Refusal::ShuttingDown => "shutting-down",
+    }
 }

@@ -163,14 +163,17 @@ impl Ledger {
         certificate: Fingerprint,
         disk: &Disk,
     ) -> Option<usize> {
-        let is_it = |yes: &Yes| yes.offer.certificate == certificate && yes.of == *of && yes.to == *to;
+        let shows =
+            |yes: &Yes| matches!(yes.offer, Offer::Encrypted { certificate: shown, .. } if shown == certificate);
+        let is_it = |yes: &Yes| shows(yes) && yes.of == *of && yes.to == *to;
         let Some(index) = self.consents.yeses.iter().position(is_it) else {
             self.broken(&format!("9: {to:?} was told an address of {of:?}, who has not said yes to that"));
             return None;
         };
         let Yes { by, offer, asked, .. } = self.consents.yeses[index];
         let known = self.consents.sources.get(&by).is_some_and(|sources| sources.contains(&address.ip()));
-        if !known || offer.port.get() != address.port() {
+        let listens_there = matches!(offer, Offer::Encrypted { port, .. } if port.get() == address.port());
+        if !known || !listens_there {
             self.broken(&format!("9: {to:?} was told another address than that of {of:?}"));
         }
         let told = self.consents.told.entry((of.clone(), to.clone())).or_default();

@@ -174,7 +174,7 @@ impl World {
             _ if !is_open && self.dice.one_in(2) => {}
             0..12 => {
                 let port = PeerPort::parse(self.dice.range(1024, 65_536)).expect("a port");
-                let offer = Offer { port, certificate: Fingerprint(self.dice.bytes()) };
+                let offer = Offer::Encrypted { port, certificate: Fingerprint(self.dice.bytes()) };
                 let index = self.ledger.yes_said(self.now, uid, &user, &asker, offer);
                 let request = Request::Consent { user: asker.clone(), offer: Some(offer) };
                 self.ask(uid, request, Asked::Consent { other: asker, index: Some(index) });

@@ -272,7 +272,7 @@ fn of_too_many_strangers_some_go_and_are_told_and_who_is_logged_in_stays() {
     let alice = world.log_in("alice", 1);
     alice.told();
     let strangers: Vec<Client> =
-        (0..200).map(|n| world.connect_by(Door::Port(IpAddr::from([10, 0, 0, n as u8])))).collect();
+        (0..200).map(|n| world.connect_by(Door::main(IpAddr::from([10, 0, 0, n as u8])))).collect();
     let line = "chatd: too many connections wait for a log-in here: try again in a moment\n";
     let told = strangers.iter().filter(|stranger| stranger.told() == line).count();
     assert!(world.turn.strangers.len() <= 64 && told >= 200 - 64, "{told}");
@@ -297,7 +297,7 @@ fn what_is_out_of_scope_gets_one_line_and_a_close() {
     let scope = "10.0.0.0/8".parse().unwrap();
     let mut world = World::with(admission(scope, None), PLENTY / 2);
     let told = |world: &mut World, address: [u8; 4]| {
-        let client = world.connect_by(Door::Port(IpAddr::from(address)));
+        let client = world.connect_by(Door::main(IpAddr::from(address)));
         let told = world.ask(&client, "{\"id\":1,\"request\":\"alive\"}\n");
         (told, client.wire.borrow().our_closed)
     };
@@ -330,7 +330,7 @@ const FULL: &str = "{\"error\":\"full\",\"text\":\"the server has no room for mo
 
 #[test]
 fn who_comes_when_there_is_no_room_is_told_and_who_is_logged_in_stays() {
-    let mut world = with_room(Room { sessions: 2, strangers: 8, parting: 8 });
+    let mut world = with_room(Room { sessions: 2, strangers: 8, parting: 8, calls: 4, posts: 16 });
     let (alice, bob) = (world.log_in("alice", 1), world.log_in("bob", 1));
     alice.told();
     for _ in 0..20 {
@@ -354,7 +354,7 @@ fn who_comes_when_there_is_no_room_is_told_and_who_is_logged_in_stays() {
 
 #[test]
 fn whoever_comes_and_goes_and_does_not_close_takes_nobodys_room() {
-    let mut world = with_room(Room { sessions: 4, strangers: 8, parting: 8 });
+    let mut world = with_room(Room { sessions: 4, strangers: 8, parting: 8, calls: 4, posts: 16 });
     let bob = world.log_in("bob", 1);
     for _ in 0..20 {
         // Displaces the one before, which is told so.
@@ -368,7 +368,7 @@ fn whoever_comes_and_goes_and_does_not_close_takes_nobodys_room() {
 
 #[test]
 fn nobody_slips_in_with_a_log_in_that_was_begun_before() {
-    let mut world = with_room(Room { sessions: 1, strangers: 8, parting: 8 });
+    let mut world = with_room(Room { sessions: 1, strangers: 8, parting: 8, calls: 4, posts: 16 });
     let first = "{\"id\":1,\"request\":\"log-in\",\"mechanism\":\"SCRAM-SHA-256\",\"message\":\"n,,n=bob,r=nonce\"}\n";
     let slow = world.connect();
     assert!(world.ask(&slow, first).contains("challenge"));
@@ -383,7 +383,7 @@ fn nobody_slips_in_with_a_log_in_that_was_begun_before() {
 
 #[test]
 fn those_who_have_to_go_have_so_many_places_until_everything_is_said() {
-    let mut world = with_room(Room { sessions: 8, strangers: 8, parting: 2 });
+    let mut world = with_room(Room { sessions: 8, strangers: 8, parting: 2, calls: 4, posts: 16 });
     let leave = |world: &mut World| {
         let client = world.connect();
         assert_eq!(world.ask(&client, "no protocol\n"), NOT_UNDERSTOOD);
@@ -400,7 +400,7 @@ fn those_who_have_to_go_have_so_many_places_until_everything_is_said() {
 #[test]
 fn who_has_failed_to_log_in_is_drawn_first() {
     let mut world = World::new();
-    let from = |n: u8| Door::Port(IpAddr::from([10, n, 0, 1]));
+    let from = |n: u8| Door::main(IpAddr::from([10, n, 0, 1]));
     let strangers: Vec<Client> = (0..30).map(|n| world.connect_by(from(n))).collect();
     let wrong = |world: &mut World, client: &Client| {
         let first =

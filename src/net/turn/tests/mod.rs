@@ -7,7 +7,7 @@ mod store;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -35,9 +35,19 @@ struct Wire {
     peer_closed: bool,
     /// We have closed ours.
     our_closed: bool,
-    /// The connection was reset.
+    /// The connection was reset by the peer.
     reset: bool,
     writes: usize,
+    /// What each write took.
+    chunks: Vec<String>,
+    /// Whether the peer has answered, of what was dialled.
+    answered: Option<bool>,
+    /// What the peer's system has not acknowledged.
+    unacknowledged: usize,
+    /// Closed by us, it is reset.
+    resets: bool,
+    at_once: bool,
+    given_up_after: Option<Duration>,
 }
 
 #[derive(Clone)]
@@ -70,6 +80,7 @@ impl Write for Pipe {
         }
         wire.room -= taken;
         wire.told.extend_from_slice(&bytes[..taken]);
+        wire.chunks.push(String::from_utf8_lossy(&bytes[..taken]).into_owned());
         Ok(taken)
     }
 
@@ -88,6 +99,34 @@ impl Stream for Pipe {
         self.0.borrow_mut().our_closed = true;
         Ok(())
     }
+
+    fn is_connected(&mut self) -> io::Result<bool> {
+        let wire = self.0.borrow();
+        match wire.answered {
+            Some(true) => Ok(true),
+            Some(false) => Err(ErrorKind::ConnectionRefused.into()),
+            None => Ok(false),
+        }
+    }
+
+    fn unacknowledged(&self) -> io::Result<usize> {
+        Ok(self.0.borrow().unacknowledged)
+    }
+
+    fn reset_on_close(&self) -> io::Result<()> {
+        self.0.borrow_mut().resets = true;
+        Ok(())
+    }
+
+    fn write_at_once(&self) -> io::Result<()> {
+        self.0.borrow_mut().at_once = true;
+        Ok(())
+    }
+
+    fn give_up_after(&self, silence: Duration) -> io::Result<()> {
+        self.0.borrow_mut().given_up_after = Some(silence);
+        Ok(())
+    }
 }
 
 /// A store that answers when it is told to, and a worker that is never busy.
@@ -103,13 +142,26 @@ struct Outside {
     watched: BTreeMap<ConnectionId, bool>,
     /// The poll refuses.
     cannot_watch: bool,
+    /// Where was dialled, and our end; the newest last.
+    dialled: Vec<(SocketAddr, Rc<RefCell<Wire>>)>,
+    /// Descriptors have run out.
+    cannot_dial: bool,
 }
 
 impl Environment for Outside {
     type Stream = Pipe;
 
-    fn register(&mut self, _: &mut Pipe, id: ConnectionId) -> io::Result<()> {
-        self.watched.insert(id, false);
+    fn dial(&mut self, address: SocketAddr) -> io::Result<Pipe> {
+        if self.cannot_dial {
+            return Err(io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error()));
+        }
+        let wire = Rc::new(RefCell::new(Wire { room: PLENTY, ..Wire::default() }));
+        self.dialled.push((address, Rc::clone(&wire)));
+        Ok(Pipe(wire))
+    }
+
+    fn register(&mut self, _: &mut Pipe, id: ConnectionId, writable: bool) -> io::Result<()> {
+        self.watched.insert(id, writable);
         Ok(())
     }
 
@@ -178,9 +230,18 @@ const NOT_UNDERSTOOD: &str = "chatd: this is a chat server, and that is no proto
 /// The peer's buffers take as much as they are given.
 const PLENTY: usize = usize::MAX;
 
+/// Guests are let in nowhere, and nobody is called at 6001.
 fn admission(plaintext: Scope, tls: Option<Arc<ServerConfig>>) -> Admission {
-    let room = Room { sessions: 1000, strangers: 64, parting: 500 };
-    Admission { plaintext, registration: Scope::Off, tls, room, seed: [1; 32] }
+    Admission {
+        plaintext,
+        guests: Scope::Off,
+        registration: Scope::Off,
+        tls,
+        room: Room { sessions: 1000, strangers: 64, parting: 500, calls: 4, posts: 16 },
+        ports: vec![6001],
+        pace: PACE,
+        seed: [1; 32],
+    }
 }
 
 impl World {
@@ -228,7 +289,7 @@ impl World {
     }
 
     fn connect(&mut self) -> Client {
-        self.connect_by(Door::Port(IpAddr::from([127, 0, 0, 1])))
+        self.connect_by(Door::main(IpAddr::from([127, 0, 0, 1])))
     }
 
     fn connect_by(&mut self, door: Door) -> Client {

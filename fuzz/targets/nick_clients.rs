@@ -1,0 +1,24 @@
+//! Clients of the `nick` protocol as the server hears them: a nickname, then texts.
+
+use chatd::wire::{Protocol, Request, Step};
+
+use super::unframed::{self, check_told};
+
+pub fn run(data: &[u8]) {
+    unframed::run(data, Protocol::Nick, b"", true, check);
+}
+
+fn check(taken: &[u8], step: &Step) {
+    if let Some(newline) = taken.iter().position(|&byte| byte == b'\n') {
+        assert_eq!(newline + 1, taken.len(), "more than a line");
+    }
+    match step {
+        Step::Request { id: None, request, .. } => match request {
+            Request::Enter(_) | Request::Unfit(_) => {}
+            Request::Broadcast { text, counter: None } => check_told(text),
+            other => panic!("{other:?} is no request of this protocol"),
+        },
+        Step::Refused { reply, .. } => assert!(reply.is_empty(), "nothing is said to nothing"),
+        other => panic!("{other:?} is no step of this protocol"),
+    }
+}

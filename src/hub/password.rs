@@ -1,0 +1,174 @@
+//! Log-ins with the password itself, by clients that are reached by calls from then on.
+//!
+//! Their protocol says which of unknown, wrong and locked out it was, so these neither look nor last alike. The password
+//! goes to the worker; what was checked before it went is checked again when it is back, or those who try many at once
+//! would have them all checked before the first counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::change::{Change, TriesRow};
+use super::credentials::{Credential, Password};
+use super::effect::{Derivation, Effect, LogInFailure, Outbox, Refusal};
+use super::id::{ConnectionId, DeviceId, RequestId, UserId};
+use super::input::{DeviceClaim, PeerPort, Request, Ticket};
+use super::log_in::Proved;
+use super::name::UserName;
+use super::presence::{Manner, Stranger};
+use super::scram::Verifier;
+use super::time::Now;
+use super::{Answered, Hub};
+
+/// The tries whose passwords are being derived.
+#[derive(Debug, Default)]
+pub struct PasswordChecks {
+    deriving: BTreeMap<Ticket, PasswordTry>,
+}
+
+/// Somebody wants to log in.
+#[derive(Debug)]
+pub(super) struct PasswordTry {
+    pub connection: ConnectionId,
+    pub id: Option<RequestId>,
+    pub name: UserName,
+    /// Where to be called.
+    pub port: PeerPort,
+}
+
+impl PasswordChecks {
+    pub(super) fn has(&self, ticket: Ticket) -> bool {
+        self.deriving.contains_key(&ticket)
+    }
+
+    pub(super) fn forget_connection(&mut self, connection: ConnectionId) {
+        self.deriving.retain(|_, tried| tried.connection != connection);
+    }
+}
+
+impl Hub {
+    /// A whole log-in; `password`: `None` if it can't be one.
+    pub(super) fn log_in_by_password(
+        &mut self,
+        now: Now,
+        tried: PasswordTry,
+        password: Option<Password>,
+        out: &mut Outbox,
+    ) -> Answered {
+        let PasswordTry { connection, id, .. } = tried;
+        if !self.accounts.are_read() {
+            let PasswordTry { name, port, .. } = tried;
+            return self.log_in_later(connection, id, Request::LogInByPassword { name, password, port }, out);
+        }
+        let Some(stranger) = self.presence.stranger(connection) else {
+            return Answered::refuse(Refusal::AlreadyLoggedIn);
+        };
+        let user = match self.may_check(now, &stranger, &tried, out) {
+            Ok(user) => user,
+            Err(refused) => return refused,
+        };
+        let (Some(password), Some(verifier)) = (password, self.accounts.verifier(user)) else {
+            return self.password_was_wrong(now, &stranger, &tried, user, LogInFailure::WrongPassword, out);
+        };
+        let (salt, iterations) = (verifier.salt, verifier.iterations);
+        let credential = Credential { name: tried.name.clone(), password };
+        let ticket = self.accounts.next_ticket();
+        out.effects.push(Effect::Suspend { connection });
+        out.effects.push(Effect::Derive { ticket, derivations: vec![Derivation { credential, salt, iterations }] });
+        self.password_checks.deriving.insert(ticket, tried);
+        Answered::Later
+    }
+
+    /// A password is back from the worker. The account may be another by now, or gone; so may whoever tried, and then nothing
+    /// comes of it.
+    pub(super) fn password_is_derived(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        verifiers: &[(UserName, Arc<Verifier>)],
+        out: &mut Outbox,
+    ) {
+        let Some(tried) = self.password_checks.deriving.remove(&ticket) else { return };
+        let (connection, id) = (tried.connection, tried.id);
+        let Some(stranger) = self.presence.stranger(connection) else { return };
+        out.effects.push(Effect::Unsuspend { connection });
+        let answered = match self.may_check(now, &stranger, &tried, out) {
+            Ok(user) => self.judge(now, &stranger, tried, user, verifiers.first().map(|(_, derived)| &**derived), out),
+            Err(refused) => refused,
+        };
+        answered.send(connection, id, out);
+    }
+
+    /// Whose password it would be. Nothing is checked while the name is locked out.
+    fn may_check(
+        &mut self,
+        now: Now,
+        stranger: &Stranger,
+        tried: &PasswordTry,
+        out: &mut Outbox,
+    ) -> Result<UserId, Answered> {
+        let user = self.accounts.find_account(&tried.name);
+        if self.lockout.is_locked(&tried.name, user, stranger.source(), now) {
+            return Err(self.refuse_try(tried, LogInFailure::LockedOut, Refusal::LockedOut, vec![], out));
+        }
+        user.ok_or_else(|| {
+            let rows = self.lockout.failed_unknown(stranger.source(), now);
+            self.refuse_try(tried, LogInFailure::UnknownName, Refusal::UnknownName, rows, out)
+        })
+    }
+
+    fn judge(
+        &mut self,
+        now: Now,
+        stranger: &Stranger,
+        tried: PasswordTry,
+        user: UserId,
+        derived: Option<&Verifier>,
+        out: &mut Outbox,
+    ) -> Answered {
+        let is_right =
+            self.accounts.verifier(user).zip(derived).is_some_and(|(verifier, derived)| verifier.matches(derived));
+        if !is_right {
+            return self.password_was_wrong(now, stranger, &tried, user, LogInFailure::WrongPassword, out);
+        }
+        if self.is_too_far(user, stranger) {
+            return self.password_was_wrong(now, stranger, &tried, user, LogInFailure::NotFromHere, out);
+        }
+        self.password_was_right(now, &tried.name, user, stranger.source(), out);
+        let PasswordTry { connection, id, port, .. } = tried;
+        let device = Some(DeviceClaim { id: DeviceId::REQUEST, shown: None });
+        let (manner, address) = (Manner::Called { port }, stranger.address);
+        self.begin_session(now, Proved { connection, id, user, manner, device, address, finished: None }, out)
+    }
+
+    fn password_was_wrong(
+        &mut self,
+        now: Now,
+        stranger: &Stranger,
+        tried: &PasswordTry,
+        user: UserId,
+        why: LogInFailure,
+        out: &mut Outbox,
+    ) -> Answered {
+        let source = stranger.source();
+        let rows = self.lockout.failed(&tried.name, source, now);
+        let refusal = match self.lockout.is_locked(&tried.name, Some(user), source, now) {
+            true => Refusal::LockedOutNow,
+            false => Refusal::WrongPassword,
+        };
+        self.refuse_try(tried, why, refusal, rows, out)
+    }
+
+    fn refuse_try(
+        &mut self,
+        tried: &PasswordTry,
+        why: LogInFailure,
+        refusal: Refusal,
+        rows: Vec<TriesRow>,
+        out: &mut Outbox,
+    ) -> Answered {
+        out.changes.extend(rows.into_iter().map(Change::Tries));
+        out.effects.push(Effect::LogInFailed { connection: tried.connection, why });
+        // As true without a disk as with one: the counters live in memory then.
+        Answered::refuse(refusal)
+    }
+}

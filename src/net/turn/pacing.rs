@@ -1,0 +1,50 @@
+//! What waits for a time: chunks for clients without framing, which follow each other so that each is read by itself; what
+//! such a client is taken to have shown; and what else a timer is set for.
+
+use super::*;
+use crate::net::connection::{Stream, Wrote};
+use crate::wire::Chunking;
+
+impl<E: Environment> Turn<E> {
+    pub(super) fn timer_over(&mut self, now: Now, id: ConnectionId, timer: Timer) {
+        match timer {
+            Timer::Silence => self.silence_over(now, id),
+            Timer::Quiet => self.quiet_over(id),
+            Timer::Pace | Timer::Acknowledged => {
+                self.tell_what_arrived(now, id);
+                self.mark_dirty(id);
+            }
+            Timer::LogIn => self.log_in_over(id),
+            Timer::Leave => self.free_callee(id),
+        }
+    }
+
+    /// Writes a chunk, or what is left of it, unless the last one may not have been read yet.
+    pub(super) fn write_chunk(&mut self, now: Now, id: ConnectionId, chunking: Chunking) -> io::Result<Wrote> {
+        let Some(connection) = self.connections.get_mut(id) else { return Ok(Wrote::All) };
+        if self.timers.is_set(id, Timer::Pace) {
+            return Ok(Wrote::All);
+        }
+        let (wrote, bytes) = connection.write_chunk(self.persisted, chunking)?;
+        if bytes > 0 && wrote == Wrote::All {
+            self.timers.set(id, Timer::Pace, now.instant + self.admission.pace);
+        }
+        Ok(wrote)
+    }
+
+    /// Tells the hub which messages a client's system has taken, and looks again where some are left.
+    fn tell_what_arrived(&mut self, now: Now, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id).filter(|found| found.is_served()) else { return };
+        let Some(under_way) = connection.under_way.as_mut().filter(|under_way| !under_way.is_empty()) else { return };
+        // Where it can't be known nothing has arrived: the connection has failed, which the next read tells.
+        let unacknowledged = connection.stream.unacknowledged().unwrap_or(usize::MAX);
+        let arrived = under_way.arrived(unacknowledged);
+        let is_left = !under_way.is_empty();
+        if let Some(number) = arrived {
+            self.tell(now, Input::Shown { connection: id, number });
+        }
+        if is_left {
+            self.timers.set(id, Timer::Acknowledged, now.instant + ACKNOWLEDGED_EVERY);
+        }
+    }
+}

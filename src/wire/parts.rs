@@ -1,0 +1,92 @@
+//! A text for a reader that takes so much at once and no more: in parts, each a message of its own.
+
+use super::pieces::{Kind, Pieces};
+use crate::hub::id::Number;
+
+/// How each part of a text is written.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::wire) struct Frame<'a> {
+    /// What stands before it, in these words one after the other.
+    pub before: [&'a str; 2],
+    pub after: &'a str,
+    /// How long it is at most, with both, in bytes.
+    pub bytes_max: usize,
+    /// The reader dies of everything that is not ASCII: it becomes `\u{…}`.
+    pub ascii: bool,
+}
+
+/// What follows an interior newline, so that no line of a text begins like a message (protocols.md, "Across protocols").
+const INDENT: &str = "\n    ";
+
+/// Appends a text in as few parts as it takes. None ends within a character, an escape, or an indent; the last one ends
+/// the message that has this number.
+pub(in crate::wire) fn write(text: &str, frame: &Frame<'_>, number: Option<Number>, out: &mut Pieces) {
+    let [who, how] = frame.before;
+    let room = frame.bytes_max.saturating_sub(who.len() + how.len() + frame.after.len());
+    let mut rest = text;
+    loop {
+        out.bytes.extend_from_slice(who.as_bytes());
+        out.bytes.extend_from_slice(how.as_bytes());
+        let taken = fill(rest, room, frame.ascii, &mut out.bytes);
+        out.bytes.extend_from_slice(frame.after.as_bytes());
+        rest = &rest[taken..];
+        let is_last = rest.is_empty() || taken == 0;
+        out.end(Kind::Text { ends: number.filter(|_| is_last) });
+        if is_last {
+            debug_assert!(rest.is_empty(), "there is room for a character");
+            return;
+        }
+    }
+}
+
+/// Appends what fits into `room` bytes. Comes back: how much of the text that was.
+fn fill(text: &str, room: usize, ascii: bool, out: &mut Vec<u8>) -> usize {
+    let mut character = String::new();
+    let end = out.len() + room;
+    for (at, c) in text.char_indices() {
+        character.clear();
+        match c {
+            '\n' => character.push_str(INDENT),
+            c if ascii && !c.is_ascii() => character.extend(c.escape_unicode()),
+            c => character.push(c),
+        }
+        if out.len() + character.len() > end {
+            return at;
+        }
+        out.extend_from_slice(character.as_bytes());
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(text: &str, bytes_max: usize, ascii: bool) -> Vec<(String, Kind)> {
+        let mut out = Pieces::default();
+        let frame = Frame { before: ["b", ": "], after: "\n", bytes_max, ascii };
+        write(text, &frame, Some(Number(7)), &mut out);
+        out.iter().map(|(bytes, kind)| (String::from_utf8(bytes.to_vec()).expect("UTF-8"), kind)).collect()
+    }
+
+    const PART: Kind = Kind::Text { ends: None };
+    const LAST: Kind = Kind::Text { ends: Some(Number(7)) };
+
+    #[test]
+    fn what_fits_is_one_part() {
+        assert_eq!(parts("hi", 6, false), [("b: hi\n".into(), LAST)]);
+        assert_eq!(parts("a\n\tb\n", 99, false), [("b: a\n    \tb\n    \n".into(), LAST)]);
+        assert_eq!(parts("é😀", 99, true), [("b: \\u{e9}\\u{1f600}\n".into(), LAST)]);
+        assert_eq!(parts("\\u{e9}", 99, true), [("b: \\u{e9}\n".into(), LAST)]);
+    }
+
+    #[test]
+    fn what_does_not_is_cut_between_characters() {
+        let two = |first: &str, last: &str| vec![(first.to_owned(), PART), (last.to_owned(), LAST)];
+        assert_eq!(parts("abc", 6, false), two("b: ab\n", "b: c\n"));
+        assert_eq!(parts("abcé", 8, false), two("b: abc\n", "b: é\n"));
+        assert_eq!(parts("abc\n", 11, false), two("b: abc\n", "b: \n    \n"));
+        assert_eq!(parts("abcé", 11, true), two("b: abc\n", "b: \\u{e9}\n"));
+        assert_eq!(parts("\u{10ffff}\u{10ffff}", 14, true), two("b: \\u{10ffff}\n", "b: \\u{10ffff}\n"));
+    }
+}
