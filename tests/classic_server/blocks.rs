@@ -1,8 +1,7 @@
 //! Whoever is blocked comes through by no protocol and no path.
 
-use crate::existing::nick_client::NickClient;
 use crate::existing::request_client::RequestClient;
-use crate::scene::{Native, Scene};
+use crate::scene::{Guest, Native, Scene};
 
 const BLOCKED: &str = "Your message could not bedelivered\nas the recipient has blocked you\n";
 
@@ -37,7 +36,7 @@ fn every_path_of_alice(scene: &Scene, alice: &RequestClient) {
     alice.expect_nothing_else();
 }
 
-fn every_path_of_zoe(zoe: &NickClient) {
+fn every_path_of_zoe(zoe: &Guest) {
     for text in ["hello", "bob: hello", "bob, are you there?"] {
         zoe.say(text);
         zoe.wait_for(&format!("zoe: {text}"));

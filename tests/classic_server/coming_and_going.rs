@@ -98,7 +98,7 @@ fn a_server_that_stops_tells_everyone_in_their_own_words() {
         client.expect("shutdown");
         assert_eq!(client.expect_end(), End::Told("shutdown".to_owned()));
     }
-    let told = zoe.next().text;
+    let told = zoe.next_line();
     assert!(!told.is_empty());
     assert_eq!(zoe.expect_end(), End::Reset, "after {told:?}");
 }

@@ -4,10 +4,9 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::existing::nick_client::NickClient;
 use crate::existing::request_client::{Outcome, RequestClient};
 use crate::existing::{End, Received, receive};
-use crate::scene::ByHand;
+use crate::scene::{ByHand, Guest};
 use crate::support::Chatd;
 
 /// Longer than the silence after which guests are asked.
@@ -25,9 +24,9 @@ fn nobody_is_asked(stream: &TcpStream) {
 fn one_port_serves_everybody() {
     let chatd = Chatd::start(&["--memory"]);
     let alice = RequestClient::logged_in(chatd.address(), "alice", "wonderland");
-    let zoe = NickClient::joined(chatd.address(), "zoe");
+    let zoe = Guest::joined(chatd.address(), "zoe");
     alice.expect("note:zoe is online!\n");
-    chatd.log_in("bob", 1);
+    let _bob = chatd.log_in("bob", 1);
     alice.expect("note:bob is online!\n");
     zoe.expect("bob joined the chat!");
 }
@@ -35,7 +34,7 @@ fn one_port_serves_everybody() {
 #[test]
 fn a_listener_for_nick_asks_at_once_and_knows_nothing_else() {
     let chatd = Chatd::start(&["--memory", "--listen", "nick=127.0.0.1:0"]);
-    let zoe = NickClient::joined(chatd.listener(0), "zoe");
+    let zoe = Guest::joined(chatd.listener(0), "zoe");
     for opening in ["newUser,alice,wonderland,5000", "{\"id\":1,\"request\":\"online\"}\n", "logout,alice"] {
         let mut client = ByHand::connect(chatd.listener(0));
         client.hears("NICK");
@@ -50,7 +49,7 @@ fn a_listener_for_nick_asks_at_once_and_knows_nothing_else() {
 fn a_listener_for_request_asks_nobody_and_knows_nothing_else() {
     let chatd = Chatd::start(&["--memory", "--listen", "request=127.0.0.1:0", "--listen", "nick=127.0.0.1:0"]);
     let alice = RequestClient::logged_in(chatd.listener(0), "alice", "wonderland");
-    let _zoe = NickClient::joined(chatd.listener(1), "zoe");
+    let _zoe = Guest::joined(chatd.listener(1), "zoe");
     alice.expect("note:zoe is online!\n");
     let mut native = ByHand::connect(chatd.listener(0));
     native.say("{\"id\":1,\"request\":\"online\"}\n");

@@ -74,17 +74,17 @@ fn to_a_guest_when_the_guest_has_it() {
 }
 
 #[test]
-fn a_session_is_told_when() {
+fn a_session_goes_on_when_it_is_delivered() {
     let scene = Scene::new();
     let bob = scene.request("bob");
-    let mut alice = scene.native("alice");
+    let person = Person::new(&scene.chatd, "alice");
+    let mut alice = person.session(&scene.chatd, &["--wait", "delivered", "--timeout", "60"]);
     bob.expect("note:alice is online!\n");
     bob.set_manner(Manner::Resets);
-    alice.session.says("message bob hello");
-    let accepted = alice.session.hears_something();
-    let number = accepted.strip_prefix("ok ").expect("a number");
+    alice.says("message bob hello");
     bob.next_visit();
     bob.set_manner(Manner::Reads);
     bob.expect("alice:hello\n");
-    alice.session.hears(&format!("* delivered {number} to bob"));
+    alice.hears("ok 1");
+    alice.ends(0);
 }

@@ -2,7 +2,7 @@
 
 use crate::existing::End;
 use crate::existing::nick_client::NickClient;
-use crate::scene::{ByHand, CHUNK_BYTES_MAX, Scene};
+use crate::scene::{ByHand, Guest, Scene};
 
 /// A guest whose words the test itself says, and who has come in.
 fn by_hand(scene: &Scene, nickname: &str) -> ByHand {
@@ -53,7 +53,7 @@ fn three_in_a_room_hear_each_other_and_themselves() {
 #[test]
 fn on_the_main_port_whoever_says_nothing_for_a_second_is_asked() {
     let scene = Scene::new();
-    let zoe = NickClient::joined(scene.address(), "zoe");
+    let zoe = Guest::joined(scene.address(), "zoe");
     let yan = scene.guest("yan");
     zoe.expect("yan joined the chat!");
     zoe.say("hello");
@@ -150,11 +150,9 @@ fn with_netcat_a_newline_ends_a_message() {
         lines.extend(zoe.chunk().split('\n').map(str::to_owned));
     }
     assert_eq!(lines, ["zoe: one", "zoe: two", "zoe: three"]);
-    let mut lines = Vec::new();
-    while lines.len() < 3 {
-        lines.extend(yan.next().text.split('\n').map(str::to_owned));
+    for text in ["one", "two", "three"] {
+        yan.expect(&format!("zoe: {text}"));
     }
-    assert_eq!(lines, ["zoe: one", "zoe: two", "zoe: three"]);
 }
 
 #[test]
@@ -180,8 +178,7 @@ fn a_long_text_comes_in_parts_with_the_name_before_each() {
         let spelled = text.replace('é', "\\u{e9}");
         let mut heard = String::new();
         while heard.len() < spelled.len() {
-            let chunk = yan.next().text;
-            assert!(chunk.len() <= CHUNK_BYTES_MAX, "{} bytes", chunk.len());
+            let chunk = yan.next_chunk();
             for part in chunk.split('\n') {
                 let part = part.strip_prefix("alice: ").unwrap_or_else(|| panic!("no part: {part:?}"));
                 // No escape is cut.
@@ -203,8 +200,7 @@ fn texts_that_wait_are_joined_up_to_what_is_read_at_once() {
     zoe.say(texts.iter().map(|text| format!("{text}\n")).collect::<String>());
     let (mut lines, mut chunks) = (Vec::new(), 0);
     while lines.len() < texts.len() {
-        let chunk = yan.next().text;
-        assert!(chunk.len() <= CHUNK_BYTES_MAX, "{} bytes", chunk.len());
+        let chunk = yan.next_chunk();
         lines.extend(chunk.split('\n').map(str::to_owned));
         chunks += 1;
     }
@@ -222,7 +218,7 @@ fn an_account_that_is_made_of_a_guests_name_ends_the_guest() {
     std::fs::write(accounts, "alice wonderland\nzoe password\n").expect("credentials");
     scene.chatd.signal("HUP");
     yan.expect("zoe left the chat!");
-    let text = zoe.next().text;
+    let text = zoe.next_line();
     assert_eq!(zoe.expect_end(), End::Reset, "after {text:?}");
     is_refused(&scene, "zoe");
 }

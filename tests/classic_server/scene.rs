@@ -1,9 +1,12 @@
 //! A server, and people who come to it in three ways.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
+use crate::existing::End;
 use crate::existing::nick_client::NickClient;
 use crate::existing::request_client::RequestClient;
 use crate::support::chat::{Outcome, Person, Session};
@@ -24,6 +27,12 @@ pub struct Scene {
 pub struct Native {
     pub session: Session,
     _person: Person,
+}
+
+/// Somebody in the room, who reads line by line: what waits for the same client may come in one chunk.
+pub struct Guest {
+    client: NickClient,
+    lines: RefCell<VecDeque<String>>,
 }
 
 impl Scene {
@@ -58,8 +67,8 @@ impl Scene {
         RequestClient::logged_in(self.address(), user, password(user))
     }
 
-    pub fn guest(&self, nickname: &str) -> NickClient {
-        NickClient::joined(self.room(), nickname)
+    pub fn guest(&self, nickname: &str) -> Guest {
+        Guest::joined(self.room(), nickname)
     }
 
     pub fn native(&self, user: &'static str) -> Native {
@@ -94,6 +103,70 @@ impl Scene {
         while !self.chat(user, &["history"]).out.contains(text) {
             assert!(Instant::now() < end, "{text:?} does not come into the history");
         }
+    }
+}
+
+impl Guest {
+    pub fn joined(room: SocketAddr, nickname: &str) -> Guest {
+        Guest { client: NickClient::joined(room, nickname), lines: RefCell::default() }
+    }
+
+    pub fn say(&self, text: &str) {
+        self.client.say(text);
+    }
+
+    pub fn send(&self, bytes: &[u8]) {
+        self.client.send(bytes);
+    }
+
+    /// The next line is this one; those that are indented belong to the one before.
+    #[track_caller]
+    pub fn expect(&self, line: &str) {
+        assert_eq!(self.next_line(), line);
+    }
+
+    /// This line comes, after others.
+    #[track_caller]
+    pub fn wait_for(&self, line: &str) {
+        while self.next_line() != line {}
+    }
+
+    #[track_caller]
+    pub fn next_line(&self) -> String {
+        if let Some(line) = self.lines.borrow_mut().pop_front() {
+            return line;
+        }
+        let chunk = self.next_chunk();
+        let mut lines = self.lines.borrow_mut();
+        for line in chunk.split('\n') {
+            match lines.back_mut() {
+                Some(last) if line.starts_with("    ") => *last += &format!("\n{line}"),
+                _ => lines.push_back(line.to_owned()),
+            }
+        }
+        lines.pop_front().expect("a chunk has a line")
+    }
+
+    /// What one read brings.
+    #[track_caller]
+    pub fn next_chunk(&self) -> String {
+        assert!(self.lines.borrow().is_empty(), "{:?}", self.lines);
+        let chunk = self.client.next().text;
+        assert!(chunk.len() <= CHUNK_BYTES_MAX, "{} bytes", chunk.len());
+        chunk
+    }
+
+    #[track_caller]
+    pub fn expect_end(&self) -> End {
+        assert!(self.lines.borrow().is_empty(), "{:?}", self.lines);
+        self.client.expect_end()
+    }
+
+    /// Nothing else comes before the guest hears itself say this.
+    #[track_caller]
+    pub fn expect_nothing_before(&self, text: &str) {
+        self.say(text);
+        self.expect(&format!("{}: {text}", self.client.nickname()));
     }
 }
 
