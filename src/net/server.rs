@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -25,7 +25,8 @@ use super::arrivals::{Arrivals, Reserve, is_exhaustion};
 use super::clock::Clock;
 use super::connection::{Door, Serves};
 use super::control::Control;
-use super::listener::{Listeners, listen};
+use super::listener::{self, Listeners};
+pub use super::listener::{LISTENERS_MAX, ListenError};
 use super::room::Room;
 use super::scope::Scope;
 use super::socket::Socket;
@@ -65,8 +66,6 @@ const SIGNALS: Token = Token(1);
 const CONTROL: Token = Token(2);
 const LISTENERS: usize = 3;
 const CONNECTIONS: usize = 64;
-/// Listening sockets beside the main one.
-pub const LISTENERS_MAX: usize = 32;
 const _: () = assert!(LISTENERS + 1 + LISTENERS_MAX <= CONNECTIONS);
 
 /// What the server needs to know beside the hub's rules.
@@ -74,7 +73,7 @@ const _: () = assert!(LISTENERS + 1 + LISTENERS_MAX <= CONNECTIONS);
 pub struct Options {
     /// Tried in turn, until one can be listened on; with port 0 a free port is taken. None: no port is listened on.
     pub addresses: Vec<SocketAddr>,
-    /// Where one protocol is served beside that; `LISTENERS_MAX` of them count.
+    /// Where one protocol is served beside that, at most `LISTENERS_MAX`.
     pub listen: Vec<(Protocol, SocketAddr)>,
     /// From where unencrypted protocols are served.
     pub plaintext: Scope,
@@ -121,25 +120,26 @@ impl Default for Options {
 /// Why a server can't start.
 #[derive(Debug)]
 pub enum StartError {
-    /// This address can't be listened on; `None`: that is the main one.
-    Listen {
-        protocol: Option<Protocol>,
-        address: SocketAddr,
-        error: io::Error,
-    },
+    Listen(ListenError),
     Fault(io::Error),
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::Listen { address, error, .. } => write!(f, "can't listen on {address}: {error}"),
+            StartError::Listen(error) => error.fmt(f),
             StartError::Fault(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for StartError {}
+
+impl From<ListenError> for StartError {
+    fn from(error: ListenError) -> StartError {
+        StartError::Listen(error)
+    }
+}
 
 impl From<io::Error> for StartError {
     fn from(error: io::Error) -> StartError {
@@ -202,7 +202,10 @@ impl Server {
             Some(directory) => Some(open_control(&poll, directory)?),
             None => None,
         };
-        let (mut listeners, serves) = open_listeners(&poll, &options)?;
+        let (mut listeners, serves) = listener::open(&options.addresses, &options.listen)?;
+        for (index, socket) in listeners.0.iter_mut().enumerate() {
+            poll.registry().register(socket, Token(LISTENERS + index), Interest::READABLE)?;
+        }
         let signals = match options.signals {
             true => {
                 let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
@@ -476,41 +479,6 @@ fn open_control(poll: &Poll, directory: &Path) -> io::Result<Control> {
     };
     open()
         .map_err(|error: io::Error| io::Error::other(format!("no control socket in {}: {error}", directory.display())))
-}
-
-/// Opens the main listening socket, if there is to be one, and then the others.
-fn open_listeners(poll: &Poll, options: &Options) -> Result<(Listeners, Vec<Serves>), StartError> {
-    let (mut listeners, mut serves) = (Listeners::default(), Vec::new());
-    if !options.addresses.is_empty() {
-        listeners.0.push(listen_on_first(&options.addresses)?);
-        serves.push(Serves::Everything);
-    }
-    for &(protocol, address) in options.listen.iter().take(LISTENERS_MAX) {
-        let failed = |error| StartError::Listen { protocol: Some(protocol), address, error };
-        listeners.0.push(listen(address).map_err(failed)?);
-        serves.push(Serves::Only(protocol));
-    }
-    for (index, socket) in listeners.0.iter_mut().enumerate() {
-        poll.registry().register(socket, Token(LISTENERS + index), Interest::READABLE)?;
-    }
-    Ok((listeners, serves))
-}
-
-fn listen_on_first(addresses: &[SocketAddr]) -> Result<TcpListener, StartError> {
-    let mut failed = StartError::Fault(io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on"));
-    for &address in addresses {
-        let error = match listen(address) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => error,
-        };
-        let kind = error.kind();
-        failed = StartError::Listen { protocol: None, address, error };
-        // Only a machine without IPv6 is a reason to try the next.
-        if kind == io::ErrorKind::AddrInUse || kind == io::ErrorKind::PermissionDenied {
-            break;
-        }
-    }
-    Err(failed)
 }
 
 fn token_of(id: ConnectionId) -> Token {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use chatd::net::server::StartError;
+use chatd::net::server::{ListenError, StartError};
 use chatd::net::tls::identity::IdentityError;
 use chatd::store::OpenError;
 
@@ -60,11 +60,9 @@ impl Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Failure {
         match error {
-            StartError::Listen { protocol: None, address, error } => {
-                Failure::of_port(address.port(), MAIN_PORT, &error)
-            }
-            StartError::Listen { protocol: Some(_), address, error } => {
-                Failure::of_port(address.port(), "--listen", &error)
+            StartError::Listen(ListenError { protocol, address, error }) => {
+                let flag = if protocol.is_some() { "--listen" } else { MAIN_PORT };
+                Failure::of_port(address.port(), flag, &error)
             }
             StartError::Fault(error) => Failure::new(FAULT, format!("can't start: {error}")),
         }
