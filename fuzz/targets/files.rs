@@ -12,6 +12,7 @@ use chatd::client::command::{Command, parse_line};
 use chatd::client::core::{Login, Request, Session};
 use chatd::client::exit::Failure;
 use chatd::client::known_servers::{KnownServers, Unusable, find};
+use chatd::client::protocol::Protocol;
 use chatd::client::state;
 use chatd::hub::credentials::parse_credentials;
 use chatd::wire::{Fingerprint, UserName};
@@ -135,7 +136,7 @@ fn lines(file: &[u8], at_a_time: usize) -> Vec<Result<String, &'static str>> {
 
 /// A command that is written again is the same.
 fn command(line: &str) {
-    let Ok(Some(command)) = parse_line(line, false) else { return };
+    let Ok(Some(command)) = parse_line(line, Protocol::Native, false) else { return };
     let again = match &command {
         Command::Ask(Request::Message { to, text, .. }) => format!("message {to} {}", text.as_str()),
         Command::Ask(Request::Broadcast { text }) => format!("broadcast {}", text.as_str()),
@@ -161,5 +162,5 @@ fn command(line: &str) {
         Command::Help => "help".to_owned(),
         Command::MessageFromInput { .. } => panic!("a line of a script is no message from standard input"),
     };
-    assert_eq!(parse_line(&again, false).ok().flatten().as_ref(), Some(&command), "{again:?}");
+    assert_eq!(parse_line(&again, Protocol::Native, false).ok().flatten().as_ref(), Some(&command), "{again:?}");
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chatd::client::command::{self, Command, parse_seconds};
 use chatd::client::exit::{Failure, Status};
+use chatd::client::protocol::Protocol;
 use chatd::client::{Options, PasswordFrom, Target};
 use chatd::wire::UserName;
 use clap::builder::ArgAction;
@@ -43,6 +44,9 @@ struct Line {
     /// server. Only for servers that have no TLS, on networks that can be trusted
     #[arg(long, overrides_with = "insecure_plaintext")]
     insecure_plaintext: bool,
+    /// The protocol to speak: native (chatd's own), or one of the classic ones, request or nick, which are not encrypted
+    #[arg(long, value_name = "PROTOCOL", default_value = "native", value_parser = parse_protocol)]
+    protocol: Protocol,
     /// Print JSON, one object a line
     #[arg(long)]
     json: bool,
@@ -125,13 +129,18 @@ fn parse(arguments: &[OsString], environment: impl Fn(&str) -> Option<OsString>)
         (None, Some(password)) => PasswordFrom::Given(password),
         (None, None) => PasswordFrom::Person,
     };
-    let receipts = line.wait == WaitFor::Delivered;
+    let (protocol, receipts) = (line.protocol, line.wait == WaitFor::Delivered);
+    if receipts && !protocol.has_receipts() {
+        let why =
+            format_args!("the protocol '{protocol}' does not tell what was delivered: leave out '--wait delivered'");
+        return Err(Failure::usage(why).into());
+    }
     let command = match split.command.split_first() {
         None => None,
         Some((name, arguments)) => {
             let arguments = arguments.iter().map(text).collect::<Result<Vec<_>, _>>()?;
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            let command = command::parse_arguments(&text(name)?, &arguments, receipts)?;
+            let command = command::parse_arguments(&text(name)?, &arguments, protocol, receipts)?;
             let is_message = matches!(
                 command,
                 Command::MessageFromInput { .. } | Command::Ask(chatd::client::core::Request::Message { .. })
@@ -144,6 +153,7 @@ fn parse(arguments: &[OsString], environment: impl Fn(&str) -> Option<OsString>)
     };
     let heartbeat = Some(line.heartbeat);
     Ok(Options {
+        protocol,
         target,
         plaintext: line.insecure_plaintext,
         user,
@@ -230,6 +240,12 @@ fn parse_name(name: &str) -> Result<UserName, String> {
     UserName::parse(name).map_err(|why| why.to_string())
 }
 
+fn parse_protocol(name: &str) -> Result<Protocol, String> {
+    let names = || Protocol::ALL.map(Protocol::name).join(", ");
+    let found = Protocol::ALL.into_iter().find(|protocol| protocol.name() == name);
+    found.ok_or_else(|| format!("there are {}", names()))
+}
+
 fn parse_heartbeat(text: &str) -> Result<Duration, String> {
     match parse_seconds(text)? {
         Duration::ZERO => Err("a sign of life can't be sent all the time".to_owned()),
@@ -252,7 +268,7 @@ fn after_help() -> String {
          Exit status: 0 done; 2 usage; 66 unreadable file; 67 no such recipient; 69 no server, or the connection was \
          lost, or displaced; 75 not yet, try again; 76 not understood; 77 not authenticated, locked out, blocked or \
          refused, or the server is not the one it was; 130 Ctrl-C; 143 SIGTERM.",
-        command::help().lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+        command::help(Protocol::Native).lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
     )
 }
 
@@ -307,6 +323,7 @@ mod tests {
         let plain = parse_words(&["[::1]"], &[]).unwrap();
         assert_eq!(plain.target, Target { host: "::1".into(), port: 6001 });
         assert!(plain.command.is_none() && !plain.json && !plain.receipts);
+        assert_eq!(plain.protocol, Protocol::Native);
         assert!(!plain.plaintext && plain.new_password.is_none(), "TLS unless told otherwise");
         let told = parse_words(&["--insecure-plaintext", "h", "--new-password-file", "f", "passwd"], &[]).unwrap();
         assert!(told.plaintext && told.new_password.is_some_and(|file| file.as_os_str() == "f"));
@@ -335,6 +352,26 @@ mod tests {
         let options = parse_words(&["--user", "bob", "--password-file", "f", "h"], &environment).unwrap();
         assert_eq!(options.user.unwrap().as_str(), "bob");
         assert!(matches!(options.password, PasswordFrom::File(path) if path.as_os_str() == "f"));
+    }
+
+    #[test]
+    fn each_protocol_has_its_commands() {
+        let request = parse_words(&["h", "--protocol", "request", "message", "bob", "hi"], &[]).unwrap();
+        assert_eq!((request.protocol, request.command), (Protocol::Request, message("hi")));
+        let nick = parse_words(&["h", "55555", "--protocol=nick"], &[]).unwrap();
+        assert_eq!((nick.protocol, nick.target.port), (Protocol::Nick, 55555));
+        let wrong: [(&[&str], &str); 5] = [
+            (&["--protocol", "telepathy", "h"], "native, request, nick"),
+            (&["--protocol", "nick", "h", "message", "bob", "hi"], "the protocol 'nick' has no word for 'message'"),
+            (&["--protocol", "request", "h", "history"], "the protocol 'request' has no word for 'history'"),
+            (&["--protocol", "request", "--wait", "delivered", "h"], "does not tell what was delivered"),
+            (&["--protocol", "request", "h", "consent", "bob", "no"], "needs a session"),
+        ];
+        for (words, why) in wrong {
+            let (status, text) = parse_words(words, &[]).expect_err(why);
+            assert_eq!(status, 2);
+            assert!(text.contains(why), "{text}");
+        }
     }
 
     #[test]

@@ -5,22 +5,27 @@
 
 mod lines;
 mod run;
+mod script;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+pub(super) use self::lines::read_lines;
 pub use self::lines::{ScriptLine, next_line};
+pub(super) use self::run::show;
 pub use self::run::{Given, no_talk, run};
+pub use self::script::{Line, Script};
 use super::command::{self, Command};
 use super::core::{Done, Happening, Now, Request, Session, Tag};
 use super::exit::{Failure, Status};
 use super::peers::{self, PeerNews};
+use super::protocol::Protocol;
 use super::render;
 use crate::wire::native::client::News;
 use crate::wire::{Number, Text, UserName};
 
-/// How many printed lines `wait` can still find.
-const PRINTED_MAX: usize = 1000;
+/// How many confirmations are kept that came before their answers.
+const EARLY_MAX: usize = 1000;
 
 /// What a batch is told to do differently.
 #[derive(Clone, Copy, Debug)]
@@ -38,26 +43,13 @@ pub struct Manner {
 pub struct Batch {
     manner: Manner,
     user: UserName,
-    line_number: usize,
+    script: Script,
     doing: Option<Doing>,
     /// What is to be done that the session can't.
     wants: Option<Want>,
-    /// What `wait` has not found yet, the oldest first.
-    printed: VecDeque<Printed>,
-    first_failure: Option<Status>,
     leaving: bool,
     /// Delivered before their answers came.
     early: VecDeque<Number>,
-    out: Vec<Line>,
-}
-
-/// A line to print.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Line {
-    /// For standard output.
-    Data(String),
-    /// For standard error.
-    Complaint(String),
 }
 
 /// What a line asks for that needs more than the session.
@@ -139,25 +131,16 @@ enum Doing {
     Elsewhere,
 }
 
-struct Printed {
-    kind: &'static str,
-    plain: String,
-    json: Option<String>,
-}
-
 impl Batch {
     pub fn new(manner: Manner, user: UserName) -> Batch {
         Batch {
             manner,
             user,
-            line_number: 0,
+            script: Script::new(manner.json),
             doing: None,
             wants: None,
-            printed: VecDeque::new(),
-            first_failure: None,
             leaving: false,
             early: VecDeque::new(),
-            out: Vec::new(),
         }
     }
 
@@ -168,12 +151,12 @@ impl Batch {
 
     /// What is to be printed.
     pub fn take_lines(&mut self) -> Vec<Line> {
-        std::mem::take(&mut self.out)
+        self.script.take_lines()
     }
 
     /// What the batch ends with.
     pub fn status(&self) -> Status {
-        self.first_failure.unwrap_or(Status::Done)
+        self.script.status()
     }
 
     /// When `tick` has something to do.
@@ -183,9 +166,7 @@ impl Batch {
 
     /// Begins with the next line of the script; `Err`: it could not be read.
     pub fn line(&mut self, session: &mut Session, now: Now, line: Result<&str, &str>) {
-        self.line_number += 1;
-        let line = line.map_err(Failure::usage);
-        match line.and_then(|line| command::parse_line(line, self.manner.receipts)) {
+        match self.script.command(line, Protocol::Native, self.manner.receipts) {
             Ok(None) => {}
             Ok(Some(Command::Ask(Request::Privacy))) if !session.is_logged_in() && !self.manner.json => {
                 self.want(Want::Standing);
@@ -216,7 +197,7 @@ impl Batch {
             Ok(Some(Command::ChangePassword)) => self.want(Want::Change),
             Ok(Some(Command::SignUp)) => self.fail(Failure::usage(command::SIGN_UP_FIRST)),
             Ok(Some(Command::LogOut)) => self.leave(session),
-            Ok(Some(Command::Help)) => self.out.extend(command::help().lines().map(|line| Line::Data(line.to_owned()))),
+            Ok(Some(Command::Help)) => self.script.help(Protocol::Native),
             Ok(Some(Command::MessageFromInput { .. })) => self.fail(Failure::usage("standard input has the commands")),
             Err(failure) => self.fail(failure),
         }
@@ -310,8 +291,8 @@ impl Batch {
     pub fn finished(&mut self, result: Result<(), Failure>, reply: String) {
         self.doing = None;
         match result {
-            Ok(()) if self.manner.json => self.out.push(Line::Data(reply)),
-            Ok(()) => self.out.push(Line::Data("ok".to_owned())),
+            Ok(()) if self.manner.json => self.script.data([reply]),
+            Ok(()) => self.script.data(["ok".to_owned()]),
             Err(failure) => self.fail(failure),
         }
     }
@@ -359,13 +340,12 @@ impl Batch {
 
     /// Lines that belong to an answer.
     pub fn tells(&mut self, lines: Vec<String>) {
-        self.out.extend(lines.into_iter().map(Line::Data));
+        self.script.data(lines);
     }
 
     /// Notes a failure; the script goes on.
     pub fn fail(&mut self, failure: Failure) {
-        self.first_failure.get_or_insert(failure.status);
-        self.out.push(Line::Complaint(format!("line {}: {}", self.line_number, failure.text)));
+        self.script.fail(&failure);
     }
 
     fn answered(&mut self, tag: Tag, answer: Result<Done, Failure>) {
@@ -394,14 +374,14 @@ impl Batch {
             return;
         }
         if self.manner.json {
-            self.out.push(Line::Data(render::answer_json(&done, &self.user)));
+            self.script.data([render::answer_json(&done, &self.user)]);
         } else {
             let line = match &done {
                 Done::Accepted { number, .. } => Some(format!("ok {}", number.0)),
                 Done::Online(_) | Done::BlockList(_) | Done::History(_) | Done::Privacy(_) => None,
                 _ => Some("ok".to_owned()),
             };
-            self.out.extend(line.into_iter().chain(render::answer_lines(&done, &self.user)).map(Line::Data));
+            self.script.data(line.into_iter().chain(render::answer_lines(&done, &self.user)));
         }
         if let (true, Done::Accepted { number, .. }) = (receipt, done)
             && !self.early.contains(&number)
@@ -414,7 +394,7 @@ impl Batch {
         if matches!(self.doing, Some(Doing::Delivery { number: awaited, .. }) if awaited == number) {
             self.doing = None;
         } else {
-            if self.early.len() == PRINTED_MAX {
+            if self.early.len() == EARLY_MAX {
                 self.early.pop_front();
             }
             self.early.push_back(number);
@@ -434,7 +414,7 @@ impl Batch {
             News::Address { user, .. } if user == about => {
                 self.doing = None;
                 if !self.manner.json {
-                    self.out.push(Line::Data("ok".to_owned()));
+                    self.script.data(["ok".to_owned()]);
                 }
             }
             News::NoAddress { user, reason } if user == about => self.not_begun(peers::no_address(user, reason)),
@@ -443,25 +423,15 @@ impl Batch {
     }
 
     fn print_event(&mut self, kind: &'static str, plain: String, json: String) {
-        let json = self.manner.json.then_some(json);
-        self.out.push(Line::Data(json.as_ref().unwrap_or(&plain).clone()));
-        if self.printed.len() == PRINTED_MAX {
-            self.printed.pop_front();
-        }
-        self.printed.push_back(Printed { kind, plain, json });
+        self.script.print_event(kind, plain, json);
         self.look();
     }
 
     /// Looks whether what `wait` waits for has been printed.
     fn look(&mut self) {
-        let Some(Doing::Wait { text, .. }) = &self.doing else { return };
-        let fits = |printed: &Printed| {
-            printed.kind == text
-                || printed.plain.contains(text)
-                || printed.json.as_ref().is_some_and(|json| json.contains(text))
-        };
-        if let Some(found) = self.printed.iter().position(fits) {
-            self.printed.remove(found);
+        if let Some(Doing::Wait { text, .. }) = &self.doing
+            && self.script.finds(text)
+        {
             self.doing = None;
         }
     }

@@ -1,9 +1,10 @@
-//! The commands: one table for parsing, for help and for completion.
+//! The commands: one table for parsing, for help and for completion, and for which protocol has a word for what.
 
 use std::time::Duration;
 
 use super::core::{HISTORY_COUNT_MAX, Request};
 use super::exit::Failure;
+use super::protocol::Protocol;
 use crate::wire::{Text, UserName};
 
 /// How many messages `history` shows unless told otherwise.
@@ -19,6 +20,9 @@ pub const NEEDS_TLS: &str = "passwords are made known over TLS only: leave out -
 pub const PRIVATE_NEEDS_TLS: &str = "private conversations are made out over TLS only, or somebody could put themselves in between: leave out --insecure-plaintext";
 /// Why `sign-up` is not done in a session.
 pub const SIGN_UP_FIRST: &str = "'sign-up' stands on the command line: whoever has a session has an account";
+
+/// Why `wait` is not done at a terminal.
+pub const WAIT_IS_FOR_SCRIPTS: &str = "'wait' is for scripts: what comes in is shown here anyway";
 
 /// What somebody wants done.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +72,8 @@ pub struct Entry {
     pub arguments: &'static str,
     pub help: &'static str,
     pub kind: Kind,
+    /// Who has a word for it, or needs none.
+    protocols: &'static [Protocol],
 }
 
 /// How a command's arguments are read, and where it makes sense.
@@ -94,31 +100,47 @@ pub enum Kind {
     Help,
 }
 
+const ALL: &[Protocol] = &Protocol::ALL;
+const WITH_USERS: &[Protocol] = &[Protocol::Native, Protocol::Request];
+const NATIVE: &[Protocol] = &[Protocol::Native];
+
 /// All commands, in the order in which help shows them.
 pub const TABLE: [Entry; 19] = [
-    entry("message", "USER TEXT", "send a private message; it waits if USER is offline", Kind::Message),
-    entry("broadcast", "TEXT", "send a message to everyone who is online", Kind::Broadcast),
-    entry("online", "", "show who is online", Kind::Online),
-    entry("block", "USER", "receive nothing more from USER, and be invisible to them", Kind::Block),
-    entry("unblock", "USER", "undo that", Kind::Unblock),
-    entry("blocked", "", "show whom you block", Kind::Blocked),
-    entry("history", "[USER] [COUNT]", "show the last messages (100), only those with USER", Kind::History),
-    entry("private", "USER [TEXT]", "talk to USER without the server, which asks them first", Kind::Private),
-    entry("end", "private USER", "end such a conversation", Kind::End),
-    entry("deliver", "USER", "send through the server what could not be said to USER privately", Kind::Deliver),
-    entry("getaddress", "USER", "ask USER for their address", Kind::GetAddress),
-    entry("consent", "USER yes|no", "answer USER, who asks for your address", Kind::Consent),
-    entry("revoke", "USER", "take back a yes", Kind::Revoke),
-    entry("privacy", "", "show who may reach you, and who has asked", Kind::Privacy),
-    entry("wait", "TEXT|EVENT [SECONDS]", "wait for a line with TEXT, or for an event, 10 seconds", Kind::Wait),
-    entry("passwd", "", "change your password, which is asked for", Kind::ChangePassword),
-    entry("sign-up", "", "make an account for --user NAME, where the server allows it", Kind::SignUp),
-    entry("logout", "", "log out and end", Kind::LogOut),
-    entry("help", "", "show this", Kind::Help),
+    entry("message", "USER TEXT", "send a private message; it waits if USER is offline", Kind::Message, WITH_USERS),
+    entry("broadcast", "TEXT", "send a message to everyone who is online", Kind::Broadcast, ALL),
+    entry("online", "", "show who is online", Kind::Online, WITH_USERS),
+    entry("block", "USER", "receive nothing more from USER, and be invisible to them", Kind::Block, WITH_USERS),
+    entry("unblock", "USER", "undo that", Kind::Unblock, WITH_USERS),
+    entry("blocked", "", "show whom you block", Kind::Blocked, NATIVE),
+    entry("history", "[USER] [COUNT]", "show the last messages (100), only those with USER", Kind::History, NATIVE),
+    entry(
+        "private",
+        "USER [TEXT]",
+        "talk to USER without the server, which asks them first",
+        Kind::Private,
+        WITH_USERS,
+    ),
+    entry("end", "private USER", "end such a conversation", Kind::End, NATIVE),
+    entry("deliver", "USER", "send through the server what could not be said to USER privately", Kind::Deliver, NATIVE),
+    entry("getaddress", "USER", "ask USER for their address", Kind::GetAddress, WITH_USERS),
+    entry("consent", "USER yes|no", "answer USER, who asks for your address", Kind::Consent, WITH_USERS),
+    entry("revoke", "USER", "take back a yes", Kind::Revoke, NATIVE),
+    entry("privacy", "", "show who may reach you, and who has asked", Kind::Privacy, NATIVE),
+    entry("wait", "TEXT|EVENT [SECONDS]", "wait for a line with TEXT, or for an event, 10 seconds", Kind::Wait, ALL),
+    entry("passwd", "", "change your password, which is asked for", Kind::ChangePassword, NATIVE),
+    entry("sign-up", "", "make an account for --user NAME, where the server allows it", Kind::SignUp, NATIVE),
+    entry("logout", "", "log out and end", Kind::LogOut, ALL),
+    entry("help", "", "show this", Kind::Help, ALL),
 ];
 
-const fn entry(name: &'static str, arguments: &'static str, help: &'static str, kind: Kind) -> Entry {
-    Entry { name, arguments, help, kind }
+const fn entry(
+    name: &'static str,
+    arguments: &'static str,
+    help: &'static str,
+    kind: Kind,
+    protocols: &'static [Protocol],
+) -> Entry {
+    Entry { name, arguments, help, kind, protocols }
 }
 
 impl Entry {
@@ -138,6 +160,10 @@ impl Entry {
         )
     }
 
+    pub fn is_known_to(&self, protocol: Protocol) -> bool {
+        self.protocols.contains(&protocol)
+    }
+
     /// Whether the command makes sense without a session.
     fn is_one_shot(&self) -> bool {
         !matches!(self.kind, Kind::Wait | Kind::LogOut | Kind::End | Kind::Deliver)
@@ -154,21 +180,35 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     TABLE.iter().find(|entry| entry.name == name)
 }
 
+/// The commands of a protocol.
+pub fn known_to(protocol: Protocol) -> impl Iterator<Item = &'static Entry> {
+    TABLE.iter().filter(move |entry| entry.is_known_to(protocol))
+}
+
 /// What `help` shows.
-pub fn help() -> String {
-    let width = TABLE.iter().map(|entry| entry.name.len() + 1 + entry.arguments.len()).max().unwrap_or(0);
+pub fn help(protocol: Protocol) -> String {
+    let width = known_to(protocol).map(|entry| entry.name.len() + 1 + entry.arguments.len()).max().unwrap_or(0);
     let line = |entry: &Entry| format!("{:width$}  {}", format!("{} {}", entry.name, entry.arguments), entry.help);
-    TABLE.iter().map(line).collect::<Vec<_>>().join("\n")
+    known_to(protocol).map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The command of that name, if the protocol has a word for it.
+fn find_in(protocol: Protocol, name: &str) -> Result<&'static Entry, Failure> {
+    let entry = find(name).ok_or_else(|| unknown(name))?;
+    match entry.is_known_to(protocol) {
+        true => Ok(entry),
+        false => Err(Failure::usage(format_args!("the protocol '{protocol}' has no word for '{name}'"))),
+    }
 }
 
 /// The command of a line; `None` if there is none on it. A text is the rest of its line.
-pub fn parse_line(line: &str, receipts: bool) -> Result<Option<Command>, Failure> {
+pub fn parse_line(line: &str, protocol: Protocol, receipts: bool) -> Result<Option<Command>, Failure> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
         return Ok(None);
     }
     let (name, rest) = first_word(line);
-    let entry = find(name).ok_or_else(|| unknown(name))?;
+    let entry = find_in(protocol, name)?;
     let (first, text) = first_word(rest);
     let words: Vec<&str> = rest.split_whitespace().collect();
     let arguments = match entry.kind {
@@ -188,16 +228,21 @@ pub fn parse_line(line: &str, receipts: bool) -> Result<Option<Command>, Failure
 }
 
 /// The command of a command line: each argument is one.
-pub fn parse_arguments(name: &str, arguments: &[&str], receipts: bool) -> Result<Command, Failure> {
-    let entry = find(name).ok_or_else(|| unknown(name))?;
+pub fn parse_arguments(name: &str, arguments: &[&str], protocol: Protocol, receipts: bool) -> Result<Command, Failure> {
+    let entry = find_in(protocol, name)?;
     if !entry.is_one_shot() {
         return Err(Failure::usage(format_args!(
             "'{name}' needs a session: give commands on standard input, or start chat without a command"
         )));
     }
-    if let (Kind::Consent, [_, "yes"]) = (entry.kind, arguments) {
-        let why = "'consent USER yes' needs a session: whoever is let in comes to this program";
-        return Err(Failure::usage(why));
+    if let (Kind::Consent, [_, answer]) = (entry.kind, arguments) {
+        if *answer == "yes" {
+            let why = "'consent USER yes' needs a session: whoever is let in comes to this program";
+            return Err(Failure::usage(why));
+        }
+        if protocol != Protocol::Native {
+            return Err(Failure::usage("'consent' needs a session here: it is a session that is asked"));
+        }
     }
     if let (Kind::Private, [_]) = (entry.kind, arguments) {
         return Err(Failure::usage("'private' needs a text here: there is no session in which the talk could go on"));
@@ -301,7 +346,7 @@ mod tests {
     use super::*;
 
     fn line(line: &str) -> Result<Option<Command>, String> {
-        parse_line(line, false).map_err(|failure| failure.text)
+        parse_line(line, Protocol::Native, false).map_err(|failure| failure.text)
     }
 
     fn ask(request: Request) -> Result<Option<Command>, String> {
@@ -354,9 +399,9 @@ mod tests {
         assert_eq!(line("logout"), Ok(Some(Command::LogOut)));
         assert_eq!(line("help"), Ok(Some(Command::Help)));
         for entry in &TABLE {
-            assert!(help().contains(entry.help));
+            assert!(help(Protocol::Native).contains(entry.help));
             assert!(
-                parse_line(entry.name, false).is_ok() != entry.arguments.starts_with(|c| c != '['),
+                parse_line(entry.name, Protocol::Native, false).is_ok() != entry.arguments.starts_with(|c| c != '['),
                 "{}",
                 entry.name
             );
@@ -386,12 +431,12 @@ mod tests {
         assert!(line("history bob 0").unwrap_err().contains("1 to 10000"));
         assert!(line(&format!("message bob {}", "x".repeat(4097))).unwrap_err().contains("4096"));
         assert!(line("message bob \u{1b}[2J").unwrap_err().contains("U+001B"));
-        assert!(parse_line("broadcast hi", true).unwrap_err().text.contains("receipts"));
+        assert!(parse_line("broadcast hi", Protocol::Native, true).unwrap_err().text.contains("receipts"));
     }
 
     #[test]
     fn arguments_of_a_command_line_are_taken_as_they_are() {
-        let parse = |name, arguments: &[&str]| parse_arguments(name, arguments, false);
+        let parse = |name, arguments: &[&str]| parse_arguments(name, arguments, Protocol::Native, false);
         assert_eq!(parse("message", &["bob", " -5 "]).unwrap(), Command::Ask(message_to("bob", " -5 ")));
         assert_eq!(parse("message", &["bob", "--help"]).unwrap(), Command::Ask(message_to("bob", "--help")));
         assert_eq!(parse("message", &["bob", "-"]).unwrap(), Command::MessageFromInput { to: name("bob") });
@@ -402,6 +447,38 @@ mod tests {
         assert!(parse("private", &["bob"]).unwrap_err().text.contains("text"));
         assert!(parse("private", &["bob", "hi"]).is_ok());
         assert!(parse("wait", &["a"]).unwrap_err().text.contains("session"));
+    }
+
+    #[test]
+    fn what_a_protocol_has_no_word_for_is_said_and_not_shown() {
+        let words = |protocol| known_to(protocol).map(|entry| entry.name).collect::<Vec<_>>();
+        assert_eq!(words(Protocol::Native).len(), TABLE.len(), "the native one has all of them");
+        let request = [
+            "message",
+            "broadcast",
+            "online",
+            "block",
+            "unblock",
+            "private",
+            "getaddress",
+            "consent",
+            "wait",
+            "logout",
+            "help",
+        ];
+        assert_eq!(words(Protocol::Request), request);
+        assert_eq!(words(Protocol::Nick), ["broadcast", "wait", "logout", "help"]);
+        for protocol in Protocol::ALL {
+            for entry in &TABLE {
+                let line = parse_line(entry.name, protocol, false);
+                let why = line.map_or_else(|failure| failure.text, |_| String::new());
+                let no_word = format!("the protocol '{protocol}' has no word for '{}'", entry.name);
+                assert_eq!(why == no_word, !entry.is_known_to(protocol), "{why}");
+                assert_eq!(help(protocol).contains(entry.help), entry.is_known_to(protocol));
+            }
+        }
+        let parse = |arguments: &[&str]| parse_arguments("consent", arguments, Protocol::Request, false);
+        assert!(parse(&["bob", "no"]).unwrap_err().text.contains("session"));
     }
 
     #[test]

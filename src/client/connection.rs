@@ -158,7 +158,8 @@ impl Connection {
                     heard.push(Heard::Note(render::knocked(from, &why, untold)));
                 }
                 link::Happening::Woken => heard.push(Heard::Woken),
-                // It neither dials peers nor listens for them.
+                // Connections for one message are the classic protocols'.
+                link::Happening::Parcel { .. } | link::Happening::ParcelSent(..) => {}
             }
             self.tell(&mut heard);
         }

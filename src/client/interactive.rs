@@ -3,16 +3,14 @@
 //! Two threads: the editor has one, because it blocks; the other does everything else. They share a channel with the
 //! typed lines and the names for completion.
 
-mod editor;
-mod screen;
+pub(super) mod editor;
+pub(super) mod screen;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
-use self::editor::{Names, Typed, locked, read_lines};
+use self::editor::{Keyboard, Names, Purpose, Typed, know};
 pub use self::screen::Look;
 use self::screen::{Screen, now_ms};
 use super::batch;
@@ -24,12 +22,13 @@ use super::exit::{Failure, Status};
 use super::interrupt::Interrupt;
 use super::output::Ended;
 use super::peers::{PeerNews, Stand};
+use super::protocol::Protocol;
 use super::render;
 use crate::wire::native::client::{Heard as Message, News, Party, ReachTold};
 use crate::wire::{Number, UserName};
 
-/// How many names completion knows.
-const NAMES_MAX: usize = 1000;
+/// How many confirmations are waited for.
+const UNDELIVERED_MAX: usize = 1000;
 /// How long a change of the password may take.
 const CHANGE_WITHIN: Duration = Duration::from_secs(30);
 /// How long a log-out may take.
@@ -65,7 +64,7 @@ pub fn run(
 ) -> Result<Status, Ended> {
     let mut talk = Talk {
         connection,
-        screen: Screen { look, printer: None, rings: false },
+        screen: Screen::new(look),
         user: user.clone(),
         receipts,
         names: Names::default(),
@@ -78,7 +77,7 @@ pub fn run(
         changing: None,
     };
     talk.connection.dial();
-    let mut typed: Option<Receiver<Typed>> = None;
+    let mut keyboard = Keyboard::default();
     let result = loop {
         if let Some((until, status)) = talk.leaving
             && until <= talk.connection.now()
@@ -98,47 +97,30 @@ pub fn run(
         if let Err(ended) = talk.change() {
             break Err(ended);
         }
-        if typed.is_none() && talk.leaving.is_none() && talk.connection.session.is_logged_in() {
+        if !keyboard.is_open() && talk.leaving.is_none() && talk.connection.session.is_logged_in() {
             let bell = talk.connection.bell();
             interrupt.leave_to_the_program(bell.clone());
-            let asks = talk.connection.is_encrypted();
-            let (receiver, printer) = match read_lines(&talk.user, lines.clone(), talk.names.clone(), asks, bell) {
-                Ok(editor) => editor,
+            let (user, names, asks) = (talk.user.clone(), talk.names.clone(), talk.connection.is_encrypted());
+            let purpose = Purpose { protocol: Protocol::Native, user, lines: lines.clone(), names, asks };
+            match keyboard.open(purpose, bell) {
+                Ok(printer) => talk.screen.printer = printer,
                 Err(error) => break Err(Failure::new(Status::NoServer, format!("the terminal: {error}")).into()),
-            };
-            talk.screen.printer = printer;
-            typed = Some(receiver);
+            }
         }
         if let Some(status) = interrupt.asked() {
             talk.leave(status);
         }
-        while let Some(next) = typed.as_ref().map(Receiver::try_recv) {
-            match next {
-                Ok(Typed::Line(line)) => talk.line(&line),
-                Ok(Typed::Passwords(Ok(passwords))) => talk.begin_change(passwords),
-                Ok(Typed::Passwords(Err(failure))) => talk.complain(&failure.text),
-                Ok(Typed::End) | Err(TryRecvError::Disconnected) => {
-                    talk.screen.printer = None;
-                    talk.leave(Status::Done);
-                    typed = None;
-                    break;
-                }
-                Ok(Typed::Interrupt) => {
-                    talk.screen.printer = None;
-                    talk.leave(Status::Interrupted);
-                    typed = None;
-                    break;
-                }
-                Err(TryRecvError::Empty) => break,
+        while let Some(typed) = keyboard.next() {
+            match typed {
+                Typed::Line(line) => talk.line(&line),
+                Typed::Passwords(Ok(passwords)) => talk.begin_change(passwords),
+                Typed::Passwords(Err(failure)) => talk.complain(&failure.text),
+                Typed::End => talk.leave_keyboard(Status::Done),
+                Typed::Interrupt => talk.leave_keyboard(Status::Interrupted),
             }
         }
     };
-    if typed.is_some() {
-        // The editor still waits for a line: leave the terminal as it was found, below what was being typed.
-        interrupt.restore_terminal();
-        let end_of_line: &[u8] = if talk.screen.printer.is_some() { b"\x1b[?2004l\r\n" } else { b"\n" };
-        let _ = io::stdout().write_all(end_of_line);
-    }
+    keyboard.abandon(interrupt, talk.screen.printer.is_some());
     result
 }
 
@@ -198,7 +180,7 @@ impl Talk<'_> {
                         self.learn(&done);
                         if let (Request::Message { receipt: true, .. }, Done::Accepted { number, .. }) =
                             (&request, &done)
-                            && self.undelivered.len() < NAMES_MAX
+                            && self.undelivered.len() < UNDELIVERED_MAX
                         {
                             self.undelivered.insert(*number);
                         }
@@ -279,7 +261,7 @@ impl Talk<'_> {
                     match (result, change.held) {
                         (Ok(()), _) if self.leaving.is_some() => {}
                         (Ok(()), _) => {
-                            let tick = if self.screen.look.utf8 { "✓" } else { "ok" };
+                            let tick = self.screen.look.tick();
                             lines.push(format!("{tick} your password is changed"));
                             self.lost = true;
                             self.connection.password_changed(&change.new);
@@ -338,7 +320,7 @@ impl Talk<'_> {
     fn line(&mut self, line: &str) {
         // A broadcast has no receipts, and that is no fault of the person's.
         let receipts = self.receipts && line.trim_start().starts_with("message");
-        match command::parse_line(line, receipts) {
+        match command::parse_line(line, Protocol::Native, receipts) {
             Ok(None) => {}
             Ok(Some(Command::GetAddress { user })) => match self.connection.ask_address(user.clone()) {
                 Ok(tag) => self.await_answer(tag, Request::Privacy),
@@ -397,10 +379,8 @@ impl Talk<'_> {
             Ok(Some(Command::ChangePassword)) => self.complain(command::NEEDS_TLS),
             Ok(Some(Command::SignUp)) => self.complain(command::SIGN_UP_FIRST),
             Ok(Some(Command::LogOut)) => self.leave(Status::Done),
-            Ok(Some(Command::Help)) => self.screen.show(vec![command::help()]),
-            Ok(Some(Command::Wait { .. })) => {
-                self.complain("'wait' is for scripts: what comes in is shown here anyway")
-            }
+            Ok(Some(Command::Help)) => self.screen.show(vec![command::help(Protocol::Native)]),
+            Ok(Some(Command::Wait { .. })) => self.complain(command::WAIT_IS_FOR_SCRIPTS),
             Ok(Some(Command::MessageFromInput { .. })) => {}
             Err(failure) => self.complain(&failure.text),
         }
@@ -422,7 +402,7 @@ impl Talk<'_> {
     }
 
     fn private(&mut self, news: &PeerNews, lines: &mut Vec<String>) {
-        let tick = if self.screen.look.utf8 { "✓" } else { "ok" };
+        let tick = self.screen.look.tick();
         match news {
             PeerNews::Heard { user } => lines.push(format!("{tick} to {user}, privately")),
             PeerNews::NotSaid { user, texts, why } => {
@@ -452,6 +432,12 @@ impl Talk<'_> {
     fn complain(&mut self, text: &str) {
         let line = self.screen.error(text);
         self.screen.show(vec![line]);
+    }
+
+    /// Nobody types any more.
+    fn leave_keyboard(&mut self, status: Status) {
+        self.screen.printer = None;
+        self.leave(status);
     }
 
     fn leave(&mut self, status: Status) {
@@ -491,18 +477,13 @@ impl Talk<'_> {
     }
 
     fn know(&self, users: &[UserName]) {
-        let mut names = locked(&self.names);
-        for user in users {
-            if names.len() < NAMES_MAX {
-                names.insert(user.clone());
-            }
-        }
+        know(&self.names, users);
     }
 }
 
 /// What is said of a request that was done.
 fn confirm(request: &Request, done: &Done, you: &UserName, look: Look) -> Vec<String> {
-    let tick = if look.utf8 { "✓" } else { "ok" };
+    let tick = look.tick();
     match (request, done) {
         (Request::Message { to, .. }, Done::Accepted { reach: ReachTold::Queued, .. }) => {
             vec![format!("{tick} to {to} ({to} is offline: it waits)")]

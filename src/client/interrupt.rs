@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use signal_hook::consts::SIGTERM;
@@ -20,7 +20,7 @@ struct Flags {
     /// The status to end with; 0: nobody asks.
     asked: AtomicU8,
     /// Rung instead of ending the program: somebody looks at `asked`.
-    bell: OnceLock<Bell>,
+    bell: Mutex<Option<Bell>>,
     terminal: Option<Terminal>,
 }
 
@@ -37,7 +37,7 @@ impl Interrupt {
             let at_start = tcgetattr(&file).ok()?;
             Some(Terminal { file, at_start })
         });
-        let interrupt = Interrupt(Arc::new(Flags { asked: AtomicU8::new(0), bell: OnceLock::new(), terminal }));
+        let interrupt = Interrupt(Arc::new(Flags { asked: AtomicU8::new(0), bell: Mutex::default(), terminal }));
         // Without a handler the signals still end the program.
         let on_ctrl_c = interrupt.clone();
         let _ = ctrlc::set_handler(move || on_ctrl_c.ask(Status::Interrupted));
@@ -59,8 +59,16 @@ impl Interrupt {
 
     /// From now on the first signal rings this bell only, and the program looks at `asked`.
     pub fn leave_to_the_program(&self, bell: Bell) {
-        // The bell of the first time is as good.
-        let _ = self.0.bell.set(bell);
+        *self.bell() = Some(bell);
+    }
+
+    /// From now on a signal ends the program again.
+    pub fn end_at_once(&self) {
+        *self.bell() = None;
+    }
+
+    fn bell(&self) -> MutexGuard<'_, Option<Bell>> {
+        self.0.bell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The terminal echoes again, whatever was being asked or typed.
@@ -73,7 +81,7 @@ impl Interrupt {
 
     fn ask(&self, status: Status) {
         let again = self.0.asked.swap(status as u8, Ordering::SeqCst) != 0;
-        match self.0.bell.get() {
+        match &*self.bell() {
             Some(bell) if !again => bell.ring(),
             _ => {
                 self.restore_terminal();

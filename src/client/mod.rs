@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod batch;
+pub mod classic;
 pub mod command;
 mod connection;
 pub mod core;
@@ -19,6 +20,7 @@ pub mod operator;
 mod output;
 pub mod passwords;
 pub mod peers;
+pub mod protocol;
 pub mod render;
 pub mod state;
 mod trust;
@@ -39,6 +41,7 @@ use self::exit::{Failure, Status};
 use self::interactive::Look;
 use self::interrupt::Interrupt;
 use self::output::{Ended, print};
+use self::protocol::Protocol;
 use self::state::StateDirectory;
 use self::trust::Trust;
 use crate::wire::{TEXT_BYTES_MAX, UserName};
@@ -50,6 +53,7 @@ const TRIES: usize = 3;
 #[derive(Clone, Debug)]
 pub struct Options {
     pub target: Target,
+    pub protocol: Protocol,
     /// Nothing is encrypted, and nobody proves who they are but with the password.
     pub plaintext: bool,
     pub user: Option<UserName>,
@@ -112,11 +116,18 @@ pub fn warn(text: &str) {
 }
 
 fn start(options: Options) -> Result<Status, Ended> {
+    if options.command == Some(Command::Help) {
+        print(&[command::help(options.protocol)])?;
+        return Ok(Status::Done);
+    }
+    match options.protocol {
+        Protocol::Native => start_native(options),
+        Protocol::Request | Protocol::Nick => classic::start(options),
+    }
+}
+
+fn start_native(options: Options) -> Result<Status, Ended> {
     let request = match &options.command {
-        Some(Command::Help) => {
-            print(&[command::help()])?;
-            return Ok(Status::Done);
-        }
         Some(Command::Ask(request)) => Some(request.clone()),
         Some(Command::MessageFromInput { to }) => Some(message_from_input(to.clone(), options.receipts)?),
         Some(Command::GetAddress { .. } | Command::Private { .. } | Command::Consent { .. }) if options.plaintext => {
@@ -147,7 +158,7 @@ fn start(options: Options) -> Result<Status, Ended> {
 
     let private = matches!(options.command, Some(Command::GetAddress { .. } | Command::Private { .. }));
     if private || request.is_some() {
-        let user = need_user(&options)?;
+        let user = options.user(false)?;
         let password = match given {
             Some(password) => password,
             None => passwords::ask(&user)?,
@@ -173,12 +184,8 @@ fn start(options: Options) -> Result<Status, Ended> {
         _ => {}
     }
 
-    let is_person = io::stdin().is_terminal() && io::stdout().is_terminal() && !options.json;
-    let user = match &options.user {
-        Some(user) => user.clone(),
-        None if is_person => ask_name()?,
-        None => need_user(&options)?,
-    };
+    let is_person = options.is_person();
+    let user = options.user(is_person)?;
     let for_passwd = batch::Given { password: given.clone(), new_password: options.new_password.clone() };
     let mut given = given;
     let mut wrong = 0;
@@ -209,7 +216,7 @@ fn start(options: Options) -> Result<Status, Ended> {
         }
         match result {
             Err(Ended::TokenRefused) => {}
-            Err(Ended::WrongPassword(failure)) if asks(&options, is_person) && wrong + 1 < TRIES => {
+            Err(Ended::WrongPassword(failure)) if options.asks(is_person) && wrong + 1 < TRIES => {
                 warn(&hinting(failure, wrong, &options.target, &user).text);
                 wrong += 1;
             }
@@ -224,7 +231,7 @@ fn start(options: Options) -> Result<Status, Ended> {
 
 /// `chat HOST PORT passwd`
 fn change_password(options: &Options, trust: &Trust, given: Option<String>, rng: StdRng) -> Result<Status, Ended> {
-    let user = need_user(options)?;
+    let user = options.user(false)?;
     let old = match given {
         Some(password) => password,
         None => passwords::ask(&user)?,
@@ -240,11 +247,7 @@ fn change_password(options: &Options, trust: &Trust, given: Option<String>, rng:
 
 /// `chat HOST PORT sign-up`
 fn sign_up(options: &Options, trust: &Trust, given: Option<String>, rng: StdRng) -> Result<Status, Ended> {
-    let user = match &options.user {
-        Some(user) => user.clone(),
-        None if io::stdin().is_terminal() && io::stdout().is_terminal() => ask_name()?,
-        None => need_user(options)?,
-    };
+    let user = options.user(at_terminal())?;
     if trust.is_first_time() {
         // There is no shared secret yet that could prove the server: whoever knows the fingerprint can compare.
         let certificate = errand::look(&options.target, trust, options.within)?;
@@ -285,13 +288,29 @@ fn state() -> Option<StateDirectory> {
     state.inspect_err(warning).ok()
 }
 
-/// Whether a wrong password is asked for again.
-fn asks(options: &Options, is_person: bool) -> bool {
-    is_person && matches!(options.password, PasswordFrom::Person)
+impl Options {
+    /// Whether a person uses it, with a line editor.
+    fn is_person(&self) -> bool {
+        at_terminal() && !self.json
+    }
+
+    /// Whether a wrong password is asked for again.
+    fn asks(&self, is_person: bool) -> bool {
+        is_person && matches!(self.password, PasswordFrom::Person)
+    }
+
+    /// Who logs in. `asks`: there is a person who can be asked.
+    fn user(&self, asks: bool) -> Result<UserName, Failure> {
+        match &self.user {
+            Some(user) => Ok(user.clone()),
+            None if asks => ask_name(),
+            None => Err(Failure::usage("who are you? Say it with --user NAME or in CHAT_USER")),
+        }
+    }
 }
 
-fn need_user(options: &Options) -> Result<UserName, Failure> {
-    options.user.clone().ok_or_else(|| Failure::usage("who are you? Say it with --user NAME or in CHAT_USER"))
+fn at_terminal() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
 fn ask_name() -> Result<UserName, Failure> {

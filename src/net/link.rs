@@ -1,11 +1,13 @@
-//! A client's connections: one to the server, those with peers, and a bell that other threads can ring; all of them in one
-//! poll, and nothing ever blocks.
+//! A client's connections: one to the server, those with peers, those that carry one message only, and a bell that other
+//! threads can ring; all of them in one poll, and nothing ever blocks.
 //!
-//! Knows bytes, not lines. `Link` routes: the connection to the server is in `server`, those with peers are in `peers`. What arrives in a turn is bounded, so
-//! that whoever floods can't keep the client from looking up.
+//! Knows bytes, not lines. `Link` routes: the connection to the server is in `server`, those with peers are in `peers`, those
+//! for one message in `parcels`. What arrives in a turn is bounded, so that whoever floods can't keep the client from looking
+//! up.
 
 mod conversation;
 mod dial;
+pub mod parcels;
 pub mod peers;
 mod pipe;
 mod server;
@@ -19,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
 
+use self::parcels::{NotSent, ParcelId, Parcels};
 use self::peers::{NotLetIn, PeerHappening, PeerId, PeerIdentity, Peers};
 use self::server::Server;
 use self::tls::{Secured, Tls, TlsFailure};
@@ -26,8 +29,10 @@ use crate::hub::fingerprint::Fingerprint;
 
 const SERVER: Token = Token(0);
 const WAKE: Token = Token(1);
-/// And all after it.
-const PEERS: Token = Token(2);
+/// So many, and
+const PARCELS: Token = Token(2);
+/// all after them.
+const PEERS: Token = Token(PARCELS.0 + parcels::TOKENS);
 
 /// How many sockets are heard of in one turn.
 const EVENTS_MAX: usize = 32;
@@ -46,6 +51,10 @@ pub enum Happening {
     /// Somebody came to the socket that listens for peers, and was not let in. When that happens too often it is not told each
     /// time; `untold`: how often it was not, since it was told the last time.
     Knocked { from: IpAddr, why: NotLetIn, untold: u64 },
+    /// A connection has brought its message; never empty.
+    Parcel { from: IpAddr, bytes: Vec<u8> },
+    /// A message that was sent on a connection of its own has left, or why not.
+    ParcelSent(ParcelId, Result<(), NotSent>),
     /// Somebody rang the bell.
     Woken,
 }
@@ -71,6 +80,7 @@ pub struct Link {
     events: Events,
     waker: Arc<Waker>,
     server: Server,
+    parcels: Parcels,
     peers: Peers,
 }
 
@@ -96,6 +106,7 @@ impl Link {
             events: Events::with_capacity(EVENTS_MAX),
             waker,
             server: Server::new(SERVER),
+            parcels: Parcels::new(PARCELS),
             peers: Peers::new(PEERS),
         })
     }
@@ -125,8 +136,9 @@ impl Link {
         let mut happenings = Vec::new();
         self.server.write(self.poll.registry(), &mut happenings);
         self.peers.write(&mut happenings);
-        let busy = self.server.is_busy() || self.peers.is_busy() || !happenings.is_empty();
-        let until = deadline.into_iter().chain(self.server.deadline()).chain(self.peers.deadline()).min();
+        let busy = self.server.is_busy() || self.parcels.is_busy() || self.peers.is_busy() || !happenings.is_empty();
+        let deadlines = [deadline, self.server.deadline(), self.parcels.deadline(), self.peers.deadline()];
+        let until = deadlines.into_iter().flatten().min();
         // Rounded up, or the last millisecond would be spent in turns that find nothing.
         let timeout = until.map(|until| {
             let left = until.saturating_duration_since(Instant::now());
@@ -141,6 +153,7 @@ impl Link {
             match event.token() {
                 WAKE => woken = true,
                 SERVER => self.server.stir(event),
+                token if token < PEERS => self.parcels.stir(event),
                 _ => self.peers.stir(event),
             }
         }
@@ -148,6 +161,7 @@ impl Link {
             happenings.push(Happening::Woken);
         }
         self.server.turn(self.poll.registry(), &mut happenings);
+        self.parcels.turn(self.poll.registry(), &mut happenings);
         self.peers.turn(self.poll.registry(), &mut happenings);
         Ok(happenings)
     }
@@ -158,6 +172,28 @@ impl Link {
         let mut address = unmapped(self.server.local_address()?);
         address.set_port(0);
         Some(address)
+    }
+
+    /// The other end of the connection to the server. `None`: there is no connection.
+    pub fn remote_address(&self) -> Option<SocketAddr> {
+        self.server.remote_address().map(unmapped)
+    }
+
+    /// Listens for connections with one message each at this address, whose port may be 0, and nowhere else any more. Most of them
+    /// come from `mainly_from`, and the others can't take their places. Comes back: the port.
+    pub fn listen_for_parcels(&mut self, address: SocketAddr, mainly_from: IpAddr) -> io::Result<u16> {
+        self.parcels.listen(self.poll.registry(), address, mainly_from)
+    }
+
+    /// Sends these bytes on a connection of their own, which has so long for that. `Happening::ParcelSent` tells how it went, in
+    /// a later turn.
+    pub fn send_parcel(&mut self, address: SocketAddr, bytes: Vec<u8>, within: Duration) -> ParcelId {
+        self.parcels.send(self.poll.registry(), address, bytes, within)
+    }
+
+    /// Listens for them no longer, and drops what is under way.
+    pub fn close_parcels(&mut self) {
+        self.parcels.close();
     }
 
     /// Listens for peers at exactly this address, whose port may be 0, and nowhere else any more. Comes back: the port. Where it

@@ -7,7 +7,7 @@ pub mod hex;
 pub mod lines;
 pub mod native;
 pub mod nick;
-mod parts;
+pub mod parts;
 pub mod pieces;
 pub mod recognise;
 pub mod request;

@@ -16,7 +16,7 @@ pub(in crate::wire) struct Frame<'a> {
 }
 
 /// What follows an interior newline, so that no line of a text begins like a message (protocols.md, "Across protocols").
-const INDENT: &str = "\n    ";
+pub const INDENT: &str = "    ";
 
 /// Appends a text in as few parts as it takes. None ends within a character, an escape, or an indent; the last one ends
 /// the message that has this number.
@@ -46,7 +46,7 @@ fn fill(text: &str, room: usize, ascii: bool, out: &mut Vec<u8>) -> usize {
     for (at, c) in text.char_indices() {
         character.clear();
         match c {
-            '\n' => character.push_str(INDENT),
+            '\n' => character.extend(["\n", INDENT]),
             c if ascii && !c.is_ascii() => character.extend(c.escape_unicode()),
             c => character.push(c),
         }
@@ -58,8 +58,33 @@ fn fill(text: &str, room: usize, ascii: bool, out: &mut Vec<u8>) -> usize {
     text.len()
 }
 
+/// Cuts a text into parts that have at most `bytes_max` bytes each once their newlines are indented; never inside of a
+/// character, and in order. The bound has room for a character.
+pub fn indented_parts(text: &str, bytes_max: usize) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let mut part = Vec::new();
+        let taken = fill(rest, bytes_max, false, &mut part);
+        if taken == 0 {
+            debug_assert!(false, "there is room for a character");
+            break;
+        }
+        rest = &rest[taken..];
+        parts.push(String::from_utf8(part).expect("whole characters of a text"));
+    }
+    parts
+}
+
+/// What `indented_parts` was given: newlines without their indent.
+pub fn unindented(text: &str) -> String {
+    text.replace(&format!("\n{INDENT}"), "\n")
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parts(text: &str, bytes_max: usize, ascii: bool) -> Vec<(String, Kind)> {
@@ -88,5 +113,28 @@ mod tests {
         assert_eq!(parts("abc\n", 11, false), two("b: abc\n", "b: \n    \n"));
         assert_eq!(parts("abcé", 11, true), two("b: abc\n", "b: \\u{e9}\n"));
         assert_eq!(parts("\u{10ffff}\u{10ffff}", 14, true), two("b: \\u{10ffff}\n", "b: \\u{10ffff}\n"));
+    }
+
+    #[test]
+    fn a_text_that_fits_is_one_part_with_its_newlines_indented() {
+        assert_eq!(indented_parts("hi", 2), ["hi"]);
+        assert_eq!(indented_parts("a\nb", 7), ["a\n    b"]);
+        assert_eq!(indented_parts("", 7), Vec::<String>::new());
+    }
+
+    #[test]
+    fn characters_and_indents_stay_whole() {
+        assert_eq!(indented_parts("aéé", 3), ["aé", "é"]);
+        assert_eq!(indented_parts("a\nb", 6), ["a\n    ", "b"]);
+        assert_eq!(indented_parts("a\nb", 5), ["a", "\n    ", "b"]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_are_the_text_within_the_bound(text in "(.|\n){0,200}", bytes_max in 8usize..64) {
+            let parts = indented_parts(&text, bytes_max);
+            prop_assert_eq!(unindented(&parts.concat()), text);
+            prop_assert!(parts.iter().all(|part| part.len() <= bytes_max));
+        }
     }
 }

@@ -14,7 +14,7 @@ const LINES_AHEAD: usize = 16;
 pub type ScriptLine = Result<String, &'static str>;
 
 /// Reads standard input on a thread of its own, because a pipe can't be asked whether there is something.
-pub(super) fn read_lines(bell: Bell) -> Receiver<ScriptLine> {
+pub fn read_lines(bell: Bell) -> Receiver<ScriptLine> {
     let (sender, receiver) = sync_channel(LINES_AHEAD);
     std::thread::spawn(move || {
         // The channel closes, or is closed, when either side is done.

@@ -84,7 +84,7 @@ pub fn run(
             }
             leave_until.get_or_insert(now + LEAVE_WITHIN);
         }
-        show(&mut batch)?;
+        show(batch.take_lines())?;
         let status = asked.unwrap_or(batch.status());
         if leave_until.is_some_and(|until| until <= now) {
             return Ok(status);
@@ -102,7 +102,7 @@ pub fn run(
             };
             match heard {
                 Heard::Session(Happening::End(end)) => {
-                    show(&mut batch)?;
+                    show(batch.take_lines())?;
                     if !logged_in && let Some(ended) = Ended::before_log_in(&end) {
                         return Err(ended);
                     }
@@ -115,7 +115,7 @@ pub fn run(
                     }
                 }
                 Heard::Session(Happening::Closing { reason, text }) => {
-                    show(&mut batch)?;
+                    show(batch.take_lines())?;
                     let failure = Failure::closing(reason, &text);
                     if reason != Closing::Lost || !logged_in {
                         return Err(failure.into());
@@ -126,7 +126,7 @@ pub fn run(
                     come_back(connection, &mut lost, &failure.text);
                 }
                 Heard::Lost(why) => {
-                    show(&mut batch)?;
+                    show(batch.take_lines())?;
                     if !logged_in || why.status == Status::Refused {
                         return Err(why.into());
                     }
@@ -166,7 +166,7 @@ pub fn run(
                     if is_done && !batch.leaving {
                         connection.password_changed(&change.new);
                     } else if let Some(why) = held {
-                        show(&mut batch)?;
+                        show(batch.take_lines())?;
                         if why.status != Status::NoServer {
                             return Err(why.into());
                         }
@@ -175,7 +175,7 @@ pub fn run(
                 }
             }
         }
-        show(&mut batch)?;
+        show(batch.take_lines())?;
     }
 }
 
@@ -257,9 +257,10 @@ fn come_back(connection: &mut Connection, lost: &mut bool, why: &str) {
     connection.dial_later();
 }
 
-fn show(batch: &mut Batch) -> Result<(), Ended> {
+/// Prints lines, each where it belongs.
+pub fn show(lines: Vec<Line>) -> Result<(), Ended> {
     let mut data = Vec::new();
-    for line in batch.take_lines() {
+    for line in lines {
         match line {
             Line::Data(line) => data.push(line),
             Line::Complaint(text) => {

@@ -3,9 +3,8 @@
 use std::io::{self, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustyline::ExternalPrinter;
-
 use super::super::render;
+use super::editor::Printer;
 
 /// How things are shown.
 #[derive(Clone, Copy, Debug)]
@@ -14,17 +13,28 @@ pub struct Look {
     pub utf8: bool,
 }
 
-pub(super) struct Screen {
-    pub(super) look: Look,
+impl Look {
+    /// How it is marked that something was done.
+    pub fn tick(self) -> &'static str {
+        if self.utf8 { "✓" } else { "ok" }
+    }
+}
+
+pub struct Screen {
+    pub look: Look,
     /// `None`: nobody is typing, or the terminal can do no better.
-    pub(super) printer: Option<Box<dyn ExternalPrinter + Send>>,
+    pub printer: Option<Printer>,
     /// What is shown next comes with a sound: one, however much it is.
-    pub(super) rings: bool,
+    pub rings: bool,
 }
 
 impl Screen {
+    pub fn new(look: Look) -> Screen {
+        Screen { look, printer: None, rings: false }
+    }
+
     /// Prints lines above the one being typed.
-    pub(super) fn show(&mut self, lines: Vec<String>) {
+    pub fn show(&mut self, lines: Vec<String>) {
         if lines.is_empty() {
             return;
         }
@@ -38,32 +48,32 @@ impl Screen {
         }
     }
 
-    pub(super) fn paint(&self, code: &str, text: &str) -> String {
+    pub fn paint(&self, code: &str, text: &str) -> String {
         if self.look.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    pub(super) fn bold(&self, text: &str) -> String {
+    pub fn bold(&self, text: &str) -> String {
         self.paint("1", text)
     }
 
-    pub(super) fn dim(&self, text: &str) -> String {
+    pub fn dim(&self, text: &str) -> String {
         self.paint("2", text)
     }
 
-    pub(super) fn error(&self, text: &str) -> String {
+    pub fn error(&self, text: &str) -> String {
         self.paint("31", text)
     }
 
-    pub(super) fn note(&self, text: &str) -> String {
+    pub fn note(&self, text: &str) -> String {
         self.stamp(now_ms(), &self.dim(&format!("* {text}")))
     }
 
-    pub(super) fn stamp(&self, unix_ms: u64, line: &str) -> String {
+    pub fn stamp(&self, unix_ms: u64, line: &str) -> String {
         format!("{} {line}", self.dim(&render::hour_and_minute(unix_ms)))
     }
 }
 
-pub(super) fn now_ms() -> u64 {
+pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_millis().try_into().unwrap_or(u64::MAX)
 }

@@ -65,6 +65,10 @@ impl Pipe {
         self.stream.local_addr()
     }
 
+    pub(super) fn remote_address(&self) -> io::Result<SocketAddr> {
+        self.stream.peer_addr()
+    }
+
     /// Bytes that wait to be written, beside those that are encrypted already.
     pub(super) fn waiting(&self) -> usize {
         self.out.len()
@@ -123,14 +127,17 @@ impl Pipe {
             if self.write().is_err() {
                 return true;
             }
-            if !self.tls.as_ref().is_some_and(|tls| tls.wants_write()) {
-                self.shut = true;
-                if self.stream.shutdown(Shutdown::Write).is_err() {
-                    return true;
-                }
+            if !self.tls.as_ref().is_some_and(|tls| tls.wants_write()) && self.end_writing().is_err() {
+                return true;
             }
         }
         self.has_closed()
+    }
+
+    /// Nothing is written any more, and the other end is told so.
+    pub(super) fn end_writing(&mut self) -> io::Result<()> {
+        self.shut = true;
+        self.stream.shutdown(Shutdown::Write)
     }
 
     /// Whether the other end has closed. What it says meanwhile is not wanted; a bounded part of it is read.

@@ -83,6 +83,14 @@ impl Server {
         }
     }
 
+    /// The other end of the connection.
+    pub(super) fn remote_address(&self) -> Option<SocketAddr> {
+        match &self.state {
+            State::Open { pipe, .. } => pipe.remote_address().ok(),
+            _ => None,
+        }
+    }
+
     /// There is something to do at once.
     pub(super) fn is_busy(&self) -> bool {
         match &self.state {

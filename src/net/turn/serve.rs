@@ -187,7 +187,7 @@ impl<E: Environment> Turn<E> {
         let Some(connection) = self.connections.get(id) else { return };
         let by_quiet = match &connection.conversation {
             Some(conversation) => conversation.ends_by_quiet(),
-            None => connection.prompted,
+            None => connection.prompted && connection.tls.is_none(),
         };
         if by_quiet && connection.is_served() && !connection.inbound.is_empty() {
             self.timers.set(id, Timer::Quiet, now.instant + QUIET);

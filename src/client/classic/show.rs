@@ -1,0 +1,122 @@
+//! How classic sessions look on the screen and in a script's hands: in the forms of the native one, as far as these protocols
+//! tell as much.
+
+use serde_json::{Value, json};
+
+use super::{Done, Event};
+use crate::client::protocol::Protocol;
+use crate::client::render::{self, visible};
+use crate::wire::UserName;
+use crate::wire::native::client::News;
+
+/// What a person is told before anything is sent.
+pub fn not_encrypted(protocol: Protocol) -> String {
+    let password = if protocol.has_passwords() { ", and your password" } else { "" };
+    format!(
+        "the protocol '{protocol}' is not encrypted: everyone on the way can read and change what is said{password}"
+    )
+}
+
+/// The stable line of an event.
+pub fn event_line(event: &Event) -> String {
+    match event {
+        Event::Message { from, text } => format!("{from}: {}", visible(text)),
+        Event::Broadcast { from, text } => format!("{from} (to everyone): {}", visible(text)),
+        Event::Private { from, text } => format!("{from} (privately): {}", visible(text)),
+        Event::Online { user } => native_line(&News::Online { user: user.clone() }),
+        Event::Offline { user } => native_line(&News::Offline { user: user.clone() }),
+        Event::Note { text } => format!("* note: {}", visible(text.trim_end())),
+        Event::Asks { user } => format!(
+            "* {user} asks for your address, to talk to you without the server: \
+             'consent {user} yes' or 'consent {user} no'"
+        ),
+        Event::Address { user, address } => format!("* {user} says yes: {} port {}", address.ip(), address.port()),
+    }
+}
+
+/// The word for an event's kind, as `wait` and `--json` know it.
+pub fn event_kind(event: &Event) -> &'static str {
+    match event {
+        Event::Message { .. } => "message",
+        Event::Broadcast { .. } => "broadcast",
+        Event::Private { .. } => "private",
+        Event::Online { .. } => "online",
+        Event::Offline { .. } => "offline",
+        Event::Note { .. } => "note",
+        Event::Asks { .. } => "asks",
+        Event::Address { .. } => "address",
+    }
+}
+
+pub fn event_json(event: &Event) -> String {
+    let kind = event_kind(event);
+    render::json(&match event {
+        Event::Message { from, text } | Event::Private { from, text } => {
+            json!({"event": kind, "from": from.as_str(), "text": text})
+        }
+        Event::Broadcast { from, text } => {
+            json!({"event": kind, "from": from.as_str(), "text": text, "to": "everyone"})
+        }
+        Event::Note { text } => json!({"event": kind, "from": "server", "text": text}),
+        Event::Online { user } | Event::Offline { user } | Event::Asks { user } => {
+            json!({"event": kind, "user": user.as_str()})
+        }
+        Event::Address { user, address } => address_json("event", user, address),
+    })
+}
+
+/// The lines of an answer that brings something; of others none.
+pub fn answer_lines(done: &Done) -> Vec<String> {
+    match done {
+        Done::Online(users) => users.iter().map(UserName::to_string).collect(),
+        Done::Address { user, address } => vec![format!("{user} {} {}", address.ip(), address.port())],
+        Done::HandedOver
+        | Done::PartlyDelivered
+        | Done::Blocked(_)
+        | Done::Unblocked(_)
+        | Done::Consented(_)
+        | Done::Declined(_)
+        | Done::Said(_) => Vec::new(),
+    }
+}
+
+pub fn answer_json(done: &Done) -> String {
+    let about = |reply: &str, user: &UserName| json!({"reply": reply, "user": user.as_str()});
+    render::json(&match done {
+        Done::HandedOver => json!({"reply": "handed-over"}),
+        Done::PartlyDelivered => json!({"reply": "handed-over", "reach": "partial"}),
+        Done::Online(users) => {
+            json!({"reply": "online", "users": users.iter().map(UserName::as_str).collect::<Vec<_>>()})
+        }
+        Done::Blocked(user) => about("blocked", user),
+        Done::Unblocked(user) => about("unblocked", user),
+        Done::Address { user, address } => address_json("reply", user, address),
+        Done::Consented(user) => about("consented", user),
+        Done::Declined(user) => about("declined", user),
+        Done::Said(user) => about("said", user),
+    })
+}
+
+/// What a person is told of a request that was done. `tick`: how that is marked.
+pub fn confirmation(done: &Done, tick: &str) -> String {
+    match done {
+        Done::HandedOver => format!("{tick} handed over"),
+        Done::PartlyDelivered => format!("{tick} handed over (but not to some who have blocked you)"),
+        Done::Online(users) if users.is_empty() => "nobody else is online".to_owned(),
+        Done::Online(users) => format!("online: {}", users.iter().map(UserName::as_str).collect::<Vec<_>>().join(", ")),
+        Done::Blocked(user) => format!("{tick} {user} is blocked: nothing more comes from them"),
+        Done::Unblocked(user) => format!("{tick} {user} is not blocked any more"),
+        Done::Address { user, address } => format!("{user} says yes: {} port {}", address.ip(), address.port()),
+        Done::Consented(user) => format!("{tick} {user} learns where you are"),
+        Done::Declined(user) => format!("{tick} {user} does not learn where you are"),
+        Done::Said(user) => format!("{tick} to {user}, privately"),
+    }
+}
+
+fn address_json(kind: &str, user: &UserName, address: &std::net::SocketAddr) -> Value {
+    json!({kind: "address", "user": user.as_str(), "address": address.ip().to_string(), "port": address.port()})
+}
+
+fn native_line(news: &News) -> String {
+    render::event_line(news).unwrap_or_default()
+}

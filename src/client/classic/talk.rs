@@ -1,0 +1,142 @@
+//! A person at a terminal. What comes in is printed above the line being typed.
+
+use super::run::Manner;
+use super::{Done, Event, Happening, Now, Request, Session, show};
+use crate::client::command::{self, Command};
+use crate::client::exit::{Failure, Status};
+use crate::client::interactive::editor::{Keyboard, Names, Purpose, Typed, know};
+use crate::client::interactive::screen::{Look, Screen, now_ms};
+use crate::client::interrupt::Interrupt;
+use crate::client::output::Ended;
+use crate::client::protocol::Protocol;
+use crate::client::render::visible;
+use crate::net::link::Bell;
+use crate::wire::UserName;
+
+pub struct Talk {
+    protocol: Protocol,
+    screen: Screen,
+    keyboard: Keyboard,
+    names: Names,
+    bell: Bell,
+    /// Nobody types any more.
+    over: Option<Status>,
+}
+
+impl Talk {
+    pub fn new(protocol: Protocol, look: Look, bell: Bell) -> Talk {
+        let (screen, keyboard) = (Screen::new(look), Keyboard::default());
+        Talk { protocol, screen, keyboard, names: Names::default(), bell, over: None }
+    }
+
+    /// Leaves the terminal as it was found.
+    pub fn close(self, interrupt: &Interrupt) {
+        self.keyboard.abandon(interrupt, self.screen.printer.is_some());
+    }
+
+    fn logged_in(&mut self, user: UserName) -> Result<(), Ended> {
+        let hello = self.screen.note(&format!("you are online as {user}; these are the commands:"));
+        self.screen.show(vec![hello, command::help(self.protocol)]);
+        let (names, bell) = (self.names.clone(), self.bell.clone());
+        let purpose = Purpose { protocol: self.protocol, user, lines: None, names, asks: false };
+        match self.keyboard.open(purpose, bell) {
+            Ok(printer) => self.screen.printer = printer,
+            Err(error) => return Err(Failure::new(Status::NoServer, format!("the terminal: {error}")).into()),
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, answer: &Result<Done, Failure>) {
+        let line = match answer {
+            Ok(done) => {
+                match done {
+                    Done::Online(users) => know(&self.names, users),
+                    // It comes back as everyone sees it.
+                    Done::HandedOver if self.protocol == Protocol::Nick => return,
+                    _ => {}
+                }
+                show::confirmation(done, self.screen.look.tick())
+            }
+            Err(failure) => self.screen.error(&failure.text),
+        };
+        self.screen.show(vec![line]);
+    }
+
+    fn event(&mut self, event: &Event) {
+        let said = |how: &str, from: &UserName, text: &str| {
+            know(&self.names, std::slice::from_ref(from));
+            format!("{}{how}: {}", self.screen.bold(from.as_str()), visible(text))
+        };
+        let line = match event {
+            Event::Message { from, text } => said("", from, text),
+            Event::Broadcast { from, text } => said(" (to everyone)", from, text),
+            Event::Private { from, text } => said(" (privately)", from, text),
+            Event::Asks { user } => {
+                know(&self.names, std::slice::from_ref(user));
+                self.screen.bold(&show::event_line(event))
+            }
+            Event::Online { user } | Event::Offline { user } => {
+                know(&self.names, std::slice::from_ref(user));
+                self.screen.dim(&show::event_line(event))
+            }
+            Event::Note { .. } | Event::Address { .. } => self.screen.dim(&show::event_line(event)),
+        };
+        self.screen.rings |= matches!(event, Event::Message { .. } | Event::Private { .. } | Event::Asks { .. });
+        let line = self.screen.stamp(now_ms(), &line);
+        self.screen.show(vec![line]);
+    }
+
+    fn typed(&mut self, session: &mut dyn Session, now: Now, line: &str) {
+        let why = match command::parse_line(line, self.protocol, false) {
+            Ok(None) => return,
+            Ok(Some(Command::LogOut)) => return self.over = Some(Status::Done),
+            Ok(Some(Command::Help)) => return self.screen.show(vec![command::help(self.protocol)]),
+            Ok(Some(Command::Wait { .. })) => Failure::usage(command::WAIT_IS_FOR_SCRIPTS),
+            Ok(Some(command)) => match Request::of(command) {
+                Some(Ok(request)) => {
+                    session.ask(now, request);
+                    return;
+                }
+                Some(Err(why)) => why,
+                None => return,
+            },
+            Err(why) => why,
+        };
+        let line = self.screen.error(&why.text);
+        self.screen.show(vec![line]);
+    }
+
+    fn leave(&mut self, status: Status) {
+        self.screen.printer = None;
+        self.over = Some(status);
+    }
+}
+
+impl Manner for Talk {
+    fn hear(&mut self, _: &mut dyn Session, _: Now, happening: Happening) -> Result<(), Ended> {
+        match happening {
+            Happening::LoggedIn { user } => return self.logged_in(user),
+            Happening::Answered { answer, .. } => self.answered(&answer),
+            Happening::Event(event) => self.event(&event),
+            Happening::Warning(text) => {
+                let line = self.screen.error(&text);
+                self.screen.show(vec![line]);
+            }
+            Happening::End(_) => {}
+        }
+        Ok(())
+    }
+
+    fn go_on(&mut self, session: &mut dyn Session, now: Now) -> Result<Option<Status>, Ended> {
+        while let Some(typed) = self.keyboard.next() {
+            match typed {
+                Typed::Line(line) => self.typed(session, now, &line),
+                // Nothing here asks for them.
+                Typed::Passwords(_) => {}
+                Typed::End => self.leave(Status::Done),
+                Typed::Interrupt => self.leave(Status::Interrupted),
+            }
+        }
+        Ok(self.over)
+    }
+}
