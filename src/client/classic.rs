@@ -28,8 +28,8 @@ use super::output::Ended;
 use super::{Options, PasswordFrom, Status, TRIES, passwords, warn};
 use crate::wire::{Text, UserName};
 
-/// How long a person's log-in may take; a command and a script have a limit of their own.
-const LOG_IN_WITHIN: Duration = Duration::from_secs(30);
+/// How many requests may be without an answer, or wait to be sent.
+const PENDING_MAX: usize = 200;
 
 /// What can be asked of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -239,11 +239,12 @@ pub trait Session {
     }
 }
 
-/// What a session has for its driver.
+/// What a session has for its driver; nothing more once it has told its end.
 #[derive(Debug, Default)]
 pub struct Outbox {
     actions: VecDeque<Action>,
     happenings: VecDeque<Happening>,
+    over: bool,
 }
 
 impl End {
@@ -258,11 +259,16 @@ impl End {
 
 impl Outbox {
     fn act(&mut self, action: Action) {
-        self.actions.push_back(action);
+        if !self.over {
+            self.actions.push_back(action);
+        }
     }
 
     fn tell(&mut self, happening: Happening) {
-        self.happenings.push_back(happening);
+        if !self.over {
+            self.over = matches!(happening, Happening::End(_));
+            self.happenings.push_back(happening);
+        }
     }
 
     fn event(&mut self, event: Event) {
@@ -369,7 +375,8 @@ fn session(
     is_person: bool,
 ) -> Result<Box<dyn Session>, Failure> {
     let Options { within, answer_within, .. } = *options;
-    let log_in_within = if is_person { LOG_IN_WITHIN } else { within };
+    // A command and a script have a limit of their own.
+    let log_in_within = if is_person { core::LOG_IN_WITHIN } else { within };
     let patience = Patience { log_in_within, within, answer_within };
     if !options.protocol.has_passwords() {
         return Ok(Box::new(nick::Session::new(user.clone(), patience)));

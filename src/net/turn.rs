@@ -362,6 +362,7 @@ impl<E: Environment> Turn<E> {
                     }
                 }
             }
+            // It may have ended log-ins.
             self.heed(before);
         }
         progress
