@@ -124,6 +124,7 @@ impl Session {
             Heard::Joined(user) => self.outbox.event(Event::Online { user }),
             Heard::Left(user) => self.outbox.event(Event::Offline { user }),
             Heard::Free(text) => self.outbox.event(Event::Note { text }),
+            Heard::Private { from, text } => self.outbox.event(Event::Message { from, text }),
             Heard::Text { from, text } => {
                 let chunk = format!("{from}: {text}");
                 self.outbox.event(Event::Broadcast { from, text });

@@ -98,7 +98,10 @@ impl Session {
     /// Takes a chunk of the log-in.
     fn dialogue(&mut self, now: Now, chunk: &[u8]) {
         let Phase::LoggingIn { dialogue, .. } = &mut self.phase else { return };
-        let refused = |said: String| Failure::new(Status::Refused, render::visible_line(&said));
+        let refused = |said: String| {
+            let lines: Vec<String> = said.lines().map(render::visible_line).collect();
+            Failure::new(Status::Refused, lines.join("\n"))
+        };
         match dialogue.hear(chunk) {
             Step::Reply(bytes) => self.outbox.act(Action::Write(bytes.to_vec())),
             Step::In(name) => self.logged_in(now, name),

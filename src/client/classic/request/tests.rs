@@ -158,7 +158,7 @@ fn a_log_in_that_fails_says_why() {
     let why = refused("Invalid Password. Please try again.");
     assert_eq!(wrong, [Happening::End(End::WrongPassword(why))]);
     let locked = failure(&["Due to \u{1b}[2Jfailures,\nlater.\n", "exit"]);
-    assert_eq!(locked, [Happening::End(End::Failed(refused("Due to <U+001B>[2Jfailures,     later.")))]);
+    assert_eq!(locked, [Happening::End(End::Failed(refused("Due to <U+001B>[2Jfailures,\nlater.")))]);
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn a_message_is_handed_over_unless_a_refusal_comes() {
     let to_bob = || Request::Message { to: name("bob"), text: text("hi") };
     let mut play = Play::logged_in();
     let tag = play.ask(to_bob());
-    assert_eq!(play.requests(), ["forward,alice,bob,hi"]);
+    assert_eq!(play.requests(), ["forward,alice,bob,hi\n"]);
     play.pass(499);
     assert_eq!(play.happenings(), []);
     play.pass(1);
@@ -259,7 +259,7 @@ fn a_message_is_handed_over_unless_a_refusal_comes() {
     play.delivered("No such User in the system\n");
     assert_eq!(play.answer(tag), Err((Status::NoRecipient, "there is no user 'bob'".into())));
     let tag = play.ask(Request::Broadcast { text: text("hi") });
-    assert_eq!(play.requests(), ["broadcast,alice,hi"]);
+    assert_eq!(play.requests(), ["broadcast,alice,hi\n"]);
     play.delivered("Your message could not be delivered to some recipients\n");
     assert_eq!(play.answer(tag), Ok(Done::PartlyDelivered));
     play.delivered("No such User in the system\n");
@@ -359,7 +359,7 @@ fn a_log_out_leaves_behind_everything_else() {
     let mut play = Play::logged_in();
     play.ask(Request::Message { to: name("bob"), text: text("hi") });
     play.session.log_out(play.now);
-    assert_eq!(play.actions(), [to_server("forward,alice,bob,hi")]);
+    assert_eq!(play.actions(), [to_server("forward,alice,bob,hi\n")]);
     play.sent(Lane::Server);
     assert_eq!(play.actions(), [to_server("logout,alice")]);
     assert_eq!(play.happenings(), []);
