@@ -258,7 +258,7 @@ fn a_log_in_that_is_refused_says_why() {
     wrong.is("", "chat: Invalid Password. Please try again.\n", 77);
     const LOCKED: &[&str] =
         &["Invalid password. Your account has been blocked.\n", "Please try again after sometime.\n"];
-    let told = "chat: Invalid password. Your account has been blocked.     Please try again after sometime.\n";
+    let told = "chat: Invalid password. Your account has been blocked.\nchat: Please try again after sometime.\n";
     refused(&[LOCKED], "exit").is("", told, 77);
 }
 
