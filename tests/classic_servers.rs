@@ -130,9 +130,9 @@ fn log_ins_by_request_fail_alike() {
         let wrong = "chat: Invalid Password. Please try again.\n";
         fails("alice").is("", wrong, 77);
         fails("alice").is("", wrong, 77);
-        let locked = "chat: Invalid password. Your account has been blocked.     Please try again after sometime.\n";
+        let locked = "chat: Invalid password. Your account has been blocked.\nchat: Please try again after sometime.\n";
         fails("alice").is("", locked, 77);
-        let still = "chat: Due to multiple login failures, your account has been blocked.     Please try again after sometime.\n";
+        let still = "chat: Due to multiple login failures, your account has been blocked.\nchat: Please try again after sometime.\n";
         fails("alice").is("", still, 77);
         let bob = person(server, "bob");
         let mut command = bob.command(&["--protocol", "request", "online"]);
