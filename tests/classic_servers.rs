@@ -112,14 +112,14 @@ fn people_talk_by_request_at_the_existing_server() {
 
 #[test]
 fn people_talk_by_request_at_chatd() {
-    let chatd = Chatd::start(&["--memory"]);
+    let chatd = Chatd::start(&["--memory", "--guests", "loopback"]);
     people_talk_by_request(chatd.address());
 }
 
 #[test]
 fn log_ins_by_request_fail_alike() {
     let existing = RequestServer::start(&ACCOUNTS);
-    let chatd = Chatd::start(&["--memory"]);
+    let chatd = Chatd::start(&["--memory", "--guests", "loopback"]);
     for server in [existing.address(), chatd.address()] {
         let fails = |user| {
             let person = person(server, user);
@@ -145,7 +145,7 @@ fn log_ins_by_request_fail_alike() {
 #[test]
 fn a_server_that_stops_says_so() {
     let existing = RequestServer::start(&ACCOUNTS);
-    let mut chatd = Chatd::start(&["--memory"]);
+    let mut chatd = Chatd::start(&["--memory", "--guests", "loopback"]);
     let sessions = [existing.address(), chatd.address()].map(|server| {
         let mut session = person(server, "alice").start(&["--protocol", "request"]);
         session.says("block bob");
@@ -198,5 +198,5 @@ fn people_talk_in_the_room_of_the_existing_server() {
 
 #[test]
 fn people_talk_in_the_room_of_chatd() {
-    people_talk_in_the_room(Chatd::start(&["--memory"]).address());
+    people_talk_in_the_room(Chatd::start(&["--memory", "--guests", "loopback"]).address());
 }

@@ -80,9 +80,18 @@ impl<E: Environment> Turn<E> {
         if budget == 0 || !connection.readable || !connection.is_served() || connection.is_paused() {
             return;
         }
+        // The end of a request that is posted has mostly come with it, and is not waited for.
+        while self.read(now, id, &mut budget) && self.connections.get(id).is_some_and(Connection::is_post) {}
+    }
+
+    /// Reads once, and does what comes of it. Says whether something has come.
+    fn read(&mut self, now: Now, id: ConnectionId, budget: &mut usize) -> bool {
+        let Some(connection) = self.connections.get_mut(id).filter(|found| found.is_served()) else { return false };
         let mut buffer = std::mem::take(&mut self.read_buffer);
-        match connection.read(&mut buffer) {
-            Ok(0) if connection.read_closed => self.hear_the_end(now, id, &mut budget),
+        let read = connection.read(&mut buffer);
+        let has_come = matches!(read, Ok(1..));
+        match read {
+            Ok(0) if connection.read_closed => self.hear_the_end(now, id, budget),
             // What was announced was nothing: a lull may have been taken for the middle of a message.
             Ok(0) if self.timers.is_set(id, Timer::Quiet) => {}
             Ok(0) => self.await_quiet(now, id),
@@ -92,8 +101,8 @@ impl<E: Environment> Turn<E> {
                     self.hear_first(now, id);
                 }
                 match is_encrypted {
-                    true => self.decrypt(now, id, &buffer[..bytes], &mut budget),
-                    false => self.hear(now, id, &buffer[..bytes], &mut budget),
+                    true => self.decrypt(now, id, &buffer[..bytes], budget),
+                    false => self.hear(now, id, &buffer[..bytes], budget),
                 }
             }
             Err(error) => {
@@ -102,6 +111,7 @@ impl<E: Environment> Turn<E> {
             }
         }
         self.read_buffer = buffer;
+        has_come
     }
 
     /// Takes what has come on an encrypted connection.
