@@ -57,7 +57,7 @@ impl Play {
     }
 
     fn delivered(&mut self, bytes: &str) {
-        self.session.delivered(self.now, From::Server, bytes.as_bytes());
+        self.session.delivered(self.now, Source::Server, bytes.as_bytes());
     }
 
     fn sent(&mut self, lane: Lane) {
@@ -403,7 +403,7 @@ fn a_consent_needs_a_question() {
 fn only_who_may_speak_is_heard_without_the_server() {
     let mut play = Play::logged_in();
     let from_bob = |play: &mut Play, bytes: &str| {
-        play.session.delivered(play.now, From::Elsewhere(STRANGER), bytes.as_bytes());
+        play.session.delivered(play.now, Source::Elsewhere(STRANGER), bytes.as_bytes());
         play.happenings()
     };
     let warned = from_bob(&mut play, "bob:hi\n");
@@ -441,7 +441,7 @@ fn a_private_text_asks_first_and_goes_straight_from_then_on() {
     assert_eq!(play.actions(), [Action::ToPeer(address, b"alice:psst\n".to_vec())]);
     play.sent(Lane::Peer);
     assert_eq!(play.answer(tag), Ok(Done::Said(name("bob"))));
-    play.session.delivered(play.now, From::Elsewhere(STRANGER), b"bob:yes?\n");
+    play.session.delivered(play.now, Source::Elsewhere(STRANGER), b"bob:yes?\n");
     let private = Event::Private { from: name("bob"), text: "yes?".into() };
     assert_eq!(play.happenings(), [Happening::Event(private)], "whose address we have may speak from there");
     let (first, second) = (play.ask(say()), play.ask(say()));
@@ -520,7 +520,7 @@ proptest! {
     ) {
         let mut play = Play::logged_in();
         for (n, (from_server, bytes)) in said.into_iter().enumerate() {
-            let from = if from_server { From::Server } else { From::Elsewhere(STRANGER) };
+            let from = if from_server { Source::Server } else { Source::Elsewhere(STRANGER) };
             play.ask(match n % 3 {
                 0 => Request::Online,
                 1 => Request::Private { user: name("bob"), text: text("psst") },
