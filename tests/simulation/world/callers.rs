@@ -399,8 +399,9 @@ impl World {
             weather.reset_after = None;
         }
         if source == SLOW_HANDS {
-            // A word that hesitates there may be a nickname.
+            // Whoever hesitates there is asked for a nickname, and a word that hesitates may be one.
             (weather.piece_max, weather.singles) = (IN_ONE, 0);
+            weather.delay_max = weather.delay_max.min(200 * MS);
         }
         let link = self.links.open(source, weather, None);
         self.callers.links.insert(link, Use::Post(request.into_bytes()));
