@@ -4,7 +4,8 @@
 
 use chatd::hub::input::Offer;
 use chatd::wire::recognise::{Openings, Recognition, recognise};
-use chatd::wire::{Conversation, Lull, Protocol, Request, Step, UserName};
+use chatd::wire::request::REQUEST_BYTES_MAX;
+use chatd::wire::{Conversation, Lull, Protocol, Request, Step, Text, UserName};
 
 use super::unframed::{self, check_told};
 
@@ -36,6 +37,9 @@ fn check(_: &[u8], step: &Step) {
         Step::Posted { request: Request::Unfit(_), .. } => {}
         Step::Posted { user, id, request, .. } => {
             let again = chunk(user, request);
+            if again.len() >= REQUEST_BYTES_MAX {
+                return; // Its newlines were not indented.
+            }
             let mut client = Conversation::begin(Protocol::Request, b"", false);
             match client.decode(&again, Lull::Ended) {
                 Step::Posted { user: poster, id: as_told, request: posted, .. } => {
@@ -58,11 +62,12 @@ fn check(_: &[u8], step: &Step) {
 
 /// What a client would have posted for this.
 fn chunk(user: &UserName, request: &Request) -> Vec<u8> {
+    let indented = |text: &Text| text.as_str().replace('\n', "\n    ");
     let chunk = match request {
         Request::Message { to, text, counter: None, receipt: false } => {
-            format!("forward,{user},{to},{}", text.as_str())
+            format!("forward,{user},{to},{}", indented(text))
         }
-        Request::Broadcast { text, counter: None } => format!("broadcast,{user},{}", text.as_str()),
+        Request::Broadcast { text, counter: None } => format!("broadcast,{user},{}", indented(text)),
         Request::Online => format!("online,{user}"),
         Request::Block(other) => format!("block,{user},{other}"),
         Request::Unblock(other) => format!("unblock,{user},{other}"),

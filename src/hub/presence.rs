@@ -12,7 +12,7 @@ use super::change::Change;
 use super::devices::DEVICES_MAX;
 use super::effect::{Close, CloseReason, Effect, Event, IfLost, Outbox, Refusal, Reply, ResumeToken};
 use super::id::{ConnectionId, DeviceId, Number, PeerAddress, RequestId, Source, UserId};
-use super::input::{Mechanism, Peer, PeerPort, Precondition};
+use super::input::{DeviceClaim, Mechanism, Peer, PeerPort, Precondition};
 use super::log_in::{Challenged, Finished, LOG_IN_FAILURES_MAX, Proved};
 use super::name::UserName;
 use super::scram::{ChannelBinding, StoredKeys};
@@ -359,20 +359,7 @@ impl Hub {
         }
         let came_online = device.is_some() && !self.presence.is_online(user);
         if let Some(claim) = claim {
-            if let Some(older) = self.devices.connection(user, claim.id) {
-                self.end_session_quietly(now, older, CloseReason::Displaced, out);
-            }
-            if let Some((surplus, older)) = self.devices.surplus(user, claim.id) {
-                if let Some(older) = older {
-                    self.end_session_quietly(now, older, CloseReason::Displaced, out);
-                }
-                self.devices.forget(user, surplus, &mut out.changes);
-                self.delivery.forget_device(user, surplus);
-            }
-            let shown =
-                claim.shown.filter(|&(log, _)| log == self.accounts.log()).map_or(Number(0), |(_, shown)| shown);
-            self.devices.arrive(user, claim.id, connection, shown, self.delivery.last(), now.wall);
-            self.delivery.cursor_moved(user, &self.devices, out);
+            self.device_arrives(now, connection, user, claim, out);
         }
         let mut flow = Flow::default();
         if let Some(device) = device {
@@ -410,6 +397,30 @@ impl Hub {
             self.question_ends_with_asked(user, out);
         }
         Answered::Later
+    }
+
+    /// The log-in is on this device. Where it was before, or what has to make room for it, ends.
+    fn device_arrives(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        user: UserId,
+        claim: DeviceClaim,
+        out: &mut Outbox,
+    ) {
+        if let Some(older) = self.devices.connection(user, claim.id) {
+            self.end_session_quietly(now, older, CloseReason::Displaced, out);
+        }
+        if let Some((surplus, older)) = self.devices.surplus(user, claim.id) {
+            if let Some(older) = older {
+                self.end_session_quietly(now, older, CloseReason::Displaced, out);
+            }
+            self.devices.forget(user, surplus, &mut out.changes);
+            self.delivery.forget_device(user, surplus);
+        }
+        let shown = claim.shown.filter(|&(log, _)| log == self.accounts.log()).map_or(Number(0), |(_, shown)| shown);
+        self.devices.arrive(user, claim.id, connection, shown, self.delivery.last(), now.wall);
+        self.delivery.cursor_moved(user, &self.devices, out);
     }
 
     fn logged_in(&self, message: String, user: UserName, counter: u64, waiting: usize) -> Reply {

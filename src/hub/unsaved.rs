@@ -122,6 +122,8 @@ impl Hub {
             .collect();
         // Users whose name somebody else has by now: their removal stands, and is stored later.
         let mut gone = BTreeSet::new();
+        // Who has blocked whom again, if the block was not lost too.
+        let mut apart = Vec::new();
         for change in changes.into_iter().rev() {
             match change {
                 Change::Account { user, .. } | Change::Unblock { user, .. } if gone.contains(&user) => {
@@ -143,7 +145,7 @@ impl Hub {
                 Change::Block { user, other, .. } => _ = self.gate.unblock(user, other),
                 Change::Unblock { user, other, shown } => {
                     self.gate.block(user, other, shown);
-                    self.questions_end_with_block(now, user, other, out);
+                    apart.push((user, other));
                 }
                 Change::Consent { row, before, waits } => {
                     unsaved.extend(self.consent_was_lost(now, row, before, waits, out));
@@ -178,6 +180,11 @@ impl Hub {
                     unsaved.push(change);
                 }
                 Change::Forget { .. } => {}
+            }
+        }
+        for (user, other) in apart {
+            if self.gate.blocks(user, other) {
+                self.questions_end_with_block(now, user, other, out);
             }
         }
         let mut again = Vec::new();

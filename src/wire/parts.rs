@@ -76,6 +76,11 @@ pub fn indented_parts(text: &str, bytes_max: usize) -> Vec<String> {
     parts
 }
 
+/// What `indented_parts` was given: newlines without their indent.
+pub fn unindented(text: &str) -> String {
+    text.replace(&format!("\n{INDENT}"), "\n")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -128,7 +133,7 @@ mod tests {
         #[test]
         fn the_parts_are_the_text_within_the_bound(text in "(.|\n){0,200}", bytes_max in 8usize..64) {
             let parts = indented_parts(&text, bytes_max);
-            prop_assert_eq!(parts.concat().replace("\n    ", "\n"), text.replace("\n    ", "\n"));
+            prop_assert_eq!(unindented(&parts.concat()), text);
             prop_assert!(parts.iter().all(|part| part.len() <= bytes_max));
         }
     }

@@ -78,8 +78,8 @@ fn is_served(client: &mut Client) -> bool {
 
 #[test]
 fn a_server_with_a_small_limit_takes_only_as_many_as_it_can_serve() {
-    // Beside what is kept there is room for four sessions, a stranger, and one who has to go.
-    let chatd = Chatd::start_with_descriptors(DESCRIPTORS_KEPT + 6);
+    // Beside what is kept there is room for four sessions, two strangers, and one of each other kind.
+    let chatd = Chatd::start_with_descriptors(DESCRIPTORS_KEPT + 9);
     let mut bystander = chatd.log_in("dave", 9);
     let mut admitted: Vec<Client> = ["alice", "bob", "carol"].map(|user| chatd.log_in_once(user)).into();
     assert!(admitted.iter_mut().all(is_served));

@@ -46,6 +46,7 @@ pub fn requests() -> Vec<(&'static str, Request)> {
         ("forward,alice,Bob,hi", message("Bob", "hi")),
         ("forward,alice,Bob,one, two,,three,", message("Bob", "one, two,,three,")),
         ("forward,alice,Bob, \n\tline é😀", message("Bob", " \n\tline é😀")),
+        ("forward,alice,Bob,one\n    two\n\n        three", message("Bob", "one\ntwo\n\n    three")),
         ("broadcast,alice,hi", broadcast("hi")),
         ("broadcast,alice,Bob,hi, all", broadcast("Bob,hi, all")),
         ("online,alice", Request::Online),
@@ -100,6 +101,7 @@ fn what_is_no_text_is_replaced() {
         ("next\u{85}line".as_bytes(), "next\u{fffd}line"),
         (b"two\r\nlines", "two\u{fffd}\nlines"),
         (b"one is framing\n\n", "one is framing\n"),
+        (b"half of one\r", "half of one\u{fffd}"),
     ] {
         let expected = Request::Broadcast { text: text(heard), counter: None };
         assert_eq!(read(&[b"broadcast,alice,", said].concat()).2, expected);
@@ -365,6 +367,12 @@ fn a_long_list_goes_on_in_another_like_it() {
             heard.extend(names.split(',').map(name));
         }
         assert_eq!(heard, users);
+    }
+    // 42 names of 32 characters leave room for one of 7.
+    for (length, count) in [(7, 1), (8, 2)] {
+        let mut users: Vec<UserName> = (0..42).map(|n| name(&format!("{n:032}"))).collect();
+        users.push(name(&"x".repeat(length)));
+        assert_eq!(answered(Dialect::Delivery, None, &Ok(Reply::Online(users))).len(), count);
     }
 }
 

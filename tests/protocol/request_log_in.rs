@@ -247,8 +247,10 @@ fn one_more_ok_of_a_client_that_was_prompted_is_swallowed() {
 
     let mut with_the_text = Dialogue::new(true);
     with_the_text.tries(chunk, "alice", Some("secret"), 40_000);
-    with_the_text.welcomes();
-    with_the_text.hears("okok", "Authenticated Alice");
+    with_the_text.answers(Err(Refusal::WrongPassword), WRONG);
+    with_the_text.hears("okok", "prompt_password");
+    with_the_text.tries("ok", "alice", Some("ok"), 40_000);
+    right(with_the_text);
 
     let mut late = Dialogue::new(true);
     late.tries(chunk, "alice", Some("secret"), 40_000);

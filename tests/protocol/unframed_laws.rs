@@ -30,8 +30,10 @@ fn posts() -> impl Strategy<Value = (String, UserName, Request)> {
     let rest = prop_oneof![
         (names(), texts())
             .prop_map(move |(to, text)| { (format!("forward,USER,{to},{}", text.as_str()), message(to, text)) }),
-        texts()
-            .prop_map(|text| (format!("broadcast,USER,{}", text.as_str()), Request::Broadcast { text, counter: None })),
+        texts().prop_map(|text| (
+            format!("broadcast,USER,{}", indented(&text)),
+            Request::Broadcast { text, counter: None }
+        )),
         names().prop_map(|other| (format!("block,USER,{other}"), Request::Block(other))),
         names().prop_map(|other| (format!("unblock,USER,{other}"), Request::Unblock(other))),
         names().prop_map(|user| (format!("getaddress,USER,{user}"), Request::AskAddress { user, certificate: None })),
@@ -42,8 +44,9 @@ fn posts() -> impl Strategy<Value = (String, UserName, Request)> {
         select(vec![("online", Request::Online), ("alive", Request::Alive), ("logout", Request::LogOut)])
             .prop_map(|(word, request)| (format!("{word},USER"), request)),
     ];
-    (rest, names())
-        .prop_map(|((chunk, request), user)| (chunk.replacen("USER", user.as_str(), 1) + "\n", user, request))
+    let named = (rest, names())
+        .prop_map(|((chunk, request), user)| (chunk.replacen("USER", user.as_str(), 1) + "\n", user, request));
+    named.prop_filter("too much for one connection", |(chunk, ..)| chunk.len() < REQUEST_BYTES_MAX)
 }
 
 /// What somebody is told of a message, part by part: the text of each, and the number that the last one ends.
@@ -64,6 +67,10 @@ fn sender(message: &Message) -> &str {
         Sender::User(_, name) => name.as_str(),
         Sender::Server => "server",
     }
+}
+
+fn indented(text: &Text) -> String {
+    text.as_str().replace('\n', "\n    ")
 }
 
 /// The text that one part shows, whose lines but the first are indented.
@@ -155,7 +162,6 @@ proptest! {
 
     #[test]
     fn what_is_posted_is_what_the_hub_gets((chunk, user, request) in posts()) {
-        prop_assert!(chunk.len() < REQUEST_BYTES_MAX);
         let mut client = Client::new(Protocol::Request, chunk.as_bytes(), false);
         let steps = client.say_and_close(chunk.as_bytes());
         let [Step::Posted { used, user: poster, request: posted, .. }] = &steps[..] else { panic!("{steps:?}") };
@@ -215,6 +221,52 @@ proptest! {
         }
         let expected = if utf8 { message.text.as_str().to_owned() } else { in_ascii(message.text.as_str()) };
         prop_assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_our_own_client_posts_and_hears_is_the_text(user in names(), to in names(), text in texts()) {
+        use chatd::wire::request::client::{Heard, Request as Ask, decode, encode};
+        let mut posted = String::new();
+        for chunk in encode(&user, &Ask::Forward { to: to.clone(), text: text.clone() }) {
+            let mut client = Client::new(Protocol::Request, &chunk, false);
+            match &client.say_and_close(&chunk)[..] {
+                [Step::Posted { request: Request::Message { to: whom, text: part, .. }, .. }] if *whom == to => {
+                    posted += part.as_str();
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        prop_assert_eq!(&posted, text.as_str());
+        let (parts, _) = parts_of(Message::clone(&message(5, user.as_str(), "you", text.as_str())), Dialect::Delivery);
+        let heard = parts.iter().flat_map(|part| decode(part.as_bytes()));
+        let shown = heard.map(|heard| match heard {
+            Heard::Text { from, text } if from == user => text,
+            other => panic!("{other:?}"),
+        });
+        prop_assert_eq!(shown.collect::<String>(), text.as_str());
+    }
+
+    #[test]
+    fn what_our_own_client_says_and_hears_in_the_room_is_the_text(user in names(), text in texts()) {
+        use chatd::wire::nick::client::{Heard, decode, encode, nickname};
+        let mut client = Client::new(Protocol::Nick, b"", true);
+        client.say(&nickname(&user));
+        let mut said = String::new();
+        for chunk in encode(&user, &text) {
+            match &client.say(&chunk)[..] {
+                [Step::Request { request: Request::Broadcast { text, .. }, .. }] => said += text.as_str(),
+                other => panic!("{other:?}"),
+            }
+        }
+        // Each line is a message of its own.
+        prop_assert_eq!(said, text.as_str().replace('\n', ""));
+        let (parts, _) = parts_of(Message::clone(&message(5, user.as_str(), "everyone", text.as_str())), Dialect::Nick);
+        let heard = parts.iter().flat_map(|part| decode(part.as_bytes()));
+        let shown = heard.map(|heard| match heard {
+            Heard::Text { from, text } if from == user => text,
+            other => panic!("{other:?}"),
+        });
+        prop_assert_eq!(shown.collect::<String>(), text.as_str());
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Plant {
         (Plant::WithdrawalIsNotTold, 0),
         (Plant::RefusalIsNotTold, 2),
         (Plant::ConsentsAreNotUndone, 94),
-        (Plant::RevokesAreNotUndone, 123),
+        (Plant::RevokesAreNotUndone, 205),
         (Plant::ConsentsAreForgotten, 20),
         (Plant::RevokesAreForgotten, 91),
     ];

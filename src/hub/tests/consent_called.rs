@@ -171,6 +171,8 @@ fn a_new_log_in_of_who_is_asked_hears_the_question() {
     let mut circle = Circle::new();
     let (alice, _) = (circle.called("alice"), circle.called("bob"));
     circle.post(alice, "alice", question("bob"));
+    let (native, outcome) = circle.log_in("bob", Some(1));
+    assert!(!outcome.effects.contains(&asks(native, "alice")), "it could not answer");
     let (bob, outcome) = circle.come_called("bob");
     assert!(outcome.effects.contains(&asks(bob, "alice")), "{outcome:?}");
     assert_eq!(outcome.events_for(alice), Vec::<&Event>::new(), "bob was here all the time");

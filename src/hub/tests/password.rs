@@ -231,6 +231,7 @@ fn nothing_comes_of_a_try_whose_connection_is_gone() {
         let connection = world.connect();
         let outcome = world.ask(connection, World::by_password("alice", password));
         world.close(connection);
+        assert!(!world.hub.password_checks.has(job(&outcome).0));
         assert_eq!(finish(&mut world, &outcome), Outcome::default());
     }
 }

@@ -112,7 +112,7 @@ impl<E: Environment> Turn<E> {
         Traffic {
             connections: self.connections.len() as u64,
             strangers: self.strangers.len() as u64,
-            deadlines: (self.deadlines.len() + self.timers.len()) as u64,
+            deadlines: self.deadlines.len() as u64,
             in_bytes: self.connections.values().map(|connection| connection.inbound.len() as u64).sum(),
             out_bytes: self.out_bytes as u64,
             batches: self.in_flight.len() as u64,

@@ -84,7 +84,7 @@ impl<E: Environment> Turn<E> {
         connection.resets = how == Close::Forced
             && match &connection.conversation {
                 Some(conversation) => conversation.dialect().chunking().is_some(),
-                None => connection.prompted,
+                None => connection.prompted && connection.tls.is_none(),
             };
         self.mark_dirty(id);
         self.set_deadline(id, Some(now.instant + DRAIN_WITHIN));

@@ -187,7 +187,7 @@ impl<E: Environment> Turn<E> {
         let Some(connection) = self.connections.get(id) else { return };
         let by_quiet = match &connection.conversation {
             Some(conversation) => conversation.ends_by_quiet(),
-            None => connection.prompted,
+            None => connection.prompted && connection.tls.is_none(),
         };
         if by_quiet && connection.is_served() && !connection.inbound.is_empty() {
             self.timers.set(id, Timer::Quiet, now.instant + QUIET);
@@ -235,64 +235,75 @@ impl<E: Environment> Turn<E> {
                     }
                 }
             }
-            let Some(connection) = self.connections.get_mut(id) else { return used };
-            // A request that is posted has a bound of its own, and nobody logs in with it.
-            let is_strange = connection.stage == Stage::Strange && !connection.is_post();
-            let room = match is_strange {
-                true => self.environment.strange_bytes_max().saturating_sub(connection.said),
-                false => usize::MAX,
-            };
-            if is_strange && self.members >= self.admission.room.sessions && !self.one_leaves() {
-                self.tell_of_fullness(now);
-                self.farewell(now, id, Farewell::Full);
+            let Some((step, taken)) = self.next_step(now, id, rest, lull) else { return used };
+            if !self.take_step(now, id, step, taken) {
                 return used;
-            }
-            // What is beyond that is not looked at, so how it was split on its way changes nothing.
-            let rest = &rest[..rest.len().min(room.saturating_add(1))];
-            let Some(conversation) = self.connections.get_mut(id).and_then(|found| found.conversation.as_mut()) else {
-                return used;
-            };
-            let step = conversation.decode(rest, lull);
-            let taken = match &step {
-                Step::Wait => rest.len(),
-                Step::Request { used, .. }
-                | Step::Posted { used, .. }
-                | Step::Heard { used, .. }
-                | Step::Refused { used, .. } => *used,
-                Step::Violation { .. } => 0,
-            };
-            if taken > room {
-                self.farewell(now, id, Farewell::TooMuch);
-                return used;
-            }
-            match step {
-                Step::Wait => return used,
-                Step::Request { id: request_id, request, .. } => {
-                    self.said(now, id, taken);
-                    self.request(now, id, request_id, request);
-                }
-                Step::Posted { user, id: request_id, request, .. } => self.post(now, id, user, request_id, request),
-                Step::Heard { reply, .. } => {
-                    self.said(now, id, taken);
-                    self.answer(id, Encoded::alone(reply));
-                }
-                Step::Refused { reply, .. } => {
-                    // It counts as said, but nonsense buys no time.
-                    if let Some(connection) = self.connections.get_mut(id) {
-                        connection.said += taken;
-                    }
-                    self.answer(id, Encoded::alone(reply));
-                }
-                Step::Violation { reply } => {
-                    self.answer(id, Encoded::alone(reply));
-                    self.end_violation(now, id, "what it says is none of its words");
-                    return used;
-                }
             }
             used += taken;
             *budget -= 1;
         }
         used
+    }
+
+    /// What stands at the beginning of `bytes`, and how many of them it took. `None`: nothing yet, or the end.
+    fn next_step(&mut self, now: Now, id: ConnectionId, bytes: &[u8], lull: Lull) -> Option<(Step, usize)> {
+        let connection = self.connections.get(id)?;
+        // A request that is posted has a bound of its own, and nobody logs in with it.
+        let is_strange = connection.stage == Stage::Strange && !connection.is_post();
+        let room = match is_strange {
+            true => self.environment.strange_bytes_max().saturating_sub(connection.said),
+            false => usize::MAX,
+        };
+        if is_strange && self.members >= self.admission.room.sessions && !self.one_leaves() {
+            self.tell_of_fullness(now);
+            self.farewell(now, id, Farewell::Full);
+            return None;
+        }
+        // What is beyond that is not looked at, so how it was split on its way changes nothing.
+        let bytes = &bytes[..bytes.len().min(room.saturating_add(1))];
+        let step = self.connections.get_mut(id)?.conversation.as_mut()?.decode(bytes, lull);
+        let taken = match &step {
+            Step::Wait => bytes.len(),
+            Step::Request { used, .. }
+            | Step::Posted { used, .. }
+            | Step::Heard { used, .. }
+            | Step::Refused { used, .. } => *used,
+            Step::Violation { .. } => 0,
+        };
+        if taken > room {
+            self.farewell(now, id, Farewell::TooMuch);
+            return None;
+        }
+        (step != Step::Wait).then_some((step, taken))
+    }
+
+    /// Does what a client has said, which took so many bytes. False: that was the end.
+    fn take_step(&mut self, now: Now, id: ConnectionId, step: Step, taken: usize) -> bool {
+        match step {
+            Step::Wait => {}
+            Step::Request { id: request_id, request, .. } => {
+                self.said(now, id, taken);
+                self.request(now, id, request_id, request);
+            }
+            Step::Posted { user, id: request_id, request, .. } => self.post(now, id, user, request_id, request),
+            Step::Heard { reply, .. } => {
+                self.said(now, id, taken);
+                self.answer(id, Encoded::alone(reply));
+            }
+            Step::Refused { reply, .. } => {
+                // It counts as said, but nonsense buys no time.
+                if let Some(connection) = self.connections.get_mut(id) {
+                    connection.said += taken;
+                }
+                self.answer(id, Encoded::alone(reply));
+            }
+            Step::Violation { reply } => {
+                self.answer(id, Encoded::alone(reply));
+                self.end_violation(now, id, "what it says is none of its words");
+                return false;
+            }
+        }
+        true
     }
 
     fn request(&mut self, now: Now, id: ConnectionId, request_id: Option<RequestId>, request: Request) {

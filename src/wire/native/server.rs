@@ -29,7 +29,7 @@ struct Malformed {
     text: String,
 }
 
-/// Reads the next request; see `Protocol::decode`.
+/// Reads the next request; see `Conversation::decode`.
 pub(in crate::wire) fn decode(bytes: &[u8]) -> Step {
     let (line, used) = match first_line(bytes, REQUEST_BYTES_MAX) {
         Line::Whole { line, used } => (line, used),
@@ -276,7 +276,7 @@ fn write(line: &impl Serialize, out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// See `Protocol::encode_answer`.
+/// See `Dialect::encode_answer`.
 pub(in crate::wire) fn encode_answer(id: Option<RequestId>, answer: &Answer, out: &mut Vec<u8>) {
     let id = id.map(|id| id.0);
     match answer {
@@ -448,7 +448,7 @@ fn sender(message: &Message) -> &str {
     }
 }
 
-/// See `Protocol::encode_event`.
+/// See `Dialect::encode_event`.
 pub(in crate::wire) fn encode_event(event: &Event, out: &mut Vec<u8>) {
     let line = |event: &'static str| ServerLine { event: Some(event.into()), ..ServerLine::default() };
     let line = match event {
@@ -529,7 +529,7 @@ pub(in crate::wire) fn encode_event(event: &Event, out: &mut Vec<u8>) {
     write(&line, out);
 }
 
-/// See `Protocol::encode_farewell`.
+/// See `Conversation::encode_farewell`.
 pub(in crate::wire) fn encode_farewell(farewell: Farewell, out: &mut Vec<u8>) {
     let code = match farewell {
         Farewell::TooSlow => "too-slow",

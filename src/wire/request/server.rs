@@ -90,6 +90,8 @@ pub(in crate::wire) fn opens(bytes: &[u8]) -> Option<bool> {
 
 /// A chunk without the newline that the user typed, which is framing.
 fn without_newline(chunk: &[u8]) -> &[u8] {
-    let chunk = chunk.strip_suffix(b"\n").unwrap_or(chunk);
-    chunk.strip_suffix(b"\r").unwrap_or(chunk)
+    match chunk.strip_suffix(b"\n") {
+        Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
+        None => chunk,
+    }
 }

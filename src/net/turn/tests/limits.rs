@@ -1,20 +1,43 @@
 //! Times and sizes, and who is closed when there is too much.
 
 use super::*;
+use crate::net::connection::Serves;
+use crate::wire::Protocol;
 
 const MICRO: Duration = Duration::from_micros(1);
 
 #[test]
-fn who_says_nothing_has_twenty_seconds() {
+fn who_says_nothing_has_twenty_seconds_and_a_person_who_may_be_typing_a_minute() {
+    let here = IpAddr::from([127, 0, 0, 1]);
+    let natively = Door::Port { address: here, serves: Serves::Only(Protocol::Native) };
+    let cases = [
+        (Scope::Any, Door::main(here), NEXT_MESSAGE_WITHIN),
+        (Scope::Off, Door::main(here), FIRST_MESSAGE_WITHIN),
+        (Scope::Any, natively, FIRST_MESSAGE_WITHIN),
+    ];
+    for (plaintext, door, within) in cases {
+        let mut world = World::with(admission(plaintext, None), PLENTY / 2);
+        let client = world.connect_by(door);
+        world.pass(within - MICRO);
+        assert_eq!(client.told(), "");
+        world.pass(MICRO);
+        assert_eq!(client.told(), NOT_UNDERSTOOD);
+        assert!(client.wire.borrow().our_closed);
+        world.pass(LINGER);
+        assert!(!world.is_there(&client));
+    }
+}
+
+#[test]
+fn from_the_first_byte_on_it_is_twenty_seconds_for_everybody() {
     let mut world = World::new();
     let client = world.connect();
+    world.pass(NEXT_MESSAGE_WITHIN - MICRO);
+    assert_eq!(world.ask(&client, " "), "");
     world.pass(FIRST_MESSAGE_WITHIN - MICRO);
-    assert_eq!(client.told(), "");
+    assert_eq!(world.ask(&client, " "), "");
     world.pass(MICRO);
     assert_eq!(client.told(), NOT_UNDERSTOOD);
-    assert!(client.wire.borrow().our_closed);
-    world.pass(LINGER);
-    assert!(!world.is_there(&client));
 }
 
 #[test]
@@ -95,8 +118,10 @@ fn a_byte_a_second_buys_no_time() {
 fn nonsense_buys_no_time() {
     let mut world = World::new();
     let client = world.connect();
+    let nonsense = "{\"id\":1,\"request\":\"dance\"}\n";
+    assert!(world.ask(&client, nonsense).contains("unknown-request"));
     world.pass(FIRST_MESSAGE_WITHIN - MICRO);
-    assert!(world.ask(&client, "{\"id\":1,\"request\":\"dance\"}\n").contains("unknown-request"));
+    assert!(world.ask(&client, nonsense).contains("unknown-request"));
     world.pass(MICRO);
     assert!(client.told().contains("too-slow"));
 }

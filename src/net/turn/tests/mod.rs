@@ -1,7 +1,10 @@
 //! The turn over streams in memory: no socket, no clock, no disk. What is asserted is exact.
 
+mod calls;
 mod encrypted;
+mod guests;
 mod limits;
+mod posts;
 mod store;
 
 use std::cell::RefCell;
@@ -27,6 +30,8 @@ use crate::store::{Completion, Submitted};
 /// One end of a stream: what the peer has said, and what it was told.
 #[derive(Default)]
 struct Wire {
+    /// Under which key it is watched.
+    key: Option<ConnectionId>,
     said: VecDeque<u8>,
     told: Vec<u8>,
     /// How many bytes the peer's buffers still take.
@@ -142,8 +147,8 @@ struct Outside {
     watched: BTreeMap<ConnectionId, bool>,
     /// The poll refuses.
     cannot_watch: bool,
-    /// Where was dialled, and our end; the newest last.
-    dialled: Vec<(SocketAddr, Rc<RefCell<Wire>>)>,
+    /// Where was dialled, and our end, until somebody looks; the newest last.
+    dialled: VecDeque<(SocketAddr, Rc<RefCell<Wire>>)>,
     /// Descriptors have run out.
     cannot_dial: bool,
 }
@@ -156,11 +161,15 @@ impl Environment for Outside {
             return Err(io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error()));
         }
         let wire = Rc::new(RefCell::new(Wire { room: PLENTY, ..Wire::default() }));
-        self.dialled.push((address, Rc::clone(&wire)));
+        self.dialled.push_back((address, Rc::clone(&wire)));
         Ok(Pipe(wire))
     }
 
-    fn register(&mut self, _: &mut Pipe, id: ConnectionId, writable: bool) -> io::Result<()> {
+    fn register(&mut self, pipe: &mut Pipe, id: ConnectionId, writable: bool) -> io::Result<()> {
+        if self.cannot_watch {
+            return Err(ErrorKind::OutOfMemory.into());
+        }
+        pipe.0.borrow_mut().key = Some(id);
         self.watched.insert(id, writable);
         Ok(())
     }
@@ -302,13 +311,27 @@ impl World {
     /// Somebody says something; nothing happens yet.
     fn say(&mut self, client: &Client, bytes: &[u8]) {
         client.wire.borrow_mut().said.extend(bytes);
-        self.turn.note_readable(client.id, false);
+        self.turn.note_readable(client.key(), false);
     }
 
     /// The peer has closed its side.
     fn close(&mut self, client: &Client) {
         client.wire.borrow_mut().peer_closed = true;
-        self.turn.note_readable(client.id, true);
+        self.turn.note_readable(client.key(), true);
+    }
+
+    /// The peer resets the connection.
+    fn reset(&mut self, client: &Client) {
+        client.wire.borrow_mut().reset = true;
+        self.turn.note_readable(client.key(), true);
+    }
+
+    /// Says something that ends by quiet. Comes back: what is told before anything else has time to happen.
+    fn chunk(&mut self, client: &Client, text: &str) -> String {
+        self.say(client, text.as_bytes());
+        self.settle();
+        self.pass(QUIET);
+        client.told()
     }
 
     /// Somebody says something; comes back: what they are told, as far as it comes.
@@ -321,8 +344,8 @@ impl World {
     /// The peer's buffers take so many bytes more.
     fn give_room(&mut self, client: &Client, bytes: usize) {
         client.wire.borrow_mut().room = bytes;
-        if self.turn.environment.watched.get(&client.id) == Some(&true) {
-            self.turn.note_writable(client.id);
+        if self.turn.environment.watched.get(&client.key()) == Some(&true) {
+            self.turn.note_writable(client.key());
         }
         self.settle();
     }
@@ -355,11 +378,29 @@ impl World {
     }
 
     fn is_there(&self, client: &Client) -> bool {
-        self.turn.connections.get(client.id).is_some()
+        self.turn.connections.get(client.key()).is_some()
     }
 }
 
 impl Client {
+    /// Under which key the connection is known now.
+    fn key(&self) -> ConnectionId {
+        self.wire.borrow().key.unwrap_or(self.id)
+    }
+
+    /// What each write has brought since it was last looked at.
+    fn chunks(&self) -> Vec<String> {
+        let mut wire = self.wire.borrow_mut();
+        wire.told.clear();
+        std::mem::take(&mut wire.chunks)
+    }
+
+    /// Whether we have closed our side, and whether by a reset.
+    fn closed(&self) -> (bool, bool) {
+        let wire = self.wire.borrow();
+        (wire.our_closed, wire.resets)
+    }
+
     /// What the client was told since it was last looked at.
     fn told(&self) -> String {
         String::from_utf8(std::mem::take(&mut self.wire.borrow_mut().told)).unwrap()

@@ -5,6 +5,7 @@ use crate::hub::id::RequestId;
 use crate::hub::input::{Offer, Request};
 use crate::hub::name::UserName;
 use crate::hub::text::Text;
+use crate::wire::parts::unindented;
 use crate::wire::request::REQUEST_BYTES_MAX;
 use crate::wire::{Lull, Step};
 
@@ -109,6 +110,9 @@ fn other(field: &[u8]) -> Result<UserName, Unread> {
     name(field).ok_or(Unread::Nobody)
 }
 
+/// The text itself: what a client has put behind its newlines, so that no line begins like a message, is put there anew
+/// wherever it is read.
 fn with_text(field: &[u8], request: impl FnOnce(Text) -> Request) -> Request {
-    Text::replacing(field).map_or_else(Request::Unfit, request)
+    let text = unindented(&String::from_utf8_lossy(field));
+    Text::replacing(text.as_bytes()).map_or_else(Request::Unfit, request)
 }
