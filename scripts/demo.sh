@@ -142,13 +142,7 @@ sees alice "ok 7"
 sees bob "alice: and once more"
 
 chapter "kill -9: the server dies without a word"
-say "\$ kill -9 $server_pid"
-# bash would tell of it itself.
-{
-    kill -KILL "$server_pid"
-    wait "$server_pid" || true
-} 2>/dev/null
-server_pid=''
+kill_server
 for user in alice bob; do sees "$user" "chat: $killed"; done
 types alice "message bob written while there was no server"
 start_server --lockout 5

@@ -24,6 +24,8 @@ export LC_ALL=C.UTF-8 TZ=UTC
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/chatd-$name.XXXXXX")
 declare -A session_pid session_in session_out
+# What all clients are told on their command lines.
+flags=()
 server_pid=''
 port=0
 steps=0
@@ -45,9 +47,11 @@ password() {
     alice) echo wonderland ;;
     bob) echo builder ;;
     carol) echo christmas ;;
+    watch) echo what-happens ;;
+    *) echo none ;;
     esac
 }
-for user in alice bob carol; do echo "$user $(password "$user")"; done >"$work/credentials.txt"
+for user in alice bob carol watch; do echo "$user $(password "$user")"; done >"$work/credentials.txt"
 chmod 600 "$work/credentials.txt"
 
 say() { printf '%s\n' "$*"; }
@@ -80,6 +84,17 @@ start_server() {
     passed
 }
 
+# kill_server: without a word.
+kill_server() {
+    say "\$ kill -9 $server_pid"
+    # bash would tell of it itself.
+    {
+        kill -KILL "$server_pid"
+        wait "$server_pid" || true
+    } 2>/dev/null
+    server_pid=''
+}
+
 # stop_server: in order, as whoever runs it does.
 stop_server() {
     local status=0
@@ -96,7 +111,7 @@ chat_as() {
     local user=$1
     shift
     CHAT_HOST=127.0.0.1:$port CHAT_USER=$user CHAT_PASSWORD=${CHAT_PASSWORD:-$(password "$user")} \
-        XDG_STATE_HOME=$work/$user exec "$bin/chat" "$@"
+        XDG_STATE_HOME=$work/$user exec "$bin/chat" "${flags[@]}" "$@"
 }
 
 # quoted WORD...: as one would type them.
@@ -111,7 +126,7 @@ quoted() {
 expect() {
     local status=0 wanted=$1 text=$2 user=$3 output
     shift 3
-    say "$user\$ ${CHAT_PASSWORD:+CHAT_PASSWORD=$CHAT_PASSWORD }chat$(quoted "$@")"
+    say "$user\$ ${CHAT_PASSWORD:+CHAT_PASSWORD=$CHAT_PASSWORD }chat$(quoted "${flags[@]}" "$@")"
     output=$( (chat_as "$user" "$@") 2>&1 </dev/null) || status=$?
     if [[ -n $output ]]; then say "$output"; fi
     output=$(sed -E 's/^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8} //' <<<"$output")
@@ -121,23 +136,45 @@ expect() {
     passed
 }
 
-# join USER: begins a session, which takes its commands from a pipe, and waits until it is there.
+# is_online USER: so sees an account that has no part in the scenario.
+is_online() {
+    local online
+    online=$(CHAT_HOST=127.0.0.1:$port CHAT_USER=watch CHAT_PASSWORD=$(password watch) \
+        "$bin/chat" --insecure-plaintext online)
+    [[ $'\n'$online$'\n' == *$'\n'"$1"$'\n'* ]]
+}
+
+# comes_online USER
+comes_online() {
+    local end=$((SECONDS + limit))
+    until is_online "$1"; do
+        ((SECONDS < end)) || fail "$1 should be online"
+        sleep 0.1
+    done
+}
+
+# goes_offline USER
+goes_offline() {
+    local end=$((SECONDS + limit))
+    while is_online "$1"; do
+        ((SECONDS < end)) || fail "$1 should be offline"
+        sleep 0.1
+    done
+}
+
+# join USER FLAG...: begins a session, which takes its commands from a pipe, and waits until it is there.
 join() {
-    local user=$1 in out end other=alice
-    if [[ $user == alice ]]; then other=bob; fi
+    local user=$1 in out
+    shift
     mkdir -p "$work/$user"
     rm -f "$work/$user/in" "$work/$user/out"
     mkfifo "$work/$user/in" "$work/$user/out"
     exec {in}<>"$work/$user/in" {out}<>"$work/$user/out"
     session_in[$user]=$in session_out[$user]=$out
-    say "$user\$ chat"
-    chat_as "$user" <"$work/$user/in" >"$work/$user/out" 2>&1 &
+    say "$user\$ chat$(quoted "${flags[@]}" "$@")"
+    chat_as "$user" "$@" <"$work/$user/in" >"$work/$user/out" 2>&1 &
     session_pid[$user]=$!
-    end=$((SECONDS + limit))
-    until [[ $'\n'$(chat_as "$other" online)$'\n' == *$'\n'"$user"$'\n'* ]]; do
-        ((SECONDS < end)) || fail "$user should be online"
-        sleep 0.1
-    done
+    comes_online "$user"
 }
 
 # types USER LINE: gives a command to a session.

@@ -2,8 +2,11 @@
 //! asserts the exact reply or close, that a bystander is served all the while, and that the server has in the end no more
 //! connections, table entries, bytes and descriptors than before.
 
+mod existing;
 mod support;
 
+#[path = "hostile/classic.rs"]
+mod classic;
 #[path = "hostile/crowd.rs"]
 mod crowd;
 #[path = "hostile/deaf.rs"]

@@ -28,8 +28,8 @@ use super::output::Ended;
 use super::{Options, PasswordFrom, Status, TRIES, passwords, warn};
 use crate::wire::{Text, UserName};
 
-/// How long a person's log-in may take; a command and a script have a limit of their own.
-const LOG_IN_WITHIN: Duration = Duration::from_secs(30);
+/// How many requests may be without an answer, or wait to be sent.
+const PENDING_MAX: usize = 200;
 
 /// What can be asked of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -369,7 +369,8 @@ fn session(
     is_person: bool,
 ) -> Result<Box<dyn Session>, Failure> {
     let Options { within, answer_within, .. } = *options;
-    let log_in_within = if is_person { LOG_IN_WITHIN } else { within };
+    // A command and a script have a limit of their own.
+    let log_in_within = if is_person { core::LOG_IN_WITHIN } else { within };
     let patience = Patience { log_in_within, within, answer_within };
     if !options.protocol.has_passwords() {
         return Ok(Box::new(nick::Session::new(user.clone(), patience)));

@@ -34,7 +34,7 @@ const ACKNOWLEDGE_EVERY: usize = 32;
 /// and after this time at the latest.
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(200);
 /// How long a log-in may take.
-const LOG_IN_WITHIN: Duration = Duration::from_secs(30);
+pub const LOG_IN_WITHIN: Duration = Duration::from_secs(30);
 /// A sign of life is sent so long before the server would miss it.
 const HEARTBEAT_MARGIN: Duration = Duration::from_secs(5);
 /// Signs of life are never closer together.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::change::{Change, TriesRow};
+use super::change::Change;
 use super::credentials::{Credential, Password};
 use super::effect::{Derivation, Effect, LogInFailure, Outbox, Refusal};
 use super::id::{ConnectionId, DeviceId, RequestId, UserId};
@@ -62,12 +62,13 @@ impl Hub {
         let Some(stranger) = self.presence.stranger(connection) else {
             return Answered::refuse(Refusal::AlreadyLoggedIn);
         };
-        let user = match self.may_check(now, &stranger, &tried, out) {
-            Ok(user) => user,
-            Err(refused) => return refused,
-        };
-        let (Some(password), Some(verifier)) = (password, self.accounts.verifier(user)) else {
-            return self.password_was_wrong(now, &stranger, &tried, user, LogInFailure::WrongPassword, out);
+        // What can't be a password is nobody's.
+        let checked = self
+            .may_check(now, &stranger, &tried.name)
+            .and_then(|user| self.accounts.verifier(user).zip(password).ok_or(LogInFailure::WrongPassword));
+        let (verifier, password) = match checked {
+            Ok(found) => found,
+            Err(why) => return self.refuse_try(now, &stranger, &tried, why, out),
         };
         let (salt, iterations) = (verifier.salt, verifier.iterations);
         let credential = Credential { name: tried.name.clone(), password };
@@ -91,48 +92,50 @@ impl Hub {
         let (connection, id) = (tried.connection, tried.id);
         let Some(stranger) = self.presence.stranger(connection) else { return };
         out.effects.push(Effect::Unsuspend { connection });
-        let answered = match self.may_check(now, &stranger, &tried, out) {
-            Ok(user) => self.judge(now, &stranger, tried, user, verifiers.first().map(|(_, derived)| &**derived), out),
-            Err(refused) => refused,
+        let derived = verifiers.first().map(|(_, derived)| &**derived);
+        let answered = match self.judge(now, &stranger, &tried.name, derived) {
+            Ok(user) => self.let_in(now, &stranger, tried, user, out),
+            Err(why) => self.refuse_try(now, &stranger, &tried, why, out),
         };
         answered.send(connection, id, out);
     }
 
     /// Whose password it would be. Nothing is checked while the name is locked out.
-    fn may_check(
-        &mut self,
-        now: Now,
-        stranger: &Stranger,
-        tried: &PasswordTry,
-        out: &mut Outbox,
-    ) -> Result<UserId, Answered> {
-        let user = self.accounts.find_account(&tried.name);
-        if self.lockout.is_locked(&tried.name, user, stranger.source(), now) {
-            return Err(self.refuse_try(tried, LogInFailure::LockedOut, Refusal::LockedOut, vec![], out));
+    fn may_check(&self, now: Now, stranger: &Stranger, name: &UserName) -> Result<UserId, LogInFailure> {
+        let user = self.accounts.find_account(name);
+        match self.lockout.is_locked(name, user, stranger.source(), now) {
+            true => Err(LogInFailure::LockedOut),
+            false => user.ok_or(LogInFailure::UnknownName),
         }
-        user.ok_or_else(|| {
-            let rows = self.lockout.failed_unknown(stranger.source(), now);
-            self.refuse_try(tried, LogInFailure::UnknownName, Refusal::UnknownName, rows, out)
-        })
     }
 
+    /// Whose password it is.
     fn judge(
+        &self,
+        now: Now,
+        stranger: &Stranger,
+        name: &UserName,
+        derived: Option<&Verifier>,
+    ) -> Result<UserId, LogInFailure> {
+        let user = self.may_check(now, stranger, name)?;
+        let verifiers = self.accounts.verifier(user).zip(derived);
+        if !verifiers.is_some_and(|(verifier, derived)| verifier.matches(derived)) {
+            return Err(LogInFailure::WrongPassword);
+        }
+        match self.is_too_far(user, stranger) {
+            true => Err(LogInFailure::NotFromHere),
+            false => Ok(user),
+        }
+    }
+
+    fn let_in(
         &mut self,
         now: Now,
         stranger: &Stranger,
         tried: PasswordTry,
         user: UserId,
-        derived: Option<&Verifier>,
         out: &mut Outbox,
     ) -> Answered {
-        let is_right =
-            self.accounts.verifier(user).zip(derived).is_some_and(|(verifier, derived)| verifier.matches(derived));
-        if !is_right {
-            return self.password_was_wrong(now, stranger, &tried, user, LogInFailure::WrongPassword, out);
-        }
-        if self.is_too_far(user, stranger) {
-            return self.password_was_wrong(now, stranger, &tried, user, LogInFailure::NotFromHere, out);
-        }
         self.password_was_right(now, &tried.name, user, stranger.source(), out);
         let PasswordTry { connection, id, port, .. } = tried;
         let device = Some(DeviceClaim { id: DeviceId::REQUEST, shown: None });
@@ -140,32 +143,28 @@ impl Hub {
         self.begin_session(now, Proved { connection, id, user, manner, device, address, finished: None }, out)
     }
 
-    fn password_was_wrong(
+    /// Counts the failure, and says what it was.
+    fn refuse_try(
         &mut self,
         now: Now,
         stranger: &Stranger,
         tried: &PasswordTry,
-        user: UserId,
         why: LogInFailure,
         out: &mut Outbox,
     ) -> Answered {
-        let source = stranger.source();
-        let rows = self.lockout.failed(&tried.name, source, now);
-        let refusal = match self.lockout.is_locked(&tried.name, Some(user), source, now) {
-            true => Refusal::LockedOutNow,
-            false => Refusal::WrongPassword,
+        let (name, source) = (&tried.name, stranger.source());
+        let (refusal, rows) = match why {
+            LogInFailure::LockedOut => (Refusal::LockedOut, vec![]),
+            LogInFailure::UnknownName => (Refusal::UnknownName, self.lockout.failed_unknown(source, now)),
+            _ => {
+                let rows = self.lockout.failed(name, source, now);
+                let user = self.accounts.find_account(name);
+                match self.lockout.is_locked(name, user, source, now) {
+                    true => (Refusal::LockedOutNow, rows),
+                    false => (Refusal::WrongPassword, rows),
+                }
+            }
         };
-        self.refuse_try(tried, why, refusal, rows, out)
-    }
-
-    fn refuse_try(
-        &mut self,
-        tried: &PasswordTry,
-        why: LogInFailure,
-        refusal: Refusal,
-        rows: Vec<TriesRow>,
-        out: &mut Outbox,
-    ) -> Answered {
         out.changes.extend(rows.into_iter().map(Change::Tries));
         out.effects.push(Effect::LogInFailed { connection: tried.connection, why });
         // As true without a disk as with one: the counters live in memory then.

@@ -46,6 +46,10 @@ impl NickClient {
         client
     }
 
+    pub fn nickname(&self) -> &str {
+        &self.nickname
+    }
+
     /// What a person types: the program puts the name before it. Unless the first has come back, two of these may be one chunk.
     pub fn say(&self, text: &str) {
         self.send(format!("{}: {text}", self.nickname).as_bytes());

@@ -219,6 +219,8 @@ impl RequestClient {
     pub fn end(&mut self) {
         self.heartbeat = None;
         self.listener = None;
+        self.shared.sockets.end();
+        // Nothing more is read: a thread that waits for another manner sees that it is over.
         self.set_manner(Manner::Reads);
         self.listening = None;
     }

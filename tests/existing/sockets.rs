@@ -5,6 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::LIMIT;
+
 /// The connections that a program has open. A connection is closed when its owner drops it.
 #[derive(Default)]
 pub struct Sockets {
@@ -25,6 +27,8 @@ impl Sockets {
         if state.has_ended {
             return None;
         }
+        // Whoever writes to a peer that never reads wakes up some time.
+        let _ = stream.set_write_timeout(Some(LIMIT));
         let stream = Arc::new(stream);
         state.open.retain(|open| open.strong_count() > 0);
         state.open.push(Arc::downgrade(&stream));
@@ -51,7 +55,8 @@ impl Sockets {
         let mut state = self.lock();
         state.has_ended = true;
         for stream in state.open.drain(..).filter_map(|open| open.upgrade()) {
-            let _ = stream.shutdown(Shutdown::Both);
+            // Wakes whoever reads. The other end notices when the owner closes: by a reset, if anything is unread.
+            let _ = stream.shutdown(Shutdown::Read);
         }
         self.ended.notify_all();
     }

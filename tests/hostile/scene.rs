@@ -120,6 +120,23 @@ impl Scene {
         }
     }
 
+    /// From now on what there is now, without anything under way, is what there was before.
+    #[track_caller]
+    pub fn takes_stock(&mut self) {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let now = self.operator.status(&self.chatd);
+            // The connections are the bystander's and the operator's.
+            let idle = ["out-bytes", "deadlines", "waiting"].iter().all(|&count| now.counts[count] == 0);
+            if idle && now.counts["connections"] == 2 {
+                self.before = now;
+                return;
+            }
+            assert!(Instant::now() < end, "something is under way: {now:?}");
+            self.bystander.is_served(1);
+        }
+    }
+
     /// Waits until the bystander was served so many times more.
     pub fn bystander_is_served(&self, times: u64) {
         self.bystander.is_served(times);

@@ -102,11 +102,7 @@ impl Person {
 
     /// Begins a session with these options.
     pub fn start(&self, options: &[&str]) -> Session {
-        let mut child = self.command(options).spawn().expect("chat starts");
-        let input = child.stdin.take();
-        let out = lines(child.stdout.take().expect("piped"));
-        let error = lines(child.stderr.take().expect("piped"));
-        Session { user: self.user, child, input, out, error }
+        Session::start(self.user, self.command(options))
     }
 }
 
@@ -144,6 +140,15 @@ impl Outcome {
 }
 
 impl Session {
+    /// Begins the session that this command is.
+    pub fn start(user: &'static str, mut command: Command) -> Session {
+        let mut child = command.spawn().expect("chat starts");
+        let input = child.stdin.take();
+        let out = lines(child.stdout.take().expect("piped"));
+        let error = lines(child.stderr.take().expect("piped"));
+        Session { user, child, input, out, error }
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

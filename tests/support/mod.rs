@@ -24,10 +24,15 @@ use tempfile::TempDir;
 /// No single thing that a test waits for takes longer on a working server, however slow the machine.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
+/// Between two chunks to a client without framing, in milliseconds: so long that it reads each by itself on a busy machine too.
+const PACE_MS: u32 = 250;
+
 /// A chatd, and the directory that it works in. Ends with the test.
 pub struct Chatd {
     child: Child,
     address: SocketAddr,
+    /// What else it listens at, in the order of `--listen`.
+    listeners: Vec<SocketAddr>,
     log: Receiver<String>,
     /// The fingerprint of its certificate, as it says at the start.
     pub certificate: String,
@@ -52,8 +57,7 @@ impl Chatd {
 
     pub fn start_in(dir: TempDir, arguments: &[&str]) -> Chatd {
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let (child, address, log, certificate) = spawn(chatd(), 0, dir.path(), &arguments);
-        Chatd { child, address, log, certificate, dir, arguments }
+        Chatd::of(spawn(chatd(), 0, dir.path(), &arguments), dir, arguments)
     }
 
     /// One without a disk that may have so many descriptors at most.
@@ -63,8 +67,17 @@ impl Chatd {
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"")]).arg(env!("CARGO_BIN_EXE_chatd"));
         let arguments = vec!["--memory".to_owned()];
-        let (child, address, log, certificate) = spawn(shell, 0, dir.path(), &arguments);
-        Chatd { child, address, log, certificate, dir, arguments }
+        Chatd::of(spawn(shell, 0, dir.path(), &arguments), dir, arguments)
+    }
+
+    fn of(started: Started, dir: TempDir, arguments: Vec<String>) -> Chatd {
+        let Started { child, address, listeners, log, certificate } = started;
+        Chatd { child, address, listeners, log, certificate, dir, arguments }
+    }
+
+    /// The address of the `nth` `--listen`, from 0.
+    pub fn listener(&self, nth: usize) -> SocketAddr {
+        self.listeners[nth]
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -86,13 +99,23 @@ impl Chatd {
     /// kill -9, and a new one on the same directory (and another port).
     pub fn kill_and_restart(&mut self) {
         self.kill();
-        (self.child, self.address, self.log, self.certificate) = spawn(chatd(), 0, self.dir.path(), &self.arguments);
+        self.starts_on(0);
     }
 
     /// A new one on the same directory and the same port, after `kill` or `stop`.
     pub fn start_again(&mut self) {
-        (self.child, self.address, self.log, self.certificate) =
-            spawn(chatd(), self.port(), self.dir.path(), &self.arguments);
+        self.starts_on(self.port());
+    }
+
+    fn starts_on(&mut self, port: u16) {
+        let started = spawn(chatd(), port, self.dir.path(), &self.arguments);
+        Started {
+            child: self.child,
+            address: self.address,
+            listeners: self.listeners,
+            log: self.log,
+            certificate: self.certificate,
+        } = started;
     }
 
     pub fn kill(&mut self) {
@@ -180,12 +203,16 @@ fn chatd() -> Command {
     Command::new(env!("CARGO_BIN_EXE_chatd"))
 }
 
-fn spawn(
-    mut command: Command,
-    port: u16,
-    dir: &Path,
-    arguments: &[String],
-) -> (Child, SocketAddr, Receiver<String>, String) {
+/// What there is of a chatd that has started.
+struct Started {
+    child: Child,
+    address: SocketAddr,
+    listeners: Vec<SocketAddr>,
+    log: Receiver<String>,
+    certificate: String,
+}
+
+fn spawn(mut command: Command, port: u16, dir: &Path, arguments: &[String]) -> Started {
     command.current_dir(dir).args(["--port", &port.to_string()]);
     if !arguments.iter().any(|argument| argument == "--bind") {
         command.args(["--bind", "127.0.0.1"]);
@@ -196,6 +223,7 @@ fn spawn(
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CHATD_")) {
         command.env_remove(name);
     }
+    command.env("CHATD_PACE_MS", PACE_MS.to_string());
     command.args(arguments).env_remove("RUST_LOG").stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("chatd");
     let (lines, log) = channel();
@@ -212,15 +240,23 @@ fn spawn(
             }
         }
     });
-    let mut first = String::new();
-    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut first).expect("standard output");
-    let Some(address) = first.trim_end().strip_prefix("chatd: listening on ") else {
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let first = lines.next().unwrap_or_default();
+    let Some(address) = first.strip_prefix("chatd: listening on ") else {
         let log: Vec<String> = log.iter().collect();
         panic!("chatd did not start: {first:?} {log:?}");
     };
+    let protocols =
+        arguments.windows(2).filter(|pair| pair[0] == "--listen").filter_map(|pair| pair[1].split_once('='));
+    let listener = |(protocol, _): (&str, &str)| {
+        let line = lines.next().unwrap_or_default();
+        let address = line.strip_prefix(&format!("chatd: listening for {protocol} on "));
+        address.unwrap_or_else(|| panic!("no listener for {protocol}: {line:?}")).parse().expect("an address")
+    };
+    let listeners = protocols.map(listener).collect();
     // It is said before the address is.
     let certificate = certificate.recv_timeout(LIMIT).expect("the certificate's fingerprint");
-    (child, address.parse().expect("an address"), log, certificate)
+    Started { child, address: address.parse().expect("an address"), listeners, log, certificate }
 }
 
 /// Sends a signal to a process.

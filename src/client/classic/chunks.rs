@@ -4,27 +4,28 @@ use std::time::Duration;
 
 use super::Now;
 
-/// So long nothing comes after a chunk.
-const QUIET: Duration = Duration::from_millis(50);
+/// So long nothing comes after a text of a dialogue, whose other side then waits.
+pub(super) const QUIET: Duration = Duration::from_millis(50);
 
 /// The chunk that is coming in.
 #[derive(Debug)]
 pub struct Chunks {
     bytes: Vec<u8>,
     bytes_max: usize,
+    quiet: Duration,
     whole_at: Option<Now>,
 }
 
 impl Chunks {
-    /// A chunk that has so many bytes is whole, quiet or not.
-    pub fn up_to(bytes_max: usize) -> Chunks {
-        Chunks { bytes: Vec::new(), bytes_max, whole_at: None }
+    /// A chunk is whole when it has been quiet for so long, or when it has so many bytes.
+    pub fn new(quiet: Duration, bytes_max: usize) -> Chunks {
+        Chunks { bytes: Vec::new(), bytes_max, quiet, whole_at: None }
     }
 
     /// Something came; never empty. Where it makes more than a chunk, the first ones come back.
     pub fn add(&mut self, now: Now, bytes: &[u8]) -> Vec<Vec<u8>> {
         self.bytes.extend_from_slice(bytes);
-        self.whole_at = Some(now + QUIET);
+        self.whole_at = Some(now + self.quiet);
         let mut whole = Vec::new();
         while self.bytes.len() >= self.bytes_max {
             let rest = self.bytes.split_off(whole_characters(&self.bytes[..self.bytes_max]));
@@ -70,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_chunk_ends_with_the_quiet() {
-        let mut chunks = Chunks::up_to(100);
+        let mut chunks = Chunks::new(QUIET, 100);
         assert_eq!(chunks.due(at(0)), None);
         assert!(chunks.add(at(0), b"Invalid").is_empty());
         assert_eq!(chunks.due(at(49)), None);
@@ -86,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_flood_comes_in_pieces_with_whole_characters() {
-        let mut chunks = Chunks::up_to(4);
+        let mut chunks = Chunks::new(QUIET, 4);
         assert_eq!(chunks.add(at(0), "abcéfgh".as_bytes()), ["abc".as_bytes(), "éfg".as_bytes()]);
         assert_eq!(chunks.end(), Some(b"h".to_vec()));
     }
@@ -97,7 +98,7 @@ mod tests {
             bytes in proptest::collection::vec(any::<u8>(), 1..80),
             splits in proptest::collection::vec((1usize..8, 0u64..50), 1..80),
         ) {
-            let mut chunks = Chunks::up_to(1000);
+            let mut chunks = Chunks::new(QUIET, 1000);
             let (mut rest, mut now) = (&bytes[..], 0);
             for (length, pause) in splits.into_iter().cycle() {
                 let (piece, more) = rest.split_at(length.min(rest.len()));
@@ -113,7 +114,7 @@ mod tests {
 
         #[test]
         fn nothing_is_lost_of_a_flood(pieces in proptest::collection::vec("(é|x|\u{1F600}){0,9}", 0..20)) {
-            let mut chunks = Chunks::up_to(8);
+            let mut chunks = Chunks::new(QUIET, 8);
             let mut all: Vec<Vec<u8>> = Vec::new();
             for piece in &pieces {
                 all.extend(chunks.add(at(0), piece.as_bytes()));

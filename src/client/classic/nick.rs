@@ -5,20 +5,24 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::chunks::Chunks;
-use super::{Action, Done, End, Event, From, Happening, Lane, NotSent, Now, Outbox, Patience, Request, Tag, no_answer};
+use super::chunks::{Chunks, QUIET};
+use super::{
+    Action, Done, End, Event, From, Happening, Lane, NotSent, Now, Outbox, PENDING_MAX, Patience, Request, Tag,
+    no_answer,
+};
 use crate::client::exit::{Failure, Status};
 use crate::client::render;
 use crate::wire::UserName;
 use crate::wire::nick::READ_BYTES_MAX;
 use crate::wire::nick::client::{self as wire, Heard};
 
-/// The pause between two chunks, so that each is read by itself.
-const PACE: Duration = Duration::from_millis(50);
+/// The pause between two chunks, so that each is read by itself: twice what a server takes for the end of one.
+const PACE: Duration = Duration::from_millis(100);
+/// So long nothing comes after what somebody has said in the room. Messages may follow each other in 50 ms, with nothing
+/// between them.
+const ROOM_QUIET: Duration = Duration::from_millis(20);
 /// How long what was said may take to come back; then it counts as handed over all the same.
 const ECHO_WITHIN: Duration = Duration::from_secs(2);
-/// How many texts may be without their echo, or wait to be sent.
-const PENDING_MAX: usize = 200;
 
 /// The session.
 pub struct Session {
@@ -66,7 +70,7 @@ impl Session {
             user,
             patience,
             phase: Phase::Coming { until: patience.log_in_within, said: None },
-            chunks: Chunks::up_to(READ_BYTES_MAX),
+            chunks: Chunks::new(QUIET, READ_BYTES_MAX),
             outbox: Outbox::default(),
             last_tag: 0,
             waiting: VecDeque::new(),
@@ -89,6 +93,7 @@ impl Session {
         match &mut self.phase {
             Phase::Coming { until, .. } if wire::is_question(chunk) => {
                 self.phase = Phase::Named { until: *until, said: None };
+                self.chunks = Chunks::new(ROOM_QUIET, READ_BYTES_MAX);
                 self.outbox.act(Action::Write(wire::nickname(&self.user)));
             }
             Phase::Coming { said, .. } => *said = Some(String::from_utf8_lossy(chunk).into_owned()),

@@ -12,16 +12,16 @@ use std::time::Duration;
 use self::lane::{Gone, Queue};
 use self::meetings::Meetings;
 use self::pending::{Pending, Waiting};
-use super::chunks::Chunks;
-use super::{Action, Done, End, Event, From, Happening, Lane, NotSent, Now, Outbox, Patience, Request, Tag, no_answer};
+use super::chunks::{Chunks, QUIET};
+use super::{
+    Action, Done, End, Event, From, Happening, Lane, NotSent, Now, Outbox, PENDING_MAX, Patience, Request, Tag,
+    no_answer,
+};
 use crate::client::exit::{Failure, Status};
 use crate::client::{peers, render};
 use crate::wire::request::READ_BYTES_MAX;
 use crate::wire::request::client::{self as wire, Heard, LogIn, NoAddress, Step};
 use crate::wire::{Password, Text, UserName};
-
-/// How many requests may be without an answer, or wait to be sent.
-const PENDING_MAX: usize = 200;
 
 /// Who logs in.
 pub struct Login {
@@ -286,7 +286,7 @@ impl super::Session for Session {
 
     fn connected(&mut self, _: Now, port: u16) {
         let Phase::Connecting { until } = self.phase else { return };
-        self.phase = Phase::LoggingIn { dialogue: LogIn::default(), chunks: Chunks::up_to(READ_BYTES_MAX), until };
+        self.phase = Phase::LoggingIn { dialogue: LogIn::default(), chunks: Chunks::new(QUIET, READ_BYTES_MAX), until };
         self.outbox.act(Action::Write(wire::log_in(&self.login.user, &self.login.password, port)));
     }
 
@@ -345,8 +345,8 @@ impl super::Session for Session {
         }
         if self.alive_at.is_some_and(|at| at <= now) {
             self.alive_at = now.checked_add(self.login.heartbeat);
-            // Whatever waits is a sign of life too, and one that waits is enough.
-            if self.requests.is_empty() {
+            // Where requests leave slowly, one sign of life that waits is enough.
+            if !self.requests.has_untagged() {
                 self.request(None, &wire::Request::Alive);
             }
         }

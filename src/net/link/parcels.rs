@@ -85,8 +85,9 @@ impl Parcels {
 
     /// Does what there is to do, a bounded amount of it.
     pub(super) fn turn(&mut self, registry: &Registry, happenings: &mut Vec<Happening>) {
-        self.coming.turn(registry, happenings);
+        // What has left comes before what may be an answer to it.
         self.going.turn(happenings);
+        self.coming.turn(registry, happenings);
     }
 }
 

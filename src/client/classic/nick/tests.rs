@@ -149,20 +149,31 @@ fn chunks_leave_with_a_pause_between_them() {
     let mut play = Play::logged_in();
     let tag = play.session.ask(play.now, say("a\nb\nc"));
     assert_eq!(play.actions(), [write("alice: a")]);
-    play.pass(49);
+    play.pass(99);
     assert_eq!(play.actions(), []);
     play.pass(1);
     assert_eq!(play.actions(), [write("alice: b")]);
     assert_eq!(play.session.unsent(), 1);
     play.session.log_out(play.now);
     assert_eq!((play.actions(), play.happenings()), (vec![], vec![]), "everything leaves before the end");
-    play.pass(50);
+    play.pass(100);
     assert_eq!(play.actions(), [write("alice: c")]);
     play.received("alice: a\nalice: b\nalice: c");
     let said = ["a", "b", "c"].map(|text| said("alice", text));
-    let end = Happening::End(End::LoggedOut);
-    assert_eq!(play.happenings(), [&said[..], &[done(tag), end]].concat());
+    assert_eq!(play.happenings(), [&said[..], &[done(tag)]].concat());
+    play.pass(50);
+    assert_eq!(play.happenings(), [Happening::End(End::LoggedOut)]);
     assert_eq!(play.actions(), [Action::HangUp]);
+}
+
+#[test]
+fn messages_that_follow_each_other_stay_apart() {
+    let mut play = Play::logged_in();
+    for text in ["one", "two"] {
+        play.session.received(play.now, format!("bob: {text}").as_bytes());
+        play.pass(20);
+    }
+    assert_eq!(play.happenings(), [said("bob", "one"), said("bob", "two")]);
 }
 
 #[test]
@@ -190,7 +201,7 @@ fn there_is_only_the_room() {
 proptest! {
     #[test]
     fn splits_within_the_quiet_time_change_nothing(
-        splits in proptest::collection::vec((1usize..10, 0u64..50), 1..20),
+        splits in proptest::collection::vec((1usize..10, 0u64..20), 1..20),
     ) {
         let mut play = Play::logged_in();
         let text = "bob: naïve\ncarol joined the chat!";

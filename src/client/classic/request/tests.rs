@@ -18,6 +18,9 @@ fn text(text: &str) -> Text {
     Text::parse(text).unwrap()
 }
 
+/// What came of a request, with the failure's status and text.
+type Answer = Result<Done, (Status, String)>;
+
 /// A session, and the test as everything around it.
 struct Play {
     session: Session,
@@ -86,7 +89,7 @@ impl Play {
 
     /// The one answer, and nothing else.
     #[track_caller]
-    fn answer(&mut self, asked: Tag) -> Result<Done, (Status, String)> {
+    fn answer(&mut self, asked: Tag) -> Answer {
         let mut happenings = self.happenings();
         let Some(Happening::Answered { tag, answer }) = happenings.pop() else { panic!("{happenings:?}") };
         assert_eq!((tag, happenings), (asked, vec![]));
@@ -198,7 +201,7 @@ fn what_always_has_an_answer_waits_for_it() {
     let bob = || name("bob");
     let refused = |text: &str| Err((Status::Refused, text.to_owned()));
     let nobody = || Err((Status::NoRecipient, "there is no user 'bob'".to_owned()));
-    let rows: [(Request, &str, Result<Done, (Status, String)>); 7] = [
+    let rows: [(Request, &str, Answer); 7] = [
         (Request::Online, "online", Ok(Done::Online(vec![]))),
         (Request::Online, "online,bob", Ok(Done::Online(vec![bob()]))),
         (Request::Block { user: bob() }, "User bob has been blocked\n", Ok(Done::Blocked(bob()))),
@@ -292,6 +295,18 @@ fn a_sign_of_life_is_sent_as_often_as_was_asked() {
         play.pass(1);
         assert_eq!(play.requests(), ["alive,alice"]);
     }
+}
+
+#[test]
+fn requests_that_wait_are_no_sign_of_life() {
+    let mut play = Play::logged_in();
+    play.ask(Request::Online);
+    play.ask(Request::Online);
+    play.pass(30_000);
+    play.pass(30_000);
+    assert_eq!(play.actions(), [to_server("online,alice")]);
+    play.sent(Lane::Server);
+    assert_eq!(play.requests(), ["online,alice", "alive,alice"], "and one is enough");
 }
 
 #[test]

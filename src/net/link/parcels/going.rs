@@ -138,6 +138,8 @@ impl Parcel {
                         pipe.send(&bytes);
                         write(pipe, is_late)
                     }
+                    // There was a connection for a moment.
+                    Some(Err(error)) if error.kind() == ErrorKind::ConnectionReset => Err(Err(NotSent::CutOff)),
                     Some(Err(error)) => Err(Err(NotSent::Unreachable(error))),
                     None if is_late => Err(Err(NotSent::Unreachable(ErrorKind::TimedOut.into()))),
                     None => Ok((Stage::Dialling { attempt, stirred, bytes }, None)),
