@@ -80,9 +80,18 @@ impl<E: Environment> Turn<E> {
         if budget == 0 || !connection.readable || !connection.is_served() || connection.is_paused() {
             return;
         }
+        self.read_once(now, id, &mut budget);
+        // A request that is posted ends with its connection: where the end has come too, it counts from this round on.
+        if self.connections.get(id).is_some_and(|found| found.is_post() && found.is_served()) {
+            self.read_once(now, id, &mut budget);
+        }
+    }
+
+    fn read_once(&mut self, now: Now, id: ConnectionId, budget: &mut usize) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
         let mut buffer = std::mem::take(&mut self.read_buffer);
         match connection.read(&mut buffer) {
-            Ok(0) if connection.read_closed => self.hear_the_end(now, id, &mut budget),
+            Ok(0) if connection.read_closed => self.hear_the_end(now, id, budget),
             // What was announced was nothing: a lull may have been taken for the middle of a message.
             Ok(0) if self.timers.is_set(id, Timer::Quiet) => {}
             Ok(0) => self.await_quiet(now, id),
@@ -92,8 +101,8 @@ impl<E: Environment> Turn<E> {
                     self.hear_first(now, id);
                 }
                 match is_encrypted {
-                    true => self.decrypt(now, id, &buffer[..bytes], &mut budget),
-                    false => self.hear(now, id, &buffer[..bytes], &mut budget),
+                    true => self.decrypt(now, id, &buffer[..bytes], budget),
+                    false => self.hear(now, id, &buffer[..bytes], budget),
                 }
             }
             Err(error) => {

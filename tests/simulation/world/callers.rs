@@ -291,7 +291,8 @@ impl World {
             return Vec::new();
         }
         self.fires(if lulls { Fault::Lull } else { Fault::Pieces });
-        let at = text.floor_char_boundary(self.dice.range(14, text.len() as u64 - 14) as usize);
+        let at = self.dice.range(14, text.len() as u64 - 14) as usize;
+        let at = (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
         vec![(at, lulls)]
     }
 
