@@ -183,7 +183,7 @@ pub enum NotSent {
 
 /// Whose connection has brought something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum Source {
     /// It comes from the server's address.
     Server,
     Elsewhere(IpAddr),
@@ -208,7 +208,7 @@ pub trait Session {
     fn disconnected(&mut self, now: Now, why: Failure);
 
     /// A connection to where we listen has brought something.
-    fn delivered(&mut self, now: Now, from: From, bytes: &[u8]);
+    fn delivered(&mut self, now: Now, from: Source, bytes: &[u8]);
 
     /// What was to be sent on a connection of its own has left, or not.
     fn sent(&mut self, now: Now, lane: Lane, result: Result<(), NotSent>);

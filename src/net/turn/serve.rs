@@ -281,6 +281,7 @@ impl<E: Environment> Turn<E> {
             Step::Violation { .. } => 0,
         };
         if taken > room {
+            self.log_violation(id, "too much was said before the log-in");
             self.farewell(now, id, Farewell::TooMuch);
             return None;
         }

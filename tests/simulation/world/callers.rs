@@ -291,7 +291,8 @@ impl World {
             return Vec::new();
         }
         self.fires(if lulls { Fault::Lull } else { Fault::Pieces });
-        let at = text.floor_char_boundary(self.dice.range(14, text.len() as u64 - 14) as usize);
+        let at = self.dice.range(14, text.len() as u64 - 14) as usize;
+        let at = (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
         vec![(at, lulls)]
     }
 
@@ -399,8 +400,9 @@ impl World {
             weather.reset_after = None;
         }
         if source == SLOW_HANDS {
-            // A word that hesitates there may be a nickname.
+            // Whoever hesitates there is asked for a nickname, and a word that hesitates may be one.
             (weather.piece_max, weather.singles) = (IN_ONE, 0);
+            weather.delay_max = weather.delay_max.min(200 * MS);
         }
         let link = self.links.open(source, weather, None);
         self.callers.links.insert(link, Use::Post(request.into_bytes()));

@@ -55,6 +55,20 @@ fn a_request_from_elsewhere_or_for_nobody_is_ignored() {
     assert_eq!(take_call(&mut world).1, "online");
 }
 
+/// As after a stall of our own: what came meanwhile came in time.
+#[test]
+fn a_sign_of_life_counts_in_the_round_that_finds_it_with_its_end() {
+    let mut world = World::new();
+    log_in(&mut world, "alice", 5000);
+    let client = world.connect();
+    world.now.instant = world.now.instant + 2 * HEARTBEAT_TIMEOUT;
+    world.say(&client, b"alive,alice");
+    world.close(&client);
+    world.settle();
+    post(&mut world, HERE, "online,alice");
+    assert_eq!(take_call(&mut world).1, "online");
+}
+
 #[test]
 fn a_request_without_an_end_is_reset_when_its_time_is_over() {
     let mut world = World::new();
