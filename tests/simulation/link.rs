@@ -386,6 +386,15 @@ impl Links {
         self.tidy(id);
     }
 
+    pub fn is_call(&self, id: LinkId) -> bool {
+        self.map.get(&id).is_some_and(|link| link.call.is_some())
+    }
+
+    /// Whether everything was said in a call.
+    pub fn is_written_call(&self, id: LinkId) -> bool {
+        self.map.get(&id).is_some_and(|link| link.call.is_some() && link.server_closed)
+    }
+
     /// Whether a call can bring nothing more, as far as the server may know.
     pub fn is_over(&self, id: LinkId) -> bool {
         self.map.get(&id).is_none_or(|link| link.server_gone || link.reset || link.up.fin.is_some())

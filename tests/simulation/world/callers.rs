@@ -576,7 +576,8 @@ impl World {
             self.show(id, link, &chunk);
         }
         let resets = !self.calm && self.mix.classic.resets > 0 && self.dice.one_in(12);
-        match resets || is_cut {
+        let leaves_some = self.links.map.get(&link).is_some_and(|link| !link.down.arrived.is_empty());
+        match resets || leaves_some {
             true => self.hang_up_on_call(link),
             false => self.let_go(link),
         }
