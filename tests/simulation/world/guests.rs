@@ -122,8 +122,9 @@ impl World {
             }
             self.guest_reads(id, link, &chunk);
         }
-        // Whom the kernel does not watch is let go.
-        if is_unnoticed && self.mix.watch_failures == 0 {
+        // Whom nobody knows yet is let go like any stranger, and so is whom the kernel does not watch.
+        let is_known = self.guests.0[id].stage != Stage::Silent && self.mix.watch_failures == 0;
+        if is_unnoticed && is_known {
             self.ledger.broken("13: a guest's connection ends in a way that their client does not notice");
         }
         if over {
