@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use chatd::client::classic::{
-    Action, Event, From, Happening, Lane, NotSent, Patience, Request, Session, nick, request,
+    Action, Event, Happening, Lane, NotSent, Patience, Request, Session, Source, nick, request,
 };
 use chatd::client::core::Tag;
 use chatd::client::exit::Failure;
@@ -74,8 +74,8 @@ impl Play {
     fn step(&mut self, what: u8, rest: &[u8]) {
         match what {
             b'c' => self.session.received(self.now, rest),
-            b'd' => self.session.delivered(self.now, From::Server, rest),
-            b'e' => self.session.delivered(self.now, From::Elsewhere(STRANGER), rest),
+            b'd' => self.session.delivered(self.now, Source::Server, rest),
+            b'e' => self.session.delivered(self.now, Source::Elsewhere(STRANGER), rest),
             b's' => self.sent(Lane::Server, rest),
             b'p' => self.sent(Lane::Peer, rest),
             b'a' => self.ask(rest),

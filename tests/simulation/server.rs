@@ -199,7 +199,8 @@ impl Server {
             progress |= server.turn.hear_back(now);
             progress |= server.accept(now);
             let serves = !server.turn.is_congested();
-            progress |= server.turn.go_round(now, Some(server.instant(began)));
+            let judged = server.arrivals.caught_up(server.instant(began));
+            progress |= server.turn.go_round(now, judged);
             if server.turn.environment.lent().dies() {
                 return Turned::Killed;
             }

@@ -54,10 +54,15 @@ impl<E: Environment> Turn<E> {
 
     /// The client does not keep to its protocol.
     pub(super) fn end_violation(&mut self, now: Now, id: ConnectionId, why: &str) {
+        self.log_violation(id, why);
+        self.end(now, id, Close::Forced);
+    }
+
+    /// For the operator, who looks for what is wrong with a client.
+    pub(super) fn log_violation(&self, id: ConnectionId, why: &str) {
         if let Some(address) = self.connections.get(id).and_then(|found| found.door.address()) {
             log::debug!("a connection from {} does not keep to its protocol: {why}", address.to_canonical());
         }
-        self.end(now, id, Close::Forced);
     }
 
     /// Ends a connection from this side: the hub forgets it, what is in the queue is still written.

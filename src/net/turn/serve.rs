@@ -80,17 +80,17 @@ impl<E: Environment> Turn<E> {
         if budget == 0 || !connection.readable || !connection.is_served() || connection.is_paused() {
             return;
         }
-        self.read_once(now, id, &mut budget);
-        // A request that is posted ends with its connection: where the end has come too, it counts from this round on.
-        if self.connections.get(id).is_some_and(|found| found.is_post() && found.is_served()) {
-            self.read_once(now, id, &mut budget);
-        }
+        // The end of a request that is posted has mostly come with it, and is not waited for.
+        while self.read(now, id, &mut budget) && self.connections.get(id).is_some_and(Connection::is_post) {}
     }
 
-    fn read_once(&mut self, now: Now, id: ConnectionId, budget: &mut usize) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
+    /// Reads once, and does what comes of it. Says whether something has come.
+    fn read(&mut self, now: Now, id: ConnectionId, budget: &mut usize) -> bool {
+        let Some(connection) = self.connections.get_mut(id).filter(|found| found.is_served()) else { return false };
         let mut buffer = std::mem::take(&mut self.read_buffer);
-        match connection.read(&mut buffer) {
+        let read = connection.read(&mut buffer);
+        let has_come = matches!(read, Ok(1..));
+        match read {
             Ok(0) if connection.read_closed => self.hear_the_end(now, id, budget),
             // What was announced was nothing: a lull may have been taken for the middle of a message.
             Ok(0) if self.timers.is_set(id, Timer::Quiet) => {}
@@ -111,6 +111,7 @@ impl<E: Environment> Turn<E> {
             }
         }
         self.read_buffer = buffer;
+        has_come
     }
 
     /// Takes what has come on an encrypted connection.
@@ -280,6 +281,7 @@ impl<E: Environment> Turn<E> {
             Step::Violation { .. } => 0,
         };
         if taken > room {
+            self.log_violation(id, "too much was said before the log-in");
             self.farewell(now, id, Farewell::TooMuch);
             return None;
         }
