@@ -65,11 +65,36 @@ pub enum Plant {
     ConsentsAreForgotten,
     /// The store loses revokes when it is opened.
     RevokesAreForgotten,
+    /// A call counts as taken as soon as it is written.
+    TakenBeforeItIsRead,
+    /// A call that is refused counts as taken.
+    RefusedCountsAsTaken,
+    /// What a failed call was to bring counts as shown.
+    FailedCountsAsShown,
+    /// The hub does not hear of failed calls, and so never has them tried again.
+    FailedCallsAreForgotten,
+    /// It is not asked how much the client's system has acknowledged.
+    UnacknowledgedCountsAsThere,
+    CallsAreMadeTwice,
+    CallsGoElsewhere,
+    /// What is posted in somebody's name counts, wherever it comes from.
+    PostsFromAnywhereCount,
+    /// What is said next is written behind a text.
+    AWordIsJoined,
+    PaceIsIgnored,
+    /// Deadlines are judged by a time that is not there yet: the quiet time is over at once.
+    DeadlinesAreJudgedAhead,
+    /// Guests do not hear themselves.
+    EchoIsMissing,
+    /// Connections without framing end as others do, which their clients do not notice.
+    ResetsAreCloses,
+    /// Nobody notices that a guest's machine is gone.
+    GuestsAreNeverGivenUp,
 }
 
 impl Plant {
     /// Each, with a seed that finds it, as long as the simulation stays the same: it is tried first.
-    pub const ALL: [(Plant, u64); 44] = [
+    pub const ALL: [(Plant, u64); 58] = [
         (Plant::AcknowledgedBeforeCommit, 0),
         (Plant::NothingWaitsForTheDisk, 0),
         (Plant::OnlyTheTurnCounts, 24),
@@ -114,5 +139,19 @@ impl Plant {
         (Plant::RevokesAreNotUndone, 205),
         (Plant::ConsentsAreForgotten, 20),
         (Plant::RevokesAreForgotten, 91),
+        (Plant::TakenBeforeItIsRead, 0),
+        (Plant::RefusedCountsAsTaken, 0),
+        (Plant::FailedCountsAsShown, 0),
+        (Plant::FailedCallsAreForgotten, 0),
+        (Plant::UnacknowledgedCountsAsThere, 0),
+        (Plant::CallsAreMadeTwice, 0),
+        (Plant::CallsGoElsewhere, 0),
+        (Plant::PostsFromAnywhereCount, 0),
+        (Plant::AWordIsJoined, 0),
+        (Plant::PaceIsIgnored, 0),
+        (Plant::DeadlinesAreJudgedAhead, 0),
+        (Plant::EchoIsMissing, 0),
+        (Plant::ResetsAreCloses, 0),
+        (Plant::GuestsAreNeverGivenUp, 0),
     ];
 }

@@ -1,6 +1,8 @@
 //! The server: the real turn of `net`, with the real hub, in virtual time. What it reaches outside of itself is the links,
 //! the kernel and the disk of this world. What it has not got here is threads.
 
+use std::time::Duration;
+
 use chatd::hub::credentials::Credential;
 use chatd::hub::effect::Outbox;
 use chatd::hub::id::ConnectionId;
@@ -85,7 +87,7 @@ impl Server {
             tls: None,
             room: Room::of(usize::MAX),
             ports: vec![OWN_PORT],
-            pace: PACE,
+            pace: if plant == Plant::PaceIsIgnored { Duration::ZERO } else { PACE },
             seed: [7; 32],
         };
         let mut listener = outside.listener();
@@ -181,7 +183,11 @@ impl Server {
     pub fn turn(&mut self, around: &mut Around, stop: bool) -> Turned {
         let (began, had_events) = self.began.take().expect("it was polled before");
         let now = self.clock(around);
-        let began = if self.plant == Plant::HeartbeatJudgedByNow { around.now } else { began };
+        let began = match self.plant {
+            Plant::HeartbeatJudgedByNow => around.now,
+            Plant::DeadlinesAreJudgedAhead => around.now + PACE.as_micros() as Time,
+            _ => began,
+        };
         self.lend(around, |server| {
             let mut progress = false;
             if stop && server.turn.stopping().is_none() {

@@ -207,6 +207,10 @@ impl<E: Environment> Turn<E> {
                 self.deadlines.remove(&(at, id));
             }
             self.timers.clear(id);
+            // A call that brings nothing would end the client (protocols.md, section 1).
+            if matches!(connection.door, Door::Dialled { .. }) && !connection.queue.is_empty() {
+                let _ = connection.stream.reset_on_close();
+            }
             if let Err(error) = self.environment.deregister(&mut connection.stream) {
                 log::debug!("a closed connection could not be unwatched: {error}");
             }

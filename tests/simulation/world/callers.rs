@@ -517,13 +517,13 @@ impl World {
 
     fn caller_answers(&mut self, id: CallerId, asker: UserName) {
         let caller = &self.callers.all[id];
-        let (user, at) = (caller.user.clone(), caller.at);
+        let (uid, user, at) = (caller.uid, caller.user.clone(), caller.at);
         if self.now < caller.silent_until {
             return;
         }
         let answer = *self.dice.pick(&["yes", "yes", "yes", "no", "y"]);
         if answer == "yes" {
-            self.ledger.plain_yes(self.now, &user, &asker, at);
+            self.ledger.plain_yes(self.now, uid, &user, &asker, at);
         }
         self.post(id, format!("private_answer,{user},{asker},{answer}"));
     }
@@ -576,7 +576,8 @@ impl World {
             self.show(id, link, &chunk);
         }
         let resets = !self.calm && self.mix.classic.resets > 0 && self.dice.one_in(12);
-        match resets || is_cut {
+        let leaves_some = self.links.map.get(&link).is_some_and(|link| !link.down.arrived.is_empty());
+        match resets || leaves_some {
             true => self.hang_up_on_call(link),
             false => self.let_go(link),
         }
