@@ -35,7 +35,7 @@ fn main() {
     let server = Running::start(2 * recipients + 1, || (Store::memory(), Snapshot::default()));
     let bare = Bare::start();
     let mut ours = Side { crowd: Crowd::new(server.address), counter: 0 };
-    let mut theirs = Side { crowd: Crowd::new(bare.address), counter: 0 };
+    let mut theirs = Side { crowd: Crowd::new(bare.address()), counter: 0 };
     ours.crowd.log_in(recipients + 1);
     theirs.crowd.connect(recipients + 1);
     for text_bytes in [64, 1024] {
@@ -43,16 +43,16 @@ fn main() {
             let text = "x".repeat(text_bytes);
             ours.round(&text, in_flight, &server.task);
             bare.say(Texts { event: ours.crowd.last_line.clone(), answer: ours.crowd.last_answer.clone() });
-            theirs.round(&text, in_flight, &bare.task);
+            theirs.round(&text, in_flight, bare.task());
             let mut ratios = Vec::new();
             let mut costs = [Vec::new(), Vec::new()];
             for round in 0..rounds {
                 let measure_ours = |ours: &mut Side| ours.round(&text, in_flight, &server.task);
                 let (mine, other) = if round % 2 == 0 {
                     let mine = measure_ours(&mut ours);
-                    (mine, theirs.round(&text, in_flight, &bare.task))
+                    (mine, theirs.round(&text, in_flight, bare.task()))
                 } else {
-                    let other = theirs.round(&text, in_flight, &bare.task);
+                    let other = theirs.round(&text, in_flight, bare.task());
                     (measure_ours(&mut ours), other)
                 };
                 ratios.push(mine.as_secs_f64() / other.as_secs_f64());

@@ -21,10 +21,10 @@ use chatd::store::Store;
 use chatd::wire::native::client::{Ask, FromServer, Hear, Told, decode, encode};
 use chatd::wire::scram::{ClientExchange, Secret};
 use chatd::wire::{RequestId, UserName};
-use support::bare_tls::{BareTls, Script};
+use support::bare_tls::{self, Script};
 use support::counting::{Counting, Heap, heap};
 use support::crowd::{ACKNOWLEDGE_EVERY, Crowd, PASSWORD, name};
-use support::{Effort, LIMIT, Running, Task, effort, median, tls_client, verdict};
+use support::{Effort, LIMIT, Running, effort, in_turns, middle, part, tls_client, verdict};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -49,11 +49,6 @@ const BROADCASTS_A_ROUND: u64 = ACKNOWLEDGE_EVERY;
 const MESSAGES_A_ROUND: u64 = 8 * ACKNOWLEDGE_EVERY;
 
 fn main() {
-    let part = |name: &str| {
-        let mut parts = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
-        parts.peek().is_none() || parts.any(|argument| argument == name)
-    };
-    // All of them, unless some are named.
     if part("log-in") {
         log_in();
     }
@@ -72,33 +67,6 @@ fn start(accounts: usize) -> Running {
     Running::start(accounts, || (Store::memory(), Snapshot::default()))
 }
 
-/// Measures two things in turns. Comes back: what each round has cost.
-fn in_turns(rounds: usize, mut ours: impl FnMut() -> Duration, mut theirs: impl FnMut() -> Duration) -> Vec<[f64; 2]> {
-    let mut costs = Vec::new();
-    for round in 0..rounds {
-        let (mine, other) = if round % 2 == 0 {
-            let mine = ours();
-            (mine, theirs())
-        } else {
-            let other = theirs();
-            (ours(), other)
-        };
-        costs.push([mine.as_secs_f64() * 1e6, other.as_secs_f64() * 1e6]);
-    }
-    costs
-}
-
-/// What `task` has cost while `what` was done.
-fn cost(task: &Task, what: impl FnOnce()) -> Duration {
-    let before = task.settled_cpu();
-    what();
-    task.settled_cpu() - before
-}
-
-fn middle(costs: &[[f64; 2]], of: impl Fn(&[f64; 2]) -> f64) -> f64 {
-    median(&mut costs.iter().map(of).collect::<Vec<f64>>())
-}
-
 /// Full handshakes, each with a SCRAM-SHA-256-PLUS log-in and an orderly end.
 fn log_in() {
     let (count, rounds) = match effort() {
@@ -114,7 +82,7 @@ fn log_in() {
     for resumes in [false, true] {
         let kind = if resumes { HandshakeKind::Resumed } else { HandshakeKind::Full };
         let script = log_ins(server.address, &tls_client::config(false), 1, 1, None, None);
-        let bare = BareTls::start(Arc::clone(&server.tls), script.clone());
+        let bare = bare_tls::start(Arc::clone(&server.tls), script.clone());
         for at_once in LOG_INS_AT_ONCE {
             let client = tls_client::config(resumes);
             let round = |address, kind, script| drop(log_ins(address, &client, count, at_once, kind, script));
@@ -124,7 +92,7 @@ fn log_in() {
             round(server.address, None, None);
             mine();
             other();
-            let costs = in_turns(rounds, || cost(&server.task, mine), || cost(&bare.task, other));
+            let costs = in_turns(rounds, || server.task.cost(mine), || bare.task.cost(other));
             let ratio = middle(&costs, |[mine, other]| mine / other);
             let each = |micros: f64| micros / count as f64;
             let verdict = if resumes { "(for information)" } else { verdict(ratio <= TARGET_RATIO) };
@@ -298,8 +266,8 @@ fn message(to: To) {
     over_plain.crowd.log_in(recipients + 1);
     over_tls.crowd.log_in(recipients + 1);
     for in_flight in [1, ACKNOWLEDGE_EVERY] {
-        let mine = |side: &mut Side| cost(&secret.task, || side.round(to, a_round, in_flight));
-        let other = |side: &mut Side| cost(&plain.task, || side.round(to, a_round, in_flight));
+        let mine = |side: &mut Side| secret.task.cost(|| side.round(to, a_round, in_flight));
+        let other = |side: &mut Side| plain.task.cost(|| side.round(to, a_round, in_flight));
         mine(&mut over_tls);
         other(&mut over_plain);
         let costs = in_turns(rounds, || mine(&mut over_tls), || other(&mut over_plain));

@@ -35,7 +35,7 @@ sees alice "ben (to everyone): welcome, alice"
 for user in ann ben cleo; do sees "$user" "ben (to everyone): welcome, alice"; done
 sees ben "ok"
 types alice "message ann good to see you"
-sees_like ann "alice (private)*: good to see you"
+sees ann "alice: good to see you"
 types alice "block cleo"
 types cleo "broadcast who reads this?"
 for user in ann ben cleo; do sees "$user" "cleo (to everyone): who reads this?"; done

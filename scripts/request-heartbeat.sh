@@ -30,8 +30,12 @@ sees alice "ok"
 sees alice "* bob is offline"
 
 chapter "He comes back with another one, and has missed nothing"
-kill -KILL "${session_pid[bob]}"
-{ wait "${session_pid[bob]}" || true; } 2>/dev/null
+say "\$ kill -KILL ${session_pid[bob]}"
+# bash would tell of it itself.
+{
+    kill -KILL "${session_pid[bob]}"
+    wait "${session_pid[bob]}" || true
+} 2>/dev/null
 join bob --heartbeat 1
 sees alice "* bob is online"
 sees bob "* note: what came while you were offline:"

@@ -31,6 +31,7 @@ sees alice "* bob is offline"
 for _ in 1 2; do CHAT_PASSWORD=guess expect 77 "chat: Invalid Password. Please try again." alice online; done
 CHAT_PASSWORD=guess expect 77 "$blocked" alice online
 types alice "broadcast I am still here"
+sees alice "ok"
 types alice "logout"
 leaves alice 0
 

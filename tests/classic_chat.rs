@@ -132,10 +132,10 @@ fn a_script_does_everything_that_request_has_a_word_for() {
     session.hears("* note: what came while you were offline:");
     session.hears("carol: are you there?");
     session.says("message bob hi, there");
-    server.hears("forward,alice,bob,hi, there");
+    server.hears("forward,alice,bob,hi, there\n");
     session.hears("ok");
     session.says("broadcast hi, all");
-    server.hears("broadcast,alice,hi, all");
+    server.hears("broadcast,alice,hi, all\n");
     session.hears("ok");
     session.says("online");
     server.hears("online,alice");
@@ -187,21 +187,21 @@ fn a_command_of_the_command_line_logs_in_and_out() {
             server.hears("logout,alice");
         })
     };
-    command(&["message", "bob", "hi"], "forward,alice,bob,hi", "").is("", "", 0);
-    command(&["message", "bob", "-"], "forward,alice,bob,two\n    lines", "").is("", "", 0);
+    command(&["message", "bob", "hi"], "forward,alice,bob,hi\n", "").is("", "", 0);
+    command(&["message", "bob", "-"], "forward,alice,bob,two\n    lines\n", "").is("", "", 0);
     let blocked = "Your message could not bedelivered\nas the recipient has blocked you\n";
-    command(&["message", "bob", "hi"], "forward,alice,bob,hi", blocked).is(
+    command(&["message", "bob", "hi"], "forward,alice,bob,hi\n", blocked).is(
         "",
         "chat: not delivered: bob has blocked you\n",
         77,
     );
     let nobody = "No such User in the system\n";
     let told = "chat: there is no user 'zoe'\n";
-    command(&["message", "zoe", "hi"], "forward,alice,zoe,hi", nobody).is("", told, 67);
+    command(&["message", "zoe", "hi"], "forward,alice,zoe,hi\n", nobody).is("", told, 67);
     command(&["block", "zoe"], "block,alice,zoe", nobody).is("", told, 67);
     let partly = "Your message could not be delivered to some recipients\n";
     let said = "{\"reach\":\"partial\",\"reply\":\"handed-over\"}\n";
-    command(&["--json", "broadcast", "hi"], "broadcast,alice,hi", partly).is(said, "", 0);
+    command(&["--json", "broadcast", "hi"], "broadcast,alice,hi\n", partly).is(said, "", 0);
     command(&["online"], "online,alice", "online,bob").is("bob\n", "", 0);
     command(&["unblock", "bob"], "unblock,alice,bob", "User bob is unblocked\n").is("", "", 0);
     let address = "getaddress,bob,10.0.0.3,41234";
@@ -228,8 +228,8 @@ fn a_text_that_is_too_long_for_one_read_goes_in_parts() {
     let long = format!("{}é", "x".repeat(4094));
     let outcome = Server::new().serves(&["--protocol", "request", "message", "bob", &long], b"", |server| {
         server.logs_in("alice", "wonderland");
-        server.hears(&format!("forward,alice,bob,{}", "x".repeat(4078)));
-        server.hears(&format!("forward,alice,bob,{}é", "x".repeat(16)));
+        server.hears(&format!("forward,alice,bob,{}\n", "x".repeat(4077)));
+        server.hears(&format!("forward,alice,bob,{}é\n", "x".repeat(17)));
         server.hears("logout,alice");
     });
     outcome.is("", "", 0);
@@ -258,7 +258,7 @@ fn a_log_in_that_is_refused_says_why() {
     wrong.is("", "chat: Invalid Password. Please try again.\n", 77);
     const LOCKED: &[&str] =
         &["Invalid password. Your account has been blocked.\n", "Please try again after sometime.\n"];
-    let told = "chat: Invalid password. Your account has been blocked.     Please try again after sometime.\n";
+    let told = "chat: Invalid password. Your account has been blocked.\nchat: Please try again after sometime.\n";
     refused(&[LOCKED], "exit").is("", told, 77);
 }
 
@@ -403,7 +403,7 @@ fn a_request_that_is_broken_off_is_told() {
     drop(stream);
     session.is_told("chat: line 1: the server broke the connection off: it may be done or not");
     session.says("message bob hi");
-    server.hears("forward,alice,bob,hi");
+    server.hears("forward,alice,bob,hi\n");
     session.hears("ok");
     session.says("logout");
     server.hears("logout,alice");
@@ -537,8 +537,8 @@ fn a_person_is_asked_for_the_password_and_shown_the_commands() {
             && screen.last().is_some_and(|row| row == "alice>")
     });
     terminal.enters("message bob hi");
-    server.hears("forward,alice,bob,hi");
-    terminal.sees_that("that it is handed over", has("✓ handed over"));
+    server.hears("forward,alice,bob,hi\n");
+    terminal.sees_that("that it is handed over", has("✓ to bob (handed over)"));
     server.delivers("bob:hello\n");
     terminal.sees_that("what bob says", has("hh:mm bob: hello"));
     terminal.enters("passwd");
@@ -567,4 +567,15 @@ fn a_person_sees_what_the_room_says_once() {
     terminal.enters("logout");
     has_ended(&mut stream);
     terminal.ended_with(0);
+}
+
+#[test]
+fn a_person_whose_server_has_gone_is_told_and_keeps_a_terminal() {
+    let server = Server::new();
+    let mut terminal = server.person("alice").sit_down(&["--protocol", "nick"]);
+    let stream = lets_alice_in(&server);
+    terminal.sees_that("the prompt", |screen| screen.last().is_some_and(|row| row == "alice>"));
+    drop(stream);
+    let screen = terminal.ended_with(69);
+    assert_eq!(screen.last().map(String::as_str), Some("chat: the server closed the connection"));
 }

@@ -112,14 +112,14 @@ fn people_talk_by_request_at_the_existing_server() {
 
 #[test]
 fn people_talk_by_request_at_chatd() {
-    let chatd = Chatd::start(&["--memory"]);
+    let chatd = Chatd::start(&["--memory", "--guests", "loopback"]);
     people_talk_by_request(chatd.address());
 }
 
 #[test]
 fn log_ins_by_request_fail_alike() {
     let existing = RequestServer::start(&ACCOUNTS);
-    let chatd = Chatd::start(&["--memory"]);
+    let chatd = Chatd::start(&["--memory", "--guests", "loopback"]);
     for server in [existing.address(), chatd.address()] {
         let fails = |user| {
             let person = person(server, user);
@@ -130,9 +130,9 @@ fn log_ins_by_request_fail_alike() {
         let wrong = "chat: Invalid Password. Please try again.\n";
         fails("alice").is("", wrong, 77);
         fails("alice").is("", wrong, 77);
-        let locked = "chat: Invalid password. Your account has been blocked.     Please try again after sometime.\n";
+        let locked = "chat: Invalid password. Your account has been blocked.\nchat: Please try again after sometime.\n";
         fails("alice").is("", locked, 77);
-        let still = "chat: Due to multiple login failures, your account has been blocked.     Please try again after sometime.\n";
+        let still = "chat: Due to multiple login failures, your account has been blocked.\nchat: Please try again after sometime.\n";
         fails("alice").is("", still, 77);
         let bob = person(server, "bob");
         let mut command = bob.command(&["--protocol", "request", "online"]);
@@ -145,7 +145,7 @@ fn log_ins_by_request_fail_alike() {
 #[test]
 fn a_server_that_stops_says_so() {
     let existing = RequestServer::start(&ACCOUNTS);
-    let mut chatd = Chatd::start(&["--memory"]);
+    let mut chatd = Chatd::start(&["--memory", "--guests", "loopback"]);
     let sessions = [existing.address(), chatd.address()].map(|server| {
         let mut session = person(server, "alice").start(&["--protocol", "request"]);
         session.says("block bob");
@@ -198,5 +198,5 @@ fn people_talk_in_the_room_of_the_existing_server() {
 
 #[test]
 fn people_talk_in_the_room_of_chatd() {
-    people_talk_in_the_room(Chatd::start(&["--memory"]).address());
+    people_talk_in_the_room(Chatd::start(&["--memory", "--guests", "loopback"]).address());
 }

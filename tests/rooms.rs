@@ -23,7 +23,7 @@ const OUTSIDE_THE_TURN: &[&str] = &[
     "rand",
 ];
 
-const ROOMS: [Room; 11] = [
+const ROOMS: [Room; 15] = [
     Room {
         path: "src/hub",
         forbidden: &[
@@ -73,6 +73,10 @@ const ROOMS: [Room; 11] = [
     Room { path: "src/net/arrivals.rs", forbidden: OUTSIDE_THE_TURN },
     Room { path: "src/net/connection.rs", forbidden: OUTSIDE_THE_TURN },
     Room { path: "src/net/queue.rs", forbidden: OUTSIDE_THE_TURN },
+    Room { path: "src/net/callee.rs", forbidden: OUTSIDE_THE_TURN },
+    Room { path: "src/net/timers.rs", forbidden: OUTSIDE_THE_TURN },
+    Room { path: "src/net/posts.rs", forbidden: OUTSIDE_THE_TURN },
+    Room { path: "src/net/under_way.rs", forbidden: OUTSIDE_THE_TURN },
     Room {
         path: "src/store",
         forbidden: &["crate::wire", "crate::net", "crate::client", "mio", "serde_json", "std::net::Tcp", "println"],

@@ -4,21 +4,17 @@
 //! no user and no queue: a request is a line that does not begin like an acknowledgement, and brings ready-made bytes to
 //! everybody else.
 
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
-use std::thread::{self, JoinHandle};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 
 use super::Task;
-
-const WAKER: Token = Token(0);
-const LISTENER: Token = Token(1);
-const CONNECTIONS: usize = 2;
+use super::bare_server::{self, BareServer, CONNECTIONS, LISTENER, WAKER, is_stopped};
 
 /// How an acknowledgement begins.
 const ACKNOWLEDGEMENT: &[u8] = b"{\"request\":\"ack";
@@ -31,47 +27,38 @@ pub struct Texts {
 }
 
 pub struct Bare {
-    pub address: SocketAddr,
-    pub task: Task,
+    server: BareServer,
     texts: Arc<Mutex<Texts>>,
-    stop: Arc<AtomicBool>,
-    waker: Arc<Waker>,
-    thread: JoinHandle<()>,
 }
 
 impl Bare {
     pub fn start() -> Bare {
-        let (tell, told) = mpsc::channel();
-        let (stop, texts) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Texts::default())));
-        let (stopped, to_say) = (Arc::clone(&stop), Arc::clone(&texts));
-        let thread = thread::Builder::new().name("bare".into());
-        let thread = thread.spawn(move || {
-            let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port");
-            let poll = Poll::new().expect("a poll");
-            let waker = Arc::new(Waker::new(poll.registry(), WAKER).expect("a waker"));
-            poll.registry().register(&mut listener, LISTENER, Interest::READABLE).expect("a socket");
-            tell.send((listener.local_addr().expect("an address"), Task::this(), waker)).expect("the bench waits");
-            run(poll, &listener, &to_say, &stopped);
-        });
-        let thread = thread.expect("a thread");
-        let (address, task, waker) = told.recv().expect("a server");
-        Bare { address, task, texts, stop, waker, thread }
+        let texts = Arc::new(Mutex::new(Texts::default()));
+        let to_say = Arc::clone(&texts);
+        let server = BareServer::start(move |poll, listener, stop| run(poll, &listener, &to_say, stop));
+        Bare { server, texts }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    pub fn task(&self) -> &Task {
+        &self.server.task
     }
 
     /// What it says from now on.
     pub fn say(&self, texts: Texts) {
         *self.texts.lock().expect("nobody panics with it") = texts;
-        self.waker.wake().expect("a loop that runs");
+        self.server.wake();
     }
 
     pub fn stop(self) {
-        self.stop.store(true, Ordering::SeqCst);
-        self.waker.wake().expect("a loop that runs");
-        self.thread.join().expect("a server without a bug");
+        self.server.stop();
     }
 }
 
-fn run(mut poll: Poll, listener: &TcpListener, to_say: &Mutex<Texts>, stopped: &AtomicBool) {
+fn run(mut poll: Poll, listener: &TcpListener, to_say: &Mutex<Texts>, stop: &AtomicBool) {
     let mut events = Events::with_capacity(1024);
     let mut connections: Vec<TcpStream> = Vec::new();
     let mut buffer = vec![0; 16 * 1024];
@@ -95,7 +82,7 @@ fn run(mut poll: Poll, listener: &TcpListener, to_say: &Mutex<Texts>, stopped: &
         }
         for event in &events {
             match event.token() {
-                WAKER if stopped.load(Ordering::SeqCst) => return,
+                WAKER if is_stopped(stop) => return,
                 WAKER => texts.clone_from(&to_say.lock().expect("nobody panics with it")),
                 LISTENER => accept(&poll, listener, &mut connections),
                 Token(token) => read(token - CONNECTIONS, &mut connections, &mut unread),
@@ -117,16 +104,10 @@ fn run(mut poll: Poll, listener: &TcpListener, to_say: &Mutex<Texts>, stopped: &
 }
 
 fn accept(poll: &Poll, listener: &TcpListener, connections: &mut Vec<TcpStream>) {
-    loop {
-        match listener.accept() {
-            Ok((mut stream, _)) => {
-                stream.set_nodelay(true).expect("no delay");
-                let token = Token(connections.len() + CONNECTIONS);
-                poll.registry().register(&mut stream, token, Interest::READABLE).expect("a socket");
-                connections.push(stream);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Err(error) => panic!("accept: {error}"),
-        }
-    }
+    bare_server::accept(listener, |mut stream| {
+        stream.set_nodelay(true).expect("no delay");
+        let token = Token(connections.len() + CONNECTIONS);
+        poll.registry().register(&mut stream, token, Interest::READABLE).expect("a socket");
+        connections.push(stream);
+    });
 }

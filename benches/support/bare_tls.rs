@@ -6,22 +6,17 @@
 //! second answer stands the arithmetic of `scram.rs`, `check`: three HMACs over the transcript (the client's signature, the
 //! server's, the resume token) and one SHA-256 (of the client key). The exporter and the salt are not in it.
 
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread::{self, JoinHandle};
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use aws_lc_rs::{digest, hmac};
 use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Token};
 use rustls::{ServerConfig, ServerConnection};
 
-use super::Task;
-
-const WAKER: Token = Token(0);
-const LISTENER: Token = Token(1);
-const CONNECTIONS: usize = 2;
+use super::bare_server::{self, BareServer, CONNECTIONS, LISTENER, WAKER, is_stopped};
 
 /// A log-in, as it went.
 #[derive(Clone, Debug, Default)]
@@ -34,38 +29,9 @@ pub struct Script {
     pub transcript: usize,
 }
 
-pub struct BareTls {
-    pub address: SocketAddr,
-    pub task: Task,
-    stop: Arc<AtomicBool>,
-    waker: Arc<Waker>,
-    thread: JoinHandle<()>,
-}
-
-impl BareTls {
-    pub fn start(config: Arc<ServerConfig>, script: Script) -> BareTls {
-        let (tell, told) = mpsc::channel();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = thread::Builder::new().name("bare-tls".into());
-        let thread = thread.spawn(move || {
-            let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port");
-            let poll = Poll::new().expect("a poll");
-            let waker = Arc::new(Waker::new(poll.registry(), WAKER).expect("a waker"));
-            poll.registry().register(&mut listener, LISTENER, Interest::READABLE).expect("a socket");
-            tell.send((listener.local_addr().expect("an address"), Task::this(), waker)).expect("the bench waits");
-            run(poll, &listener, &config, &script, &stopped);
-        });
-        let thread = thread.expect("a thread");
-        let (address, task, waker) = told.recv().expect("a server");
-        BareTls { address, task, stop, waker, thread }
-    }
-
-    pub fn stop(self) {
-        self.stop.store(true, Ordering::SeqCst);
-        self.waker.wake().expect("a loop that runs");
-        self.thread.join().expect("a server without a bug");
-    }
+/// A server that answers by the script.
+pub fn start(config: Arc<ServerConfig>, script: Script) -> BareServer {
+    BareServer::start(move |poll, listener, stop| run(poll, &listener, &config, &script, stop))
 }
 
 struct Connection {
@@ -76,7 +42,7 @@ struct Connection {
     ends: bool,
 }
 
-fn run(mut poll: Poll, listener: &TcpListener, config: &Arc<ServerConfig>, script: &Script, stopped: &AtomicBool) {
+fn run(mut poll: Poll, listener: &TcpListener, config: &Arc<ServerConfig>, script: &Script, stop: &AtomicBool) {
     let mut events = Events::with_capacity(1024);
     let mut connections: Vec<Option<Box<Connection>>> = Vec::new();
     let mut free: Vec<usize> = Vec::new();
@@ -87,7 +53,7 @@ fn run(mut poll: Poll, listener: &TcpListener, config: &Arc<ServerConfig>, scrip
         poll.poll(&mut events, None).expect("a poll");
         for event in &events {
             match event.token() {
-                WAKER if stopped.load(Ordering::SeqCst) => return,
+                WAKER if is_stopped(stop) => return,
                 WAKER => {}
                 LISTENER => accept(&poll, listener, config, &mut connections, &mut free),
                 Token(token) => {
@@ -157,22 +123,14 @@ fn accept(
     connections: &mut Vec<Option<Box<Connection>>>,
     free: &mut Vec<usize>,
 ) {
-    loop {
-        match listener.accept() {
-            Ok((mut stream, _)) => {
-                stream.set_nodelay(true).expect("no delay");
-                let index = free.pop().unwrap_or_else(|| {
-                    connections.push(None);
-                    connections.len() - 1
-                });
-                poll.registry()
-                    .register(&mut stream, Token(index + CONNECTIONS), Interest::READABLE)
-                    .expect("a socket");
-                let session = ServerConnection::new(Arc::clone(config)).expect("a session");
-                connections[index] = Some(Box::new(Connection { stream, session, answered: 0, ends: false }));
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Err(error) => panic!("accept: {error}"),
-        }
-    }
+    bare_server::accept(listener, |mut stream| {
+        stream.set_nodelay(true).expect("no delay");
+        let index = free.pop().unwrap_or_else(|| {
+            connections.push(None);
+            connections.len() - 1
+        });
+        poll.registry().register(&mut stream, Token(index + CONNECTIONS), Interest::READABLE).expect("a socket");
+        let session = ServerConnection::new(Arc::clone(config)).expect("a session");
+        connections[index] = Some(Box::new(Connection { stream, session, answered: 0, ends: false }));
+    });
 }

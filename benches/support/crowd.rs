@@ -137,7 +137,9 @@ impl Crowd {
         let user = UserName::parse(&name(number)).expect("a name");
         let exchange = ClientExchange::new(&user, &(number as u64).to_be_bytes(), binding);
         let mut bytes = Vec::new();
-        let device = DeviceClaim { id: DeviceId::from_bytes((number as u128 + 1).to_be_bytes()), shown: None };
+        // The lowest ids are the protocols' own.
+        let id = DeviceId::from_bytes(((number as u128 + 1) << 64).to_be_bytes());
+        let device = DeviceClaim { id, shown: None };
         let ask = Ask::LogIn { resume: false, bound, message: exchange.message(), device: Some(device) };
         encode(Some(RequestId(1)), &ask, &mut bytes);
         self.members[n].step = Step::First(exchange);

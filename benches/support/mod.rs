@@ -3,9 +3,15 @@
 #![allow(dead_code)] // Each bench uses its part.
 
 pub mod bare;
+pub mod bare_calls;
+pub mod bare_posts;
+pub mod bare_room;
+pub mod bare_server;
 pub mod bare_tls;
 pub mod counting;
 pub mod crowd;
+pub mod guests;
+pub mod receivers;
 pub mod tls_client;
 
 use std::fs;
@@ -27,6 +33,9 @@ use rustls::ServerConfig;
 /// Nothing in a bench takes longer than this on a working server; a bench that waits longer gives up.
 pub const LIMIT: Duration = Duration::from_secs(120);
 
+/// How often it is looked whether a thread sleeps.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
 /// How much a bench does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
@@ -46,6 +55,12 @@ pub fn effort() -> Effort {
     }
 }
 
+/// Whether a part of a bench is to run: all of them do, unless some are named.
+pub fn part(name: &str) -> bool {
+    let mut parts = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
+    parts.peek().is_none() || parts.any(|argument| argument == name)
+}
+
 /// A thread of this process whose processor time can be read from another.
 pub struct Task(PathBuf);
 
@@ -58,16 +73,38 @@ impl Task {
     /// Waits until the thread sleeps and goes on sleeping, then tells what it has cost so far. The clock is the one
     /// behind CLOCK_THREAD_CPUTIME_ID; unlike that it can be read by others, but only for a thread that sleeps.
     pub fn settled_cpu(&self) -> Duration {
+        self.rested_cpu(Duration::ZERO)
+    }
+
+    /// The same, when the thread has slept for so long: it may have timers.
+    pub fn rested_cpu(&self, rest: Duration) -> Duration {
         let end = Instant::now() + LIMIT;
         let mut before = None;
+        let mut since = Instant::now();
         while Instant::now() < end {
-            thread::sleep(Duration::from_millis(2));
+            thread::sleep(LOOK_EVERY);
             match self.sleeps().then(|| self.cpu()) {
-                Some(now) if before == Some(now) => return now,
-                now => before = now,
+                Some(now) if before == Some(now) => {
+                    if since.elapsed() >= rest {
+                        return now;
+                    }
+                }
+                now => (before, since) = (now, Instant::now()),
             }
         }
         panic!("the server does not come to rest");
+    }
+
+    /// What the thread has cost while `what` was done.
+    pub fn cost(&self, what: impl FnOnce()) -> Duration {
+        self.cost_with_rest(Duration::ZERO, what)
+    }
+
+    /// The same, up to such a rest.
+    pub fn cost_with_rest(&self, rest: Duration, what: impl FnOnce()) -> Duration {
+        let before = self.settled_cpu();
+        what();
+        self.rested_cpu(rest) - before
     }
 
     fn sleeps(&self) -> bool {
@@ -113,6 +150,7 @@ impl Running {
             let options = Options {
                 addresses: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 0))],
                 plaintext: "loopback".parse().expect("a scope"),
+                guests: "loopback".parse().expect("a scope"),
                 tls: Some(offered),
                 ..Options::default()
             };
@@ -132,6 +170,31 @@ impl Running {
         self.stopper.stop().expect("a loop that runs");
         self.thread.join().expect("a server without a bug");
     }
+}
+
+/// Measures two things in turns. Comes back: what each round has cost, in µs.
+pub fn in_turns(
+    rounds: usize,
+    mut ours: impl FnMut() -> Duration,
+    mut theirs: impl FnMut() -> Duration,
+) -> Vec<[f64; 2]> {
+    let mut costs = Vec::new();
+    for round in 0..rounds {
+        let (mine, other) = if round % 2 == 0 {
+            let mine = ours();
+            (mine, theirs())
+        } else {
+            let other = theirs();
+            (ours(), other)
+        };
+        costs.push([mine.as_secs_f64() * 1e6, other.as_secs_f64() * 1e6]);
+    }
+    costs
+}
+
+/// The median of something about each round.
+pub fn middle(costs: &[[f64; 2]], of: impl Fn(&[f64; 2]) -> f64) -> f64 {
+    median(&mut costs.iter().map(of).collect::<Vec<f64>>())
 }
 
 /// The middle one.

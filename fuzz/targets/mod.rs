@@ -2,6 +2,7 @@
 //!
 //! The fuzzer runs these bodies (fuzz_targets/), and tests/fuzz_corpus.rs replays the corpora through the same ones.
 
+pub mod classic_answers;
 pub mod files;
 pub mod front;
 pub mod native_answers;
@@ -18,11 +19,12 @@ mod world;
 /// A target: its name, which is that of its corpus, and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("native_requests", native_requests::run),
     ("native_answers", native_answers::run),
     ("request_clients", request_clients::run),
     ("nick_clients", nick_clients::run),
+    ("classic_answers", classic_answers::run),
     ("peer_lines", peer_lines::run),
     ("front", front::run),
     ("tls_inside", tls_inside::run),

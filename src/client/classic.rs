@@ -183,7 +183,7 @@ pub enum NotSent {
 
 /// Whose connection has brought something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum Source {
     /// It comes from the server's address.
     Server,
     Elsewhere(IpAddr),
@@ -208,7 +208,7 @@ pub trait Session {
     fn disconnected(&mut self, now: Now, why: Failure);
 
     /// A connection to where we listen has brought something.
-    fn delivered(&mut self, now: Now, from: From, bytes: &[u8]);
+    fn delivered(&mut self, now: Now, from: Source, bytes: &[u8]);
 
     /// What was to be sent on a connection of its own has left, or not.
     fn sent(&mut self, now: Now, lane: Lane, result: Result<(), NotSent>);
@@ -239,11 +239,12 @@ pub trait Session {
     }
 }
 
-/// What a session has for its driver.
+/// What a session has for its driver; nothing more once it has told its end.
 #[derive(Debug, Default)]
 pub struct Outbox {
     actions: VecDeque<Action>,
     happenings: VecDeque<Happening>,
+    over: bool,
 }
 
 impl End {
@@ -258,11 +259,16 @@ impl End {
 
 impl Outbox {
     fn act(&mut self, action: Action) {
-        self.actions.push_back(action);
+        if !self.over {
+            self.actions.push_back(action);
+        }
     }
 
     fn tell(&mut self, happening: Happening) {
-        self.happenings.push_back(happening);
+        if !self.over {
+            self.over = matches!(happening, Happening::End(_));
+            self.happenings.push_back(happening);
+        }
     }
 
     fn event(&mut self, event: Event) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::listener::BACKLOG;
 use crate::hub::time::Instant;
 
 /// Connections accepted in a turn, from each listener.
@@ -42,6 +43,8 @@ pub struct Arrivals<H> {
     reserve: Reserve<H>,
     /// When all listeners are looked at again.
     again_at: Option<Instant>,
+    /// Since when somebody waits all the time, and how many have been let in since.
+    behind: Option<(Instant, usize)>,
 }
 
 /// What came of accepting.
@@ -61,7 +64,7 @@ pub enum Accepted<S> {
 impl<H> Arrivals<H> {
     /// Somebody may wait at all of so many listeners.
     pub fn new(listeners: usize, reserve: Reserve<H>) -> Arrivals<H> {
-        Arrivals { ready: vec![true; listeners], reserve, again_at: None }
+        Arrivals { ready: vec![true; listeners], reserve, again_at: None, behind: None }
     }
 
     /// Somebody has come to a listener.
@@ -84,7 +87,22 @@ impl<H> Arrivals<H> {
     /// There are no listeners any more.
     pub fn close(&mut self) {
         self.ready.clear();
-        self.again_at = None;
+        (self.again_at, self.behind) = (None, None);
+    }
+
+    /// Whoever had come by then has been let in, if that can be said now: `began` is when it was looked who has come. While
+    /// others come all the time, those who waited at the beginning are among the first that the kernel has kept.
+    pub fn caught_up(&mut self, began: Instant) -> Option<Instant> {
+        if !self.ready.contains(&true) {
+            self.behind = None;
+            return Some(began);
+        }
+        let (since, let_in) = *self.behind.get_or_insert((began, 0));
+        if let_in < self.ready.len() * BACKLOG as usize {
+            return None;
+        }
+        self.behind = None;
+        Some(since)
     }
 
     /// Accepts a bounded number of those who wait, and hands them to `add`, with the listener they came to. Says whether there was anybody.
@@ -107,6 +125,9 @@ impl<H> Arrivals<H> {
                 match self.reserve.accept(listening, listener) {
                     Accepted::Connection(stream, address) => {
                         progress = true;
+                        if let Some((_, let_in)) = &mut self.behind {
+                            *let_in += 1;
+                        }
                         add(listener, stream, address);
                     }
                     Accepted::Nobody => self.ready[listener] = false,
@@ -247,6 +268,28 @@ mod tests {
         assert_eq!(accept(&mut arrivals, &mut kernel, 7).len(), ACCEPTS_A_TURN);
         assert_eq!(arrivals.again_at(), Some(Instant::from_micros(7)));
         assert_eq!(accept(&mut arrivals, &mut kernel, 8).len(), 1);
+    }
+
+    #[test]
+    fn whoever_waits_is_let_in_before_it_is_late_and_a_flood_does_not_stop_the_time() {
+        let at = Instant::from_micros;
+        let mut kernel = kernel(&["a"; ACCEPTS_A_TURN + 1]);
+        let mut arrivals = Arrivals::new(1, Reserve(Some(())));
+        accept(&mut arrivals, &mut kernel, 7);
+        assert_eq!(arrivals.caught_up(at(7)), None, "one has waited since then");
+        accept(&mut arrivals, &mut kernel, 8);
+        assert_eq!(arrivals.caught_up(at(8)), Some(at(8)));
+        let mut turns = 0;
+        let judged = loop {
+            kernel.waiting.resize(2 * ACCEPTS_A_TURN, "b");
+            turns += 1;
+            arrivals.note_ready(0);
+            accept(&mut arrivals, &mut kernel, 10 + turns);
+            if let Some(judged) = arrivals.caught_up(at(10 + turns)) {
+                break judged;
+            }
+        };
+        assert_eq!((judged, turns), (at(11), 1 + BACKLOG as u64 / ACCEPTS_A_TURN as u64));
     }
 
     #[test]

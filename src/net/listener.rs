@@ -13,7 +13,7 @@ use super::connection::Serves;
 use crate::wire::Protocol;
 
 /// Connections that may wait in the kernel to be accepted.
-const BACKLOG: i32 = 1024;
+pub const BACKLOG: i32 = 1024;
 
 /// Listening sockets beside the main one.
 pub const LISTENERS_MAX: usize = 32;

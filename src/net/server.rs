@@ -325,9 +325,10 @@ impl Server {
         progress |= self.turn.hear_back(now);
         progress |= self.accept(now);
         progress |= self.accept_operators(now);
-        // With as many events as that more may have been ready.
+        // With as many events as that more may have been ready. Who waits to be let in may bring a sign of life.
         let complete = events.iter().count() < EVENTS_MAX;
-        progress |= self.turn.go_round(now, complete.then_some(began));
+        let judged = complete.then_some(began).and_then(|began| self.arrivals.caught_up(began));
+        progress |= self.turn.go_round(now, judged);
         // Before somebody else takes what was freed.
         self.operators_reserve.refill(&mut self.listeners);
         self.turn.watch_progress(!events.is_empty(), progress);

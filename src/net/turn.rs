@@ -362,6 +362,7 @@ impl<E: Environment> Turn<E> {
                     }
                 }
             }
+            // It may have ended log-ins.
             self.heed(before);
         }
         progress
@@ -378,6 +379,11 @@ impl<E: Environment> Turn<E> {
             self.let_observe(before);
             progress = true;
         }
+        // A lull may make a message of what has come in time.
+        while let Some((id, timer)) = self.timers.pop(judged.instant) {
+            progress = true;
+            self.timer_over(now, id, timer);
+        }
         while let Some(&(at, id)) = self.deadlines.first() {
             if at > judged.instant {
                 break;
@@ -385,10 +391,6 @@ impl<E: Environment> Turn<E> {
             self.deadlines.pop_first();
             progress = true;
             self.deadline_passed(now, id);
-        }
-        while let Some((id, timer)) = self.timers.pop(judged.instant) {
-            progress = true;
-            self.timer_over(now, id, timer);
         }
         progress
     }

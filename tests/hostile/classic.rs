@@ -24,7 +24,7 @@ struct Stage {
 impl Stage {
     fn new() -> Stage {
         let arguments = ["--durability", "process", "-v", "--heartbeat-timeout", "600"];
-        let chatd = Chatd::start(&[&arguments[..], &["--listen", "nick=127.0.0.1:0"]].concat());
+        let chatd = Chatd::start(&[&arguments[..], &["--guests", "loopback", "--listen", "nick=127.0.0.1:0"]].concat());
         let alice = RequestClient::logged_in(chatd.address(), "alice", password("alice"));
         let bob = RequestClient::logged_in(chatd.address(), "bob", password("bob"));
         alice.expect("note:bob is online!\n");

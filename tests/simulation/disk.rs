@@ -51,6 +51,12 @@ impl Fold {
         self.devices.keys().any(|(id, known)| *known == device && self.name(*id) == Some(user))
     }
 
+    /// Up to where everything was shown on a device; `None`: nothing is remembered of it.
+    pub fn cursor(&self, user: &UserName, device: DeviceId) -> Option<Number> {
+        let is_it = |(id, known): &&(UserId, DeviceId)| *known == device && self.name(*id) == Some(user);
+        self.devices.keys().find(is_it).map(|key| self.devices[key].0.cursor)
+    }
+
     /// How often a yes of the first to the second was stored.
     pub fn consented(&self, of: &UserName, to: &UserName) -> u32 {
         let is_theirs = |(by, whom): &(UserId, UserId)| self.name(*by) == Some(of) && self.name(*whom) == Some(to);

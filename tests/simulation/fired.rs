@@ -41,10 +41,37 @@ pub enum Fault {
     AbortedArrival,
     /// The kernel does not take a connection among those that are watched.
     NotWatched,
+    CallRefused,
+    /// A call that nobody answers at all.
+    CallHangs,
+    /// A client takes a call and does not read.
+    CallUnread,
+    /// A client takes its time with a call.
+    CallSlow,
+    /// A call is reset, by the client or on its way.
+    CallReset,
+    /// What a call brings comes in more than one segment, and the client reads one.
+    CallCut,
+    /// There is no descriptor to call with.
+    NoDescriptorToCall,
+    /// What is said without framing comes in pieces, one soon after the other.
+    Pieces,
+    /// It comes in pieces so far apart that nobody could know.
+    Lull,
+    /// Somebody is asked for a nickname who is going to log in.
+    AskedWhileTyping,
+    /// Somebody who is called logs in again.
+    Twin,
+    /// A client's machine is gone.
+    Vanished,
+    /// Somebody posts in another's name.
+    Forgery,
+    /// A guest's network is gone, or they are.
+    GuestLost,
 }
 
 impl Fault {
-    pub const ALL: [Fault; 25] = [
+    pub const ALL: [Fault; 39] = [
         Fault::Delay,
         Fault::SingleBytes,
         Fault::Reset,
@@ -70,6 +97,20 @@ impl Fault {
         Fault::NoReserve,
         Fault::AbortedArrival,
         Fault::NotWatched,
+        Fault::CallRefused,
+        Fault::CallHangs,
+        Fault::CallUnread,
+        Fault::CallSlow,
+        Fault::CallReset,
+        Fault::CallCut,
+        Fault::NoDescriptorToCall,
+        Fault::Pieces,
+        Fault::Lull,
+        Fault::AskedWhileTyping,
+        Fault::Twin,
+        Fault::Vanished,
+        Fault::Forgery,
+        Fault::GuestLost,
     ];
 }
 

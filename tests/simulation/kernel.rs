@@ -47,7 +47,7 @@ impl Kernel {
         self.backlog.clear();
     }
 
-    fn take_descriptor(&mut self, now: Time) -> io::Result<()> {
+    pub fn take_descriptor(&mut self, now: Time) -> io::Result<()> {
         if now >= self.exhausted_until {
             return Ok(());
         }

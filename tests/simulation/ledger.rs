@@ -1,5 +1,6 @@
 //! What was sent, answered and shown, as the people saw it, and the laws that it must keep.
 
+mod classics;
 mod consents;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -14,6 +15,8 @@ use chatd::hub::name::UserName;
 use chatd::hub::time::WallTime;
 use chatd::wire::native::client::{Heard, Party, Problem};
 
+use classics::Classics;
+pub use classics::Told;
 use consents::Consents;
 
 use crate::disk::Disk;
@@ -37,8 +40,22 @@ pub struct Sent {
     pub asked: Time,
     pub answer: Option<Result<Number, String>>,
     /// Each time that the hub took it, whether it was stored or not. Of two under one number the first was lost.
-    accepted: Vec<(Number, BTreeSet<(UserName, DeviceId)>)>,
+    accepted: Vec<Accepted>,
     shown: BTreeMap<Uid, Number>,
+}
+
+/// The hub took a message, while these were there.
+#[derive(Debug)]
+struct Accepted {
+    number: Number,
+    at: Time,
+    here: BTreeSet<(UserName, DeviceId)>,
+}
+
+impl Sent {
+    fn accepted_as(&self, number: Number) -> Option<&Accepted> {
+        self.accepted.iter().rfind(|accepted| accepted.number == number)
+    }
 }
 
 /// A device of somebody's.
@@ -78,12 +95,23 @@ struct Tries {
 
 type TriesKey = (String, String);
 
+/// Somebody tries to log in.
+#[derive(Clone, Copy)]
+pub struct Tried<'a> {
+    pub link: LinkId,
+    pub user: &'a UserName,
+    pub source: Source,
+    /// Whether the password is, where the hub was told it; `None`: that is known of the link.
+    pub right: Option<bool>,
+}
+
 pub struct Ledger {
     pub sent: Vec<Sent>,
     by_text: HashMap<String, usize>,
     pub devices: BTreeMap<Uid, Device>,
     blocks: BTreeMap<(UserName, UserName), Vec<BlockAsked>>,
     pub consents: Consents,
+    pub classics: Classics,
     /// Which links bring a wrong password.
     pub wrong: BTreeSet<LinkId>,
     /// The resume tokens that links bring, and those that have served.
@@ -116,6 +144,7 @@ impl Ledger {
             devices: BTreeMap::new(),
             blocks: BTreeMap::new(),
             consents: Consents::default(),
+            classics: Classics::default(),
             wrong: BTreeSet::new(),
             tokens: BTreeMap::new(),
             tokens_used: BTreeSet::new(),
@@ -171,8 +200,9 @@ impl Ledger {
     }
 
     /// The server has let somebody in.
-    pub fn let_in(&mut self, now: Time, device: Option<DeviceId>) {
-        if let Some(device) = self.devices.values_mut().find(|known| Some(known.id) == device) {
+    pub fn let_in(&mut self, now: Time, user: &UserName, device: Option<DeviceId>) {
+        let is_it = |known: &&mut Device| Some(known.id) == device && known.user == *user;
+        if let Some(device) = self.devices.values_mut().find(is_it) {
             device.log_ins.push(now);
         }
     }
@@ -253,15 +283,26 @@ impl Ledger {
     }
 
     /// The hub took a message.
-    pub fn accepted<'a>(&mut self, message: &Message, here: impl Iterator<Item = &'a (UserName, Option<DeviceId>)>) {
-        let Some(&name) = self.by_text.get(message.text.as_str()) else {
+    pub fn accepted<'a>(
+        &mut self,
+        at: Time,
+        message: &Message,
+        here: impl Iterator<Item = &'a (UserName, Option<DeviceId>)>,
+    ) {
+        let known = self.by_text.get(message.text.as_str()).copied();
+        let Some(name) = known.or_else(|| self.said_by_guest(at, message)) else {
             if message.sender().is_some() {
                 self.broken(&format!("3: the hub accepted what nobody sent: {:?}", message.text));
             }
             return;
         };
         let here = here.filter_map(|(user, device)| Some((user.clone(), (*device)?))).collect();
-        self.sent[name].accepted.push((message.number, here));
+        let sent = &mut self.sent[name];
+        sent.accepted.push(Accepted { number: message.number, at, here });
+        if self.classics.is_unanswered(sent.sender) {
+            // Their connections may overtake each other.
+            sent.order = message.number.0;
+        }
     }
 
     /// A device, or a session without one, is shown a message.
@@ -301,19 +342,10 @@ impl Ledger {
         if let Some(before) = sent.shown.insert(uid, *number) {
             return Err(format!("2: {text:?} was shown as {before:?} and as {number:?}"));
         }
-        match (&sent.to, to) {
-            (Some(recipient), Party::You) if *recipient == device.user => {}
-            (None, Party::Everyone) if device.user != sent.from => {
-                let accepted = sent.accepted.iter().rfind(|(accepted, _)| accepted == number);
-                let was_here = accepted.is_some_and(|(_, here)| here.contains(&(device.user.clone(), device.id)));
-                // Absences beyond the eighth are forgotten, and what was said in them may come after all.
-                let since = device.log_ins.iter().filter(|&&at| at > sent.asked).count();
-                if !was_here && since < 8 {
-                    return Err(format!("6: {:?} was not there for {text:?}", device.user));
-                }
-            }
-            _ => return Err(format!("6: {text:?} for {:?} was shown to {:?}", sent.to, device.user)),
+        if sent.to.is_some() != (*to == Party::You) {
+            return Err(format!("6: {text:?} for {:?} was shown as for {to:?}", sent.to));
         }
+        check_meant(sent, device, *number)?;
         let order = device.orders.entry(sent.sender).or_insert(0);
         if sent.order < *order {
             return Err(format!("4: {text:?} was shown after a later one of the same sender"));
@@ -396,20 +428,17 @@ impl Ledger {
         }
     }
 
+    fn is_right(&self, tried: Tried<'_>) -> bool {
+        tried.right.unwrap_or_else(|| !self.wrong.contains(&tried.link))
+    }
+
     fn note_tries(&mut self, key: TriesKey, tries: Tries, batch: u64) {
         self.tries.insert(key.clone(), tries);
         self.tries_in_flight.push((batch, key, tries));
     }
 
-    pub fn authenticated(
-        &mut self,
-        now: Time,
-        link: LinkId,
-        user: &UserName,
-        source: Source,
-        password: bool,
-        batch: u64,
-    ) {
+    pub fn authenticated(&mut self, now: Time, tried: Tried<'_>, password: bool, batch: u64) {
+        let Tried { link, user, source, .. } = tried;
         if !password {
             // With its commit, a log-in takes back that the token has served.
             let used = self.tokens.get(&link).is_none_or(|token| self.tokens_used.contains(token));
@@ -421,22 +450,20 @@ impl Ledger {
         if self.locked(now, user, source) == Some(true) {
             self.broken("7: somebody was let in while locked out");
         }
-        if self.wrong.contains(&link) {
+        if !self.is_right(tried) {
             self.broken("14: a wrong password was right");
         }
         self.note_tries(Ledger::tries_key(user, source), Tries::default(), batch);
     }
 
-    pub fn log_in_failed(
-        &mut self,
-        (now, wall): (Time, WallTime),
-        link: LinkId,
-        user: &UserName,
-        source: Source,
-        why: LogInFailure,
-        batch: u64,
-    ) {
+    pub fn log_in_failed(&mut self, (now, wall): (Time, WallTime), tried: Tried<'_>, why: LogInFailure, batch: u64) {
+        let Tried { user, source, right, .. } = tried;
         if why == LogInFailure::StaleToken {
+            return;
+        }
+        if why == LogInFailure::UnknownName && right.is_some() {
+            // Said to be unknown, a name has nothing to be tried.
+            *self.failures_from.entry(source.address()).or_default() += 1;
             return;
         }
         let checked = why != LogInFailure::LockedOut;
@@ -444,7 +471,7 @@ impl Ledger {
             let key = Ledger::tries_key(user, source);
             self.broken(&format!("7: a try was checked: {checked}, at {now}: {key:?} {:?}", self.tries.get(&key)));
         }
-        if checked && !self.wrong.contains(&link) {
+        if checked && self.is_right(tried) {
             self.broken(&format!("7: a right password was answered with {why:?}"));
         }
         if !checked {
@@ -488,13 +515,16 @@ impl Ledger {
     /// The server has ended, and what was committed is all there is.
     pub fn restarted(&mut self, through: Option<u64>, disk: &Disk) {
         // Log-ins go on without a disk; a device that never got there is new again.
-        for device in self.devices.values_mut().filter(|device| !disk.fold.has_device(&device.user, device.id)) {
+        let is_lost =
+            |device: &&mut Device| !disk.fold.has_device(&device.user, device.id) && device.id != DeviceId::NICK;
+        for device in self.devices.values_mut().filter(is_lost) {
             device.known_since = None;
         }
         self.persisted(through.unwrap_or(0));
         self.tries_in_flight.clear();
         self.tries = self.tries_kept.clone();
         self.restarted = true;
+        self.classics.restarted(&self.devices, disk);
     }
 
     /// A server begins with what was committed. A lock lasts for what the wall clock says is left of it, and no longer than
@@ -534,14 +564,20 @@ impl Ledger {
         })
     }
 
+    /// Under which number a message is promised to arrive. Who is never answered is promised what is on the disk.
+    fn promised(&self, sent: &Sent, disk: &Disk) -> Option<Number> {
+        match &sent.answer {
+            Some(answer) => answer.as_ref().ok().copied(),
+            None if self.classics.is_unanswered(sent.sender) => number_on_disk(sent, disk),
+            None => None,
+        }
+    }
+
     /// Everything has settled: what was promised must have come about.
-    pub fn check_arrivals(&mut self) {
+    pub fn check_arrivals(&mut self, disk: &Disk) {
         let mut laws = Vec::new();
         for sent in &self.sent {
-            let Some(Ok(number)) = &sent.answer else { continue };
-            if self.expiry.is_some() {
-                continue;
-            }
+            let Some(number) = self.promised(sent, disk).filter(|_| self.expiry.is_none()) else { continue };
             let blocked = |user: &UserName| self.may_be_blocked(user, &sent.from, sent.asked);
             match &sent.to {
                 Some(to) => {
@@ -550,23 +586,23 @@ impl Ledger {
                     }
                     let theirs: Vec<(&Uid, &Device)> =
                         self.devices.iter().filter(|(_, device)| device.user == *to).collect();
-                    let mut owed =
-                        theirs.iter().filter(|(_, device)| device.known_since.is_some_and(|since| since < sent.asked));
+                    let mut owed = theirs.iter().filter(|(_, device)| is_owed(sent, number, device));
                     if let Some((uid, _)) = owed.clone().find(|(uid, _)| !sent.shown.contains_key(uid)) {
                         laws.push(format!("1: {number:?} {:?} was not shown on device {uid} of {to:?}", sent.text));
                     }
                     let nobody = owed.next().is_none() && !theirs.is_empty() && sent.shown.is_empty();
-                    if nobody && theirs.iter().any(|(_, device)| device.known_since.is_some()) {
+                    let lasts = |device: &Device| device.known_since.is_some() && device.id != DeviceId::NICK;
+                    if nobody && theirs.iter().any(|(_, device)| lasts(device)) {
                         laws.push(format!("1: {number:?} {:?} was not shown on any device of {to:?}", sent.text));
                     }
                 }
                 None => {
-                    let Some((_, here)) = sent.accepted.iter().rfind(|(accepted, _)| accepted == number) else {
+                    if sent.accepted_as(number).is_none() {
                         laws.push(format!("3: {number:?} was answered and never accepted"));
                         continue;
-                    };
+                    }
                     for (uid, device) in &self.devices {
-                        let owed = here.contains(&(device.user.clone(), device.id)) && device.user != sent.from;
+                        let owed = was_here(sent, number, device) && is_told(sent, device);
                         if owed && !blocked(&device.user) && !sent.shown.contains_key(uid) {
                             let user = &device.user;
                             laws.push(format!(
@@ -582,6 +618,49 @@ impl Ledger {
             let law = format!("{law} ({} such)", laws.len());
             self.broken(&law);
         }
+    }
+}
+
+/// What is said to all is not said to whoever says it; a guest's client shows nothing by itself.
+fn is_told(sent: &Sent, device: &Device) -> bool {
+    device.user != sent.from || device.id == DeviceId::NICK
+}
+
+fn was_here(sent: &Sent, number: Number, device: &Device) -> bool {
+    let Some(accepted) = sent.accepted_as(number) else { return false };
+    // A guest of the same name may be another.
+    let is_the_same = device.id != DeviceId::NICK || device.known_since.is_some_and(|since| since <= accepted.at);
+    is_the_same && accepted.here.contains(&(device.user.clone(), device.id))
+}
+
+/// Whether a private message is this device's, too. A client that is called is none of its user's while it is away.
+fn is_owed(sent: &Sent, number: Number, device: &Device) -> bool {
+    let since = device.known_since.is_some_and(|since| since < sent.asked);
+    match device.id {
+        DeviceId::NICK => was_here(sent, number, device),
+        DeviceId::REQUEST => since && was_here(sent, number, device),
+        _ => since,
+    }
+}
+
+fn number_on_disk(sent: &Sent, disk: &Disk) -> Option<Number> {
+    sent.accepted.iter().rev().map(|accepted| accepted.number).find(|&number| disk.has(number, &sent.text))
+}
+
+/// Law 6: a message is shown to whom it was meant for.
+fn check_meant(sent: &Sent, device: &Device, number: Number) -> Result<(), String> {
+    let text = &sent.text;
+    match &sent.to {
+        Some(recipient) if *recipient == device.user => Ok(()),
+        None if is_told(sent, device) => {
+            // Absences beyond the eighth are forgotten, and what was said in them may come after all.
+            let since = device.log_ins.iter().filter(|&&at| at > sent.asked).count();
+            match was_here(sent, number, device) || since >= 8 {
+                true => Ok(()),
+                false => Err(format!("6: {:?} was not there for {text:?}", device.user)),
+            }
+        }
+        to => Err(format!("6: {text:?} for {to:?} was shown to {:?}", device.user)),
     }
 }
 

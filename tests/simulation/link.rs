@@ -1,7 +1,7 @@
 //! Connections as the kernels on both ends see them: bytes on their way, bytes that wait to be read, ends and resets.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use chatd::hub::scram::ChannelBinding;
 
@@ -20,6 +20,10 @@ pub struct LinkId(pub u64);
 /// What travels on a link.
 #[derive(Clone, Debug)]
 pub enum Segment {
+    /// The server wants a connection (SYN of RFC 9293).
+    Call,
+    /// The client's kernel has taken a call.
+    Taken,
     Bytes(Vec<u8>),
     Fin,
     Reset,
@@ -49,6 +53,30 @@ pub struct Weather {
     pub singles: usize,
 }
 
+/// How the links are that the server itself asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CallWeather {
+    pub delay_max: Time,
+    /// So many of a hundred are reset on the way.
+    pub resets: u64,
+    /// So many of a hundred arrive in more than one segment.
+    pub splits: u64,
+}
+
+/// What the server has called.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    pub to: SocketAddr,
+    /// The client's kernel has taken it, and the server's knows.
+    pub made: bool,
+}
+
+/// A client that says nothing is asked whether it is there after so long.
+const KEEPALIVE_IDLE: Time = 15 * SECOND;
+/// Further apart than this, two chunks are two: longer than the quiet time.
+const APART: Time = 60 * MS;
+/// Pieces as large as this are hardly ever cut by chance.
+pub const IN_ONE: u64 = 1 << 40;
 /// Between two bytes that pass one by one.
 const BETWEEN_SINGLES: Time = 250;
 
@@ -57,9 +85,12 @@ const BETWEEN_SINGLES: Time = 250;
 pub struct Half {
     /// What has come and was not read, with the time at which it came.
     pub arrived: VecDeque<(Time, Vec<u8>)>,
-    pub fin: bool,
+    /// When the end has come.
+    pub fin: Option<Time>,
     /// So many bytes are under way or unread.
     pub held: usize,
+    /// So many have not come yet; the end counts as one.
+    under_way: usize,
     /// So many have passed one by one.
     singles: usize,
     last_arrival: Time,
@@ -71,6 +102,8 @@ pub struct Link {
     pub weather: Weather,
     /// What the log-in is bound to; `None`: it is not encrypted. Nobody reads along here, so the bytes stay plain.
     pub binding: Option<ChannelBinding>,
+    /// The server has asked for it.
+    pub call: Option<Call>,
     pub up: Half,
     pub down: Half,
     pub reset: bool,
@@ -85,6 +118,10 @@ pub struct Link {
     client_gone: bool,
     /// The server has no descriptor for it.
     server_gone: bool,
+    /// The client's machine has lost its network: nothing reaches it any more.
+    unplugged: bool,
+    given_up_after: Option<Time>,
+    resets_on_close: bool,
     /// The server has died on it.
     pub died: bool,
 }
@@ -93,8 +130,10 @@ pub struct Link {
 #[derive(Default)]
 pub struct Links {
     pub map: BTreeMap<LinkId, Link>,
+    next: u64,
     /// To be put among the world's events.
     pub departed: Vec<(Time, Transit)>,
+    pub calls: CallWeather,
     pub fired: Fired,
 }
 
@@ -107,11 +146,14 @@ pub enum Read {
 }
 
 impl Links {
-    pub fn open(&mut self, id: LinkId, source: IpAddr, weather: Weather, binding: Option<ChannelBinding>) {
+    pub fn open(&mut self, source: IpAddr, weather: Weather, binding: Option<ChannelBinding>) -> LinkId {
+        let id = LinkId(self.next);
+        self.next += 1;
         let link = Link {
             source,
             weather,
             binding,
+            call: None,
             up: Half::default(),
             down: Half::default(),
             reset: false,
@@ -122,9 +164,51 @@ impl Links {
             client_closed: false,
             client_gone: false,
             server_gone: false,
+            unplugged: false,
+            given_up_after: None,
+            resets_on_close: false,
             died: false,
         };
         self.map.insert(id, link);
+        id
+    }
+
+    /// The server asks for a connection to a client.
+    pub fn dial(&mut self, dice: &mut Dice, now: Time, to: SocketAddr) -> LinkId {
+        let CallWeather { delay_max, resets, splits } = self.calls;
+        let weather = Weather {
+            delay_max,
+            piece_max: if dice.percent(splits) { 40 } else { IN_ONE },
+            buffer: 64 * 1024,
+            reset_after: dice.percent(resets).then(|| dice.range(0, 60)),
+            reset_leaves: dice.one_in(2),
+            singles: 0,
+        };
+        let id = self.open(to.ip(), weather, None);
+        let Some(link) = self.map.get_mut(&id) else { return id };
+        link.call = Some(Call { to, made: false });
+        let at = link.arrival(dice, now, false);
+        self.departed.push((at, Transit { link: id, to_server: false, segment: Segment::Call }));
+        id
+    }
+
+    /// The client's kernel takes a call, or refuses it.
+    pub fn answer_call(&mut self, dice: &mut Dice, now: Time, id: LinkId, takes: bool) {
+        let Some(link) = self.map.get_mut(&id).filter(|link| !link.cut) else { return };
+        let segment = if takes { Segment::Taken } else { Segment::Reset };
+        (link.cut, link.client_gone) = (!takes, !takes);
+        let at = link.arrival(dice, now, true);
+        self.departed.push((at, Transit { link: id, to_server: true, segment }));
+    }
+
+    /// Whether a client has read everything that a call has brought, and closed it.
+    pub fn was_taken(&self, id: LinkId) -> bool {
+        self.map.get(&id).is_some_and(|link| !link.reset && link.up.fin.is_some() && link.down.held == 0)
+    }
+
+    /// How much of what the server has written has not come to the client's kernel, in bytes.
+    pub fn unacknowledged(&self, id: LinkId) -> usize {
+        self.map.get(&id).map_or(0, |link| link.down.under_way)
     }
 
     pub fn send(&mut self, dice: &mut Dice, now: Time, id: LinkId, to_server: bool, bytes: &[u8]) {
@@ -146,6 +230,7 @@ impl Links {
             }
             let half = if to_server { &mut link.up } else { &mut link.down };
             half.held += size;
+            half.under_way += size;
             if single {
                 half.singles += 1;
                 half.last_arrival += BETWEEN_SINGLES;
@@ -157,9 +242,38 @@ impl Links {
         }
     }
 
+    /// A client says something without framing, apart from what it said before. `cuts`: where it is cut, and whether what
+    /// follows comes after a lull.
+    pub fn send_apart(&mut self, dice: &mut Dice, now: Time, id: LinkId, bytes: &[u8], cuts: &[(usize, bool)]) {
+        let ends = cuts.iter().map(|&(at, _)| at).chain([bytes.len()]);
+        let lulls = std::iter::once(true).chain(cuts.iter().map(|&(_, lull)| lull));
+        let mut begin = 0;
+        for (end, lull) in ends.zip(lulls) {
+            let Some(link) = self.map.get_mut(&id) else { return };
+            let gap = if lull { dice.range(APART, 5 * APART) } else { dice.range(0, APART / 3) };
+            link.up.last_arrival = link.up.last_arrival.max(now) + gap;
+            // How it travels decides nothing here.
+            let delay_max = std::mem::take(&mut link.weather.delay_max);
+            self.send(dice, now, id, true, &bytes[begin..end]);
+            if let Some(link) = self.map.get_mut(&id) {
+                link.weather.delay_max = delay_max;
+            }
+            begin = end;
+        }
+    }
+
+    /// The client has closed its end for good: what comes all the same is answered with a reset.
+    pub fn refuse_more(&mut self, dice: &mut Dice, now: Time, id: LinkId) {
+        if let Some(link) = self.map.get_mut(&id) {
+            link.down.take(usize::MAX);
+        }
+        self.reset(dice, now, id);
+    }
+
     pub fn fin(&mut self, dice: &mut Dice, now: Time, id: LinkId, to_server: bool) {
         let Some(link) = self.map.get_mut(&id).filter(|link| !link.is_closed(to_server)) else { return };
         *if to_server { &mut link.client_closed } else { &mut link.server_closed } = true;
+        if to_server { &mut link.up } else { &mut link.down }.under_way += 1;
         let at = link.arrival(dice, now, to_server);
         self.departed.push((at, Transit { link: id, to_server, segment: Segment::Fin }));
     }
@@ -168,7 +282,7 @@ impl Links {
     pub fn reset(&mut self, dice: &mut Dice, now: Time, id: LinkId) {
         let Some(link) = self.map.get_mut(&id).filter(|link| !link.cut) else { return };
         link.cut = true;
-        self.fired.note(Fault::Reset);
+        self.fired.note(if link.call.is_some() { Fault::CallReset } else { Fault::Reset });
         for to_server in [true, false] {
             let at = link.arrival(dice, now, to_server);
             self.departed.push((at, Transit { link: id, to_server, segment: Segment::Reset }));
@@ -178,10 +292,21 @@ impl Links {
     /// A segment arrives. Says whether its receiver has something to do.
     pub fn arrive(&mut self, now: Time, transit: &Transit) -> bool {
         let Some(link) = self.map.get_mut(&transit.link) else { return false };
+        if link.unplugged && !transit.to_server {
+            return false;
+        }
         let half = if transit.to_server { &mut link.up } else { &mut link.down };
         match &transit.segment {
-            Segment::Bytes(bytes) => half.arrived.push_back((now, bytes.clone())),
-            Segment::Fin => half.fin = true,
+            Segment::Call => {}
+            Segment::Taken => link.call.iter_mut().for_each(|call| call.made = true),
+            Segment::Bytes(bytes) => {
+                half.under_way -= bytes.len();
+                half.arrived.push_back((now, bytes.clone()));
+            }
+            Segment::Fin => {
+                half.under_way -= 1;
+                half.fin = Some(now);
+            }
             Segment::Reset => link.reset = true,
         }
         link.edge |= transit.to_server;
@@ -197,7 +322,7 @@ impl Links {
         let bytes = link.up.take(max);
         match bytes.is_empty() {
             false => Read::Bytes(bytes),
-            true if link.up.fin => Read::End,
+            true if link.up.fin.is_some() => Read::End,
             true => Read::Nothing,
         }
     }
@@ -205,25 +330,65 @@ impl Links {
     /// The server writes once; says how many bytes were taken.
     pub fn write(&mut self, dice: &mut Dice, now: Time, id: LinkId, bytes: &[u8]) -> Option<usize> {
         let link = self.map.get(&id)?;
-        if link.reset || link.server_closed {
+        if link.reset || link.server_closed || !link.is_made() {
             return None;
         }
         let room = link.weather.buffer.saturating_sub(link.down.held).min(bytes.len());
         let room = if link.passes_singly(false) { room.min(1) } else { room };
-        let room = if room > 1 && dice.one_in(8) { dice.range(1, room as u64) as usize } else { room };
+        let room = if room > 1 && link.weather.piece_max < IN_ONE && dice.one_in(8) {
+            dice.range(1, room as u64) as usize
+        } else {
+            room
+        };
         self.send(dice, now, id, false, &bytes[..room]);
         Some(room)
+    }
+
+    /// Closed by the server, it is reset.
+    pub fn reset_on_close(&mut self, id: LinkId) {
+        if let Some(link) = self.map.get_mut(&id) {
+            link.resets_on_close = true;
+        }
+    }
+
+    /// The client's machine is cut off.
+    pub fn unplug(&mut self, now: Time, id: LinkId) {
+        if let Some(link) = self.map.get_mut(&id) {
+            link.unplugged = true;
+        }
+        self.give_up_if_silent(now, id);
+    }
+
+    /// The server's kernel gives up on a client that it has not heard of for so long.
+    pub fn give_up_after(&mut self, now: Time, id: LinkId, silence: Time) {
+        if let Some(link) = self.map.get_mut(&id) {
+            link.given_up_after = Some(silence);
+        }
+        self.give_up_if_silent(now, id);
+    }
+
+    fn give_up_if_silent(&mut self, now: Time, id: LinkId) {
+        let Some(link) = self.map.get_mut(&id).filter(|link| link.unplugged) else { return };
+        if let Some(silence) = link.given_up_after.take() {
+            let at = now + KEEPALIVE_IDLE + silence;
+            self.departed.push((at, Transit { link: id, to_server: true, segment: Segment::Reset }));
+        }
     }
 
     /// The server has closed its descriptor.
     pub fn server_closes(&mut self, dice: &mut Dice, now: Time, id: LinkId) {
         let Some(link) = self.map.get_mut(&id) else { return };
         link.server_gone = true;
-        match link.up.arrived.is_empty() {
+        match link.up.arrived.is_empty() && link.is_made() && !link.resets_on_close {
             true => self.fin(dice, now, id, false),
             false => self.reset(dice, now, id),
         }
         self.tidy(id);
+    }
+
+    /// Whether a call can bring nothing more, as far as the server may know.
+    pub fn is_over(&self, id: LinkId) -> bool {
+        self.map.get(&id).is_none_or(|link| link.server_gone || link.reset || link.up.fin.is_some())
     }
 
     /// Whether somebody has the server's end.
@@ -235,7 +400,7 @@ impl Links {
     pub fn server_dies(&mut self, dice: &mut Dice, now: Time, id: LinkId) {
         let Some(link) = self.map.get_mut(&id) else { return };
         (link.server_gone, link.died) = (true, true);
-        match link.up.arrived.is_empty() && dice.one_in(2) {
+        match link.up.arrived.is_empty() && link.is_made() && dice.one_in(2) {
             true => self.fin(dice, now, id, false),
             false => self.reset(dice, now, id),
         }
@@ -258,11 +423,16 @@ impl Links {
     }
 
     pub fn is_writable(&self, id: LinkId) -> bool {
-        self.map.get(&id).is_none_or(|link| link.reset || link.down.held < link.weather.buffer)
+        self.map.get(&id).is_none_or(|link| link.reset || link.is_made() && link.down.held < link.weather.buffer)
     }
 }
 
 impl Link {
+    /// Whether it is a connection by now, as far as the server's kernel knows.
+    pub fn is_made(&self) -> bool {
+        self.call.is_none_or(|call| call.made)
+    }
+
     fn passes_singly(&self, to_server: bool) -> bool {
         let half = if to_server { &self.up } else { &self.down };
         half.singles < self.weather.singles
@@ -285,6 +455,11 @@ impl Link {
 }
 
 impl Half {
+    /// Whether some of what was written is on its way.
+    pub fn has_more_to_come(&self) -> bool {
+        self.held > 0
+    }
+
     /// Takes what has come, at most `max` bytes.
     pub fn take(&mut self, max: usize) -> Vec<u8> {
         let mut taken = Vec::new();

@@ -4,6 +4,7 @@
 //! `cargo test --test simulation` runs `SEEDS` seeds and those of `failing-seeds.txt`. `CHATD_SIMULATION_SEED=n` runs one
 //! and tells everything; `CHATD_SIMULATION_SEEDS=n` runs so many.
 
+mod classic;
 mod dice;
 mod disk;
 mod fired;
@@ -79,6 +80,7 @@ fn run_all(seeds: impl IntoIterator<Item = u64>, verbose: bool) -> (Vec<u64>, Fi
     let mut fired = Fired::default();
     let mut refused: BTreeMap<String, u32> = BTreeMap::new();
     let (mut sent, mut shown, mut met, mut turns) = (0, 0, 0, 0);
+    let (mut by_calls, mut to_guests, mut again) = (0, 0, 0);
     for (seed, outcome) in on_threads(&seeds, |seed| run(seed, Plant::None, verbose)) {
         let (verdict, fired) = match outcome {
             Ok(outcome) => {
@@ -86,6 +88,9 @@ fn run_all(seeds: impl IntoIterator<Item = u64>, verbose: bool) -> (Vec<u64>, Fi
                 outcome.refused.iter().for_each(|(code, count)| *refused.entry(code.clone()).or_default() += count);
                 sent += outcome.sent;
                 shown += outcome.shown;
+                by_calls += outcome.shown_by_calls;
+                to_guests += outcome.shown_to_guests;
+                again += outcome.shown_again;
                 met += outcome.met;
                 turns += outcome.turns;
                 (outcome.verdict, format!("{:?} in {} s", outcome.fired, outcome.lasted / link::SECOND))
@@ -101,6 +106,7 @@ fn run_all(seeds: impl IntoIterator<Item = u64>, verbose: bool) -> (Vec<u64>, Fi
         }
     }
     println!("all: {fired:?}; {sent} sent, {shown} shown, {met} meetings, {turns} turns; refused {refused:?}");
+    println!("beside that {by_calls} shown by calls, {again} of them again, and {to_guests} to guests");
     (failed, fired)
 }
 

@@ -1,7 +1,7 @@
 //! What a seed draws: who is there, how they behave, and which faults there are.
 
 use crate::dice::Dice;
-use crate::link::{MS, SECOND, Time, Weather};
+use crate::link::{CallWeather, MS, SECOND, Time, Weather};
 
 #[derive(Clone, Debug)]
 pub struct Mix {
@@ -58,10 +58,70 @@ pub struct Mix {
     pub exhaustions: u64,
     /// The kernel watches nothing more.
     pub watch_failures: u64,
+    pub classic: ClassicMix,
+}
+
+/// Who uses clients that can't be changed, and what goes wrong with them alone.
+#[derive(Clone, Debug)]
+pub struct ClassicMix {
+    /// So many of the users have a client that is called.
+    pub callers: u64,
+    /// Some of them have no other.
+    pub others_too: bool,
+    pub guests: u64,
+    pub refusals: bool,
+    pub hangs: bool,
+    /// Clients take calls and do not read.
+    pub deafness: bool,
+    pub slowness: bool,
+    /// In percent, of the calls.
+    pub resets: u64,
+    /// In percent, of the calls whose text comes in more than one segment.
+    pub splits: u64,
+    /// What is said without framing comes in pieces: nearer to each other than the quiet time, and further apart.
+    pub pieces: bool,
+    /// Some people connect first, and then type for a while.
+    pub slow_typing: bool,
+    pub lulls: bool,
+    /// People log in again without having logged out.
+    pub twins: bool,
+    /// Machines go away without a word.
+    pub vanishing: bool,
+    /// Somebody else posts in a user's name.
+    pub forgeries: bool,
+}
+
+impl ClassicMix {
+    /// From dice of its own, so that a seed without such clients stays what it was.
+    fn draw(dice: &mut Dice) -> ClassicMix {
+        let there = dice.percent(70);
+        let calm = dice.one_in(8);
+        let mut some = |percent: u64| !calm && dice.percent(percent);
+        let (refusals, hangs, deafness, slowness) = (some(40), some(40), some(40), some(40));
+        let (resets, splits, pieces, lulls) = (some(40), some(20), some(50), some(20));
+        let (twins, vanishing, forgeries, slow_typing) = (some(50), some(40), some(40), some(40));
+        ClassicMix {
+            callers: if there { dice.range(0, 4) } else { 0 },
+            others_too: dice.one_in(2),
+            guests: if there { dice.range(0, 3) } else { 0 },
+            refusals,
+            hangs,
+            deafness,
+            slowness,
+            resets: if resets { dice.range(5, 25) } else { 0 },
+            splits: if splits { dice.range(5, 25) } else { 0 },
+            pieces,
+            slow_typing,
+            lulls,
+            twins,
+            vanishing,
+            forgeries,
+        }
+    }
 }
 
 impl Mix {
-    pub fn draw(dice: &mut Dice) -> Mix {
+    pub fn draw(dice: &mut Dice, classic: &mut Dice) -> Mix {
         let delay_max = *dice.pick(&[MS, 20 * MS, 200 * MS, SECOND, 5 * SECOND]);
         let calm = dice.one_in(10);
         let mut some = |percent: u64| !calm && dice.percent(percent);
@@ -120,7 +180,13 @@ impl Mix {
             disk_failures,
             exhaustions,
             watch_failures,
+            classic: ClassicMix::draw(classic),
         }
+    }
+
+    /// How calls are while things go wrong.
+    pub fn call_weather(&self) -> CallWeather {
+        CallWeather { delay_max: self.delay_max, resets: self.classic.resets, splits: self.classic.splits }
     }
 
     pub fn weather(&self, dice: &mut Dice) -> Weather {

@@ -10,15 +10,16 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chatd::hub::change::Change;
+use chatd::hub::credentials::Password;
 use chatd::hub::effect::{self, AskOver, CloseReason, Effect, Event, NoAddress, Recipients};
 use chatd::hub::id::{ConnectionId, DeviceId, PeerAddress, Source};
-use chatd::hub::input::{Input, Mechanism, Peer, Request};
+use chatd::hub::input::{Input, Mechanism, Peer, PeerPort, Request};
 use chatd::hub::message::{HistoryPage, HistoryQuery};
 use chatd::hub::name::UserName;
 use chatd::hub::time::WallTime;
 use chatd::net::connection::{Stage, Stream};
 use chatd::net::queue::BatchNumber;
-use chatd::net::turn::{Environment, STRANGE_BYTES_MAX, Seen};
+use chatd::net::turn::{DRAIN_WITHIN, Environment, PACE, STRANGE_BYTES_MAX, Seen};
 use chatd::net::worker::{Done, Job, Reload};
 use chatd::store::{Batch, Completion, Submitted, Ticket};
 use rustix::io::Errno;
@@ -27,12 +28,18 @@ use crate::dice::Dice;
 use crate::disk::{Disk, Fold, Told};
 use crate::fired::Fault;
 use crate::kernel::{Kernel, Listener};
-use crate::ledger::Ledger;
-use crate::link::{self, LinkId, Links, MS, Time};
+use crate::ledger::{Ledger, Tried};
+use crate::link::{self, LinkId, Links, MS, SECOND, Time};
 use crate::plant::Plant;
 use crate::secrets;
 use crate::server::Around;
 
+/// What a guest's client reads at once, in bytes.
+const GUEST_BYTES_MAX: usize = 1024;
+/// Where the server listens.
+pub const OWN_PORT: u16 = 6001;
+/// So long whoever is told to go may be called, with the longest stall.
+const DRAIN: Time = DRAIN_WITHIN.as_micros() as Time + 31 * SECOND;
 /// So long the store takes for a question at most.
 const ANSWER_WITHIN: Time = 20 * MS;
 
@@ -57,6 +64,8 @@ pub struct Lent {
     closed: Vec<LinkId>,
     /// A stream has not taken everything since this was last announced.
     full: BTreeSet<LinkId>,
+    /// When a guest was written to last, and how much of the chunk was left.
+    chunks: BTreeMap<LinkId, (Time, usize)>,
 }
 
 impl Lent {
@@ -77,6 +86,27 @@ impl Lent {
             None => {}
         }
         self.dead
+    }
+
+    /// What a guest's client reads by itself, it is written by itself.
+    fn check_chunk(&mut self, link: LinkId, bytes: usize) {
+        if !self.ledger.classics.guests.contains_key(&link) {
+            return;
+        }
+        if bytes > GUEST_BYTES_MAX {
+            self.ledger.broken("10: a guest is written more than they read at once");
+        }
+        let rests =
+            self.chunks.get(&link).is_some_and(|&(at, left)| left == 0 && self.now < at + PACE.as_micros() as Time);
+        if rests {
+            self.ledger.broken("13: a guest is written a chunk before they can have read the last one");
+        }
+    }
+
+    fn note_chunk(&mut self, link: LinkId, left: usize) {
+        if self.ledger.classics.guests.contains_key(&link) {
+            self.chunks.insert(link, (self.now, left));
+        }
     }
 
     /// Whether the kernel takes a connection among those that it watches.
@@ -123,7 +153,9 @@ impl Read for Socket {
         if lent.dice.one_in(64) {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        if lent.plant == Plant::TheEndEatsWhatCame && lent.links.map.get(&self.link).is_some_and(|link| link.up.fin) {
+        if lent.plant == Plant::TheEndEatsWhatCame
+            && lent.links.map.get(&self.link).is_some_and(|link| link.up.fin.is_some())
+        {
             return Ok(0);
         }
         match lent.links.read(self.link, buffer.len()) {
@@ -148,8 +180,10 @@ impl Write for Socket {
         if lent.dice.one_in(64) {
             return Err(io::ErrorKind::Interrupted.into());
         }
+        lent.check_chunk(self.link, bytes.len());
         let written = lent.links.write(&mut lent.dice, lent.now, self.link, bytes);
         let written = written.ok_or(io::ErrorKind::BrokenPipe)?;
+        lent.note_chunk(self.link, bytes.len() - written);
         if written < bytes.len() {
             lent.full.insert(self.link);
         }
@@ -181,14 +215,22 @@ impl Stream for Socket {
     }
 
     fn is_connected(&mut self) -> io::Result<bool> {
-        Ok(true)
+        let lent = self.lent.borrow();
+        match lent.links.map.get(&self.link) {
+            Some(link) if !link.reset => Ok(link.is_made()),
+            _ => Err(io::ErrorKind::ConnectionRefused.into()),
+        }
     }
 
     fn unacknowledged(&self) -> io::Result<usize> {
-        Ok(0)
+        Ok(self.lent.borrow().links.unacknowledged(self.link))
     }
 
     fn reset_on_close(&self) -> io::Result<()> {
+        let lent = &mut *self.lent.borrow_mut();
+        if !lent.dead {
+            lent.links.reset_on_close(self.link);
+        }
         Ok(())
     }
 
@@ -196,7 +238,9 @@ impl Stream for Socket {
         Ok(())
     }
 
-    fn give_up_after(&self, _: Duration) -> io::Result<()> {
+    fn give_up_after(&self, silence: Duration) -> io::Result<()> {
+        let lent = &mut *self.lent.borrow_mut();
+        lent.links.give_up_after(lent.now, self.link, silence.as_micros() as Time);
         Ok(())
     }
 }
@@ -207,12 +251,76 @@ struct Known {
     source: Source,
     /// It is announced when the link takes bytes again.
     writable: bool,
-    /// What its log-in claims.
-    claim: Option<(Mechanism, UserName, Option<DeviceId>)>,
+    claim: Option<Claim>,
     logged_in: bool,
     last_heard: Time,
     /// Its last round.
     served_in: u64,
+}
+
+/// What a log-in claims.
+#[derive(Clone)]
+struct Claim {
+    user: UserName,
+    device: Option<DeviceId>,
+    by: Proof,
+}
+
+/// What shall prove it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    Scram(Mechanism),
+    /// The password itself; whoever it is wants to be called at the port.
+    Word {
+        right: bool,
+        port: u16,
+    },
+    /// A guest has nothing to prove.
+    Nothing,
+}
+
+/// A session that is reached by calls, as its log-in has made it.
+struct Callee {
+    user: UserName,
+    at: SocketAddr,
+    since: Time,
+    last_heard: Time,
+    /// Its last call has failed, and the hub has not said that it may be called again.
+    rests: bool,
+    /// The last call that was not over.
+    call: Option<LinkId>,
+    /// When the hub gave it up: it is told why, and no more.
+    left: Option<Time>,
+}
+
+impl Callee {
+    /// The server calls it.
+    fn is_called(&mut self, lent: &mut Lent, link: LinkId) {
+        let Callee { at, rests, call, left, .. } = *self;
+        let is_over = |call: LinkId| lent.closed.contains(&call) || lent.links.is_over(call);
+        let law = match () {
+            () if at.port() < PeerPort::MIN || at.port() == OWN_PORT => {
+                Some("9: the server calls where nobody may listen")
+            }
+            () if !call.is_none_or(is_over) => Some("6: somebody is called who is being called"),
+            () if rests && left.is_none() => Some("12: somebody is called again who is to be left alone"),
+            () if left.is_some_and(|at| at + DRAIN < lent.now) => Some("11: somebody is called who is gone"),
+            () => None,
+        };
+        law.into_iter().for_each(|law| lent.ledger.broken(law));
+        self.call = Some(link);
+        lent.ledger.dialled(lent.now, link, &self.user, self.since);
+    }
+}
+
+/// Who asks for what the hub does now.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Asker {
+    #[default]
+    None,
+    Connection(ConnectionId),
+    /// Somebody who is nobody's client.
+    Nobody,
 }
 
 /// What the poll announces of a connection.
@@ -241,8 +349,10 @@ pub struct Outside {
     round: u64,
     /// The sessions that the hub has, by its own effects.
     here: BTreeMap<ConnectionId, (UserName, Option<DeviceId>)>,
-    /// Who has asked for what the hub does now, and whether it may end a log-in by password.
-    asker: Option<ConnectionId>,
+    /// Those of them that are reached by calls.
+    callees: BTreeMap<ConnectionId, Callee>,
+    asker: Asker,
+    /// Whether what the hub does now may end a log-in by password.
     by_password: bool,
     /// How many changes of the turn somebody has asked for, so far.
     changes_seen: usize,
@@ -272,6 +382,7 @@ impl Outside {
             dead: false,
             closed: Vec::new(),
             full: BTreeSet::new(),
+            chunks: BTreeMap::new(),
         };
         Outside {
             lent: Rc::new(RefCell::new(lent)),
@@ -288,7 +399,8 @@ impl Outside {
             decided: 0,
             round: 0,
             here: BTreeMap::new(),
-            asker: None,
+            callees: BTreeMap::new(),
+            asker: Asker::None,
             by_password: false,
             changes_seen: 0,
             accounts_read: false,
@@ -342,7 +454,7 @@ impl Outside {
             if let Some(link) = links.map.get_mut(&known.link)
                 && std::mem::take(&mut link.edge)
             {
-                event.readable = Some(link.up.fin);
+                event.readable = Some(link.up.fin.is_some());
             }
             if event.writable || event.readable.is_some() {
                 events.push((id, event));
@@ -357,9 +469,13 @@ impl Outside {
         if due.iter().any(|id| self.known.get(id).is_some_and(|known| known.served_in != self.round)) {
             ledger.broken("12: somebody who was ready was not served in the round");
         }
-        for id in self.here.keys() {
-            let until = self.known.get(id).map(|known| known.last_heard + self.heartbeat_timeout);
-            if until.is_some_and(|until| until <= judged) {
+        for (id, (_, device)) in &self.here {
+            let last_heard = match self.callees.get(id) {
+                Some(callee) => Some(callee.last_heard),
+                None => self.known.get(id).map(|known| known.last_heard),
+            };
+            let is_late = last_heard.is_some_and(|at| at + self.heartbeat_timeout <= judged);
+            if is_late && *device != Some(DeviceId::NICK) {
                 ledger.broken("8: somebody was silent for too long, and is still there");
             }
         }
@@ -378,9 +494,23 @@ impl Outside {
 impl Environment for Outside {
     type Stream = Socket;
 
-    /// Nobody listens in this world.
-    fn dial(&mut self, _: SocketAddr) -> io::Result<Socket> {
-        Err(io::ErrorKind::ConnectionRefused.into())
+    fn dial(&mut self, address: SocketAddr) -> io::Result<Socket> {
+        let lent = &mut *self.lent.borrow_mut();
+        if lent.dies() {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        if let Err(error) = lent.kernel.take_descriptor(lent.now) {
+            lent.kernel.fired.note(Fault::NoDescriptorToCall);
+            return Err(error);
+        }
+        let link = lent.links.dial(&mut lent.dice, lent.now, address);
+        lent.kernel.open += 1;
+        let callees = self.callees.values_mut().filter(|callee| callee.at == address);
+        match callees.max_by_key(|callee| callee.since) {
+            Some(callee) => callee.is_called(lent, link),
+            None => lent.ledger.broken("9: the server calls where nobody has said that they listen"),
+        }
+        Ok(Socket::new(link, Rc::clone(&self.lent)))
     }
 
     fn register(&mut self, socket: &mut Socket, id: ConnectionId, writable: bool) -> io::Result<()> {
@@ -389,6 +519,13 @@ impl Environment for Outside {
             lent.kernel.deaf |= self.plant == Plant::UnwatchedLosesTheListener;
             socket.leaks = self.plant == Plant::UnwatchedIsLeaked;
             return Err(error);
+        }
+        if writable {
+            lent.full.insert(socket.link);
+        }
+        // What came before it was watched is announced as well.
+        if let Some(link) = lent.links.map.get_mut(&socket.link) {
+            link.edge |= !link.up.arrived.is_empty() || link.up.fin.is_some() || link.reset;
         }
         let known = Known {
             link: socket.link,
@@ -503,21 +640,32 @@ impl Environment for Outside {
     }
 
     fn tells(&mut self, input: Input) -> Option<Input> {
-        (self.asker, self.by_password) = (None, false);
+        (self.asker, self.by_password) = (Asker::None, false);
         let lent = &mut *self.lent.borrow_mut();
         let mut input = input;
         match &mut input {
             Input::Request { connection, request, .. } => {
-                self.asker = Some(*connection);
+                self.asker = Asker::Connection(*connection);
                 let known = self.known.get_mut(connection)?;
                 known.last_heard = lent.now;
                 match request {
                     Request::LogIn { mechanism, first, device } if !known.logged_in => {
-                        known.claim = Some((*mechanism, first.user.clone(), device.map(|device| device.id)));
+                        let device = device.map(|device| device.id);
+                        known.claim = Some(Claim { user: first.user.clone(), device, by: Proof::Scram(*mechanism) });
+                    }
+                    Request::LogInByPassword { name, password, port } => {
+                        let (word, port) = (password.as_ref().map(Password::as_str), port.get());
+                        lent.ledger.word_told(known.link, name, word, port);
+                        let by = Proof::Word { right: word == Some(&*crate::person::password(name)), port };
+                        known.claim = Some(Claim { user: name.clone(), device: Some(DeviceId::REQUEST), by });
+                    }
+                    Request::Enter(name) => {
+                        let (user, device) = (name.clone(), Some(DeviceId::NICK));
+                        known.claim = Some(Claim { user, device, by: Proof::Nothing });
                     }
                     Request::Authenticate(_) => {
                         let claim = known.claim.as_ref();
-                        self.by_password = claim.is_some_and(|claim| claim.0 == Mechanism::Password);
+                        self.by_password = claim.is_some_and(|claim| claim.by == Proof::Scram(Mechanism::Password));
                     }
                     _ => {}
                 }
@@ -529,6 +677,33 @@ impl Environment for Outside {
             Input::Closed { .. } if self.plant == Plant::ClosedIsForgotten && lent.dice.one_in(2) => return None,
             Input::Closed { connection } => {
                 self.here.remove(connection);
+                self.callees.remove(connection);
+            }
+            Input::Posted { from, user, .. } => {
+                let is_theirs = |(_, callee): &(&ConnectionId, &mut Callee)| {
+                    callee.user == *user && callee.at.ip() == from.disclose() && callee.left.is_none()
+                };
+                self.asker = match self.callees.iter_mut().find(is_theirs) {
+                    Some((id, callee)) => {
+                        callee.last_heard = lent.now;
+                        Asker::Connection(*id)
+                    }
+                    None => Asker::Nobody,
+                };
+            }
+            Input::Shown { connection, number } => {
+                if let Some(callee) = self.callees.get(connection).filter(|callee| callee.left.is_none()) {
+                    lent.ledger.surely_shown(&callee.user, *number);
+                }
+            }
+            Input::Called { connection, reached } => {
+                if let Some(callee) = self.callees.get_mut(connection) {
+                    callee.rests = !*reached;
+                    let call = callee.call.take();
+                    if *reached && !call.is_some_and(|link| lent.links.was_taken(link)) {
+                        lent.ledger.broken("1: a call counts as taken, and the client has not read it to its end");
+                    }
+                }
             }
             Input::Heard { connection } => {
                 if let Some(known) = self.known.get_mut(connection) {
@@ -560,12 +735,21 @@ impl Environment for Outside {
                 Effect::Authenticated { connection } => self.authenticated(*connection, &seen),
                 Effect::LogInFailed { connection, why } => {
                     let Some(known) = self.known.get(connection) else { continue };
-                    let Some((_, user, _)) = &known.claim else { continue };
+                    let Some(claim) = &known.claim else { continue };
                     let lent = &mut *self.lent.borrow_mut();
-                    lent.ledger.log_in_failed((lent.now, lent.wall), known.link, user, known.source, *why, seen.batch);
+                    let tried = Tried {
+                        link: known.link,
+                        user: &claim.user,
+                        source: known.source,
+                        right: claim.word_is_right(),
+                    };
+                    lent.ledger.log_in_failed((lent.now, lent.wall), tried, *why, seen.batch);
                 }
-                Effect::Close { connection, .. } => {
-                    self.here.remove(connection);
+                Effect::Close { connection, .. } => self.forget(*connection),
+                Effect::Call { connection } => {
+                    if let Some(callee) = self.callees.get_mut(connection) {
+                        callee.rests = false;
+                    }
                 }
                 Effect::AccountsRead(_) => self.accounts_read = true,
                 Effect::Query { .. } => self.questions_wait.push_back(seen.batch - 1),
@@ -575,8 +759,12 @@ impl Environment for Outside {
                 _ => {}
             }
         }
-        let stranger = self.asker.take().is_some_and(|id| !self.here.contains_key(&id));
-        let ledger = &mut self.lent.borrow_mut().ledger;
+        let stranger = match std::mem::take(&mut self.asker) {
+            Asker::None => false,
+            Asker::Connection(id) => !self.here.contains_key(&id),
+            Asker::Nobody => true,
+        };
+        let Lent { ledger, now, .. } = &mut *self.lent.borrow_mut();
         // What the hub stores anew comes before all others, and is nothing that somebody asks for.
         let asked_for = |change: &&Change| match change {
             Change::Message(message) => message.sender().is_some(),
@@ -590,7 +778,7 @@ impl Environment for Outside {
                 ledger.broken(&format!("14: a stranger changed something: {change:?}"));
             }
             if let Change::Message(message) = change {
-                ledger.accepted(message, self.here.values());
+                ledger.accepted(*now, message, self.here.values());
             }
         }
         self.misdirect(seen);
@@ -621,18 +809,51 @@ impl Environment for Outside {
     }
 }
 
+impl Claim {
+    fn word_is_right(&self) -> Option<bool> {
+        self.by.word_is_right()
+    }
+}
+
+impl Proof {
+    /// `None`: that is known of the connection.
+    fn word_is_right(self) -> Option<bool> {
+        if let Proof::Word { right, .. } = self { Some(right) } else { None }
+    }
+}
+
 impl Outside {
+    /// The hub has no session there any more.
+    fn forget(&mut self, id: ConnectionId) {
+        self.here.remove(&id);
+        if let Some(callee) = self.callees.get_mut(&id) {
+            callee.left = Some(self.lent.borrow().now);
+        }
+    }
+
     fn authenticated(&mut self, id: ConnectionId, seen: &Seen<'_, Socket>) {
         let lent = &mut *self.lent.borrow_mut();
         let Some(known) = self.known.get_mut(&id) else { return };
-        let Some((_, user, device)) = known.claim.clone() else {
+        let Some(Claim { user, device, by }) = known.claim.clone() else {
             return lent.ledger.broken("14: a session without a log-in");
         };
         if known.logged_in {
             lent.ledger.broken("14: a second log-in on one connection");
         }
-        lent.ledger.let_in(lent.now, device);
-        lent.ledger.authenticated(lent.now, known.link, &user, known.source, self.by_password, seen.batch);
+        lent.ledger.let_in(lent.now, &user, device);
+        let address = lent.links.map[&known.link].source;
+        let tried = Tried { link: known.link, user: &user, source: known.source, right: by.word_is_right() };
+        match by {
+            Proof::Scram(_) => lent.ledger.authenticated(lent.now, tried, self.by_password, seen.batch),
+            Proof::Word { port, .. } => {
+                lent.ledger.authenticated(lent.now, tried, true, seen.batch);
+                let at = SocketAddr::new(address, port);
+                let (since, user) = (lent.now, user.clone());
+                self.callees
+                    .insert(id, Callee { user, at, since, last_heard: since, rests: false, call: None, left: None });
+            }
+            Proof::Nothing => lent.ledger.guest_entered(lent.now, known.link, &user),
+        }
         known.logged_in = true;
         known.last_heard = lent.now;
         self.here.insert(id, (user, device));
@@ -640,6 +861,11 @@ impl Outside {
 
     /// The hub tells a connection something that it has not asked for.
     fn news(&self, id: ConnectionId, event: &Event, seen: &Seen<'_, Socket>) {
+        if let Some(callee) = self.callees.get(&id)
+            && *event == Event::Closing(CloseReason::HeartbeatMissed)
+        {
+            return self.check_silence(callee, seen);
+        }
         let (Some(known), Some(found)) = (self.known.get(&id), seen.connections.get(id)) else { return };
         let lent = &mut *self.lent.borrow_mut();
         match event {
@@ -665,6 +891,24 @@ impl Outside {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// A client that is called is said to be silent.
+    fn check_silence(&self, callee: &Callee, seen: &Seen<'_, Socket>) {
+        let lent = &mut *self.lent.borrow_mut();
+        let until = callee.last_heard + self.heartbeat_timeout;
+        if until > self.booted + seen.round_began.as_micros() {
+            lent.ledger.broken("8: somebody was heard, and is said to be silent");
+        }
+        let in_time = |link: &LinkId| {
+            let Some(found) = lent.links.map.get(link).filter(|found| !found.reset) else { return false };
+            let waits = lent.kernel.backlog.contains(link) && lent.kernel.exhausted_until > 0;
+            let came = found.up.fin.is_some_and(|at| at > callee.last_heard && at <= until);
+            came && lent.links.has_server(*link) && !waits && found.source == callee.at.ip()
+        };
+        if lent.ledger.posts_of(&callee.user).any(|link| in_time(&link)) {
+            lent.ledger.broken("8: a sign of life was there in time, and was missed");
         }
     }
 

@@ -19,9 +19,11 @@ use crate::disk::Disk;
 use crate::kernel::{Held, Kernel, Listener};
 use crate::ledger::Ledger;
 use crate::link::{LinkId, Links, Time};
-use crate::outside::Outside;
+use crate::outside::{OWN_PORT, Outside};
 use crate::plant::Plant;
 
+/// From where guests come, and whoever else is asked for a nickname while they type.
+const GUESTS: &str = "10.0.4.0/24";
 const NO_CONSENTS: &str = "Consents { questions: {}, asking: {}, given: {}, unwilling: {}, deadlines: {} }";
 
 /// The world around a turn.
@@ -78,11 +80,11 @@ impl Server {
         let hub = Hub::new(config, seed, snapshot, now, &mut outbox);
         let admission = Admission {
             plaintext: Scope::Any,
-            guests: Scope::Off,
+            guests: GUESTS.parse().expect("a scope"),
             registration: Scope::Any,
             tls: None,
             room: Room::of(usize::MAX),
-            ports: Vec::new(),
+            ports: vec![OWN_PORT],
             pace: PACE,
             seed: [7; 32],
         };
@@ -191,7 +193,8 @@ impl Server {
             progress |= server.turn.hear_back(now);
             progress |= server.accept(now);
             let serves = !server.turn.is_congested();
-            progress |= server.turn.go_round(now, Some(server.instant(began)));
+            let judged = server.arrivals.caught_up(server.instant(began));
+            progress |= server.turn.go_round(now, judged);
             if server.turn.environment.lent().dies() {
                 return Turned::Killed;
             }
@@ -226,11 +229,17 @@ impl Server {
         }
     }
 
+    /// What there is of anything.
+    pub fn left(&self) -> Vec<(&'static str, usize)> {
+        let all = self.turn.left().into_iter().chain(self.turn.environment.left());
+        all.filter(|(_, count)| *count > 0).collect()
+    }
+
     /// Nobody is connected: nothing that belongs to a connection may be left.
     pub fn check_baseline(&self) -> Result<(), String> {
-        let left = self.turn.left().into_iter().chain(self.turn.environment.left());
-        if let Some((what, count)) = left.into_iter().find(|(_, count)| *count > 0) {
-            return Err(format!("11: nobody is connected, and {count} are left of: {what}"));
+        let left = self.left();
+        if !left.is_empty() {
+            return Err(format!("11: nobody is connected, and these are left: {left:?}"));
         }
         self.turn.hub().check_invariants();
         let hub = format!("{:?}", self.turn.hub());
@@ -242,6 +251,10 @@ impl Server {
             "mailboxes: {}",
             "dirty: {}",
             NO_CONSENTS,
+            "deriving: {}",
+            "here: {}",
+            "unreached: {}",
+            "due: {}",
         ] {
             if !hub.contains(empty) {
                 return Err(format!("11: nobody is connected, everything is shown, and the hub has no '{empty}'"));

@@ -1,8 +1,10 @@
 //! A run: virtual time, everybody who takes part, and the faults that fall.
 
 mod acts;
+mod callers;
 mod clients;
 mod faults;
+mod guests;
 mod meetings;
 mod newcomers;
 
@@ -26,7 +28,9 @@ use crate::person::{Kind, Person, password};
 use crate::plant::Plant;
 use crate::secrets;
 use crate::server::{Around, Server, Turned};
+use callers::{CallerId, Callers, Errand};
 use faults::Strike;
+use guests::{GuestId, Guests};
 use meetings::Meeting;
 use newcomers::Newcomer;
 
@@ -35,6 +39,8 @@ const NAMES: [&str; 6] = ["alice", "Bob", "carol-3", "dave.d", "eve_", "Frank"];
 const NEWCOMERS: [&str; 2] = ["grace", "Heidi"];
 /// With the same secret salts are the same, and verifiers are derived once.
 const SECRET: [u8; 32] = [7; 32];
+/// What dice of their own begin with.
+const CLASSIC: u64 = 0x636c_6173_7369_6373;
 /// 2026-01-01.
 const WALL_AT_START: Time = 1_767_225_600 * SECOND;
 /// More turns than any honest run takes.
@@ -64,6 +70,13 @@ enum Happens {
     DiskDone,
     Boot,
     Strike(Strike),
+    /// Somebody whose client is called does something.
+    Caller(CallerId, Errand),
+    /// A client comes to read what a call has brought.
+    ReadsCall(LinkId),
+    /// A user, by their place, whose client is called: perhaps they log in.
+    Comes(usize),
+    Guest(GuestId),
 }
 
 /// How a run came out.
@@ -76,6 +89,9 @@ pub struct Outcome {
     pub turns: u64,
     pub sent: usize,
     pub shown: u64,
+    pub shown_by_calls: u64,
+    pub shown_to_guests: u64,
+    pub shown_again: u64,
     pub met: u64,
     pub refused: BTreeMap<String, u32>,
     pub committed: Vec<std::sync::Arc<[chatd::hub::change::Change]>>,
@@ -107,12 +123,15 @@ pub struct World {
     boot_asked: bool,
     people: BTreeMap<Uid, Person>,
     newcomers: Vec<Newcomer>,
+    callers: Callers,
+    guests: Guests,
     /// So often two have met without the server.
     met: u64,
     next_uid: Uid,
-    next_link: u64,
     users: Vec<UserName>,
     calm: bool,
+    /// Everybody goes, and nobody comes.
+    leaving: bool,
     fired: Fired,
     hash: u64,
     turns: u64,
@@ -120,7 +139,7 @@ pub struct World {
 
 pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
     let mut dice = Dice::new(seed);
-    let mut mix = Mix::draw(&mut dice);
+    let mut mix = Mix::draw(&mut dice, &mut Dice::new(seed ^ CLASSIC));
     if verbose {
         println!("{mix:#?}");
     }
@@ -154,11 +173,13 @@ pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
         boot_asked: false,
         people: BTreeMap::new(),
         newcomers: Vec::new(),
+        callers: Callers::default(),
+        guests: Guests::default(),
         met: 0,
         next_uid: 0,
-        next_link: 0,
         users,
         calm: false,
+        leaving: false,
         fired: Fired::default(),
         hash: 0xcbf2_9ce4_8422_2325,
         turns: 0,
@@ -188,6 +209,9 @@ pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
         turns: world.turns,
         sent: world.ledger.sent.len(),
         shown: world.ledger.shown_count,
+        shown_by_calls: world.ledger.classics.shown_by_calls,
+        shown_to_guests: world.ledger.classics.shown_to_guests,
+        shown_again: world.ledger.classics.shown_again,
         met: world.met,
         refused: world.ledger.refused,
         committed: world.disk.committed,
@@ -199,7 +223,15 @@ pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
 impl World {
     fn play(&mut self) {
         self.boot();
-        for user in self.users.clone() {
+        self.links.calls = self.mix.call_weather();
+        let callers = self.users.len() - self.mix.classic.callers.min(self.mix.users - 2) as usize;
+        for (place, user) in self.users.clone().into_iter().enumerate() {
+            if place >= callers {
+                self.add_caller(place);
+                if !self.mix.classic.others_too {
+                    continue;
+                }
+            }
             for _ in 0..self.dice.range(1, self.mix.devices_max + 1) {
                 self.add_device(&user);
             }
@@ -213,6 +245,7 @@ impl World {
         for name in &NEWCOMERS[..self.mix.newcomers as usize] {
             self.add_newcomer(UserName::parse(name).expect("a name"));
         }
+        (0..self.mix.classic.guests).for_each(|_| self.add_guest());
         let end = self.mix.duration;
         self.plan_strikes();
         if self.mix.one_shots || self.mix.wrong_passwords || self.mix.strangers {
@@ -247,7 +280,7 @@ impl World {
         if self.ledger.verdict().is_none() {
             let left = match &self.server {
                 Some(server) if server.connections() > 0 => {
-                    Err(format!("11: {} connections are left", server.connections()))
+                    Err(format!("11: nobody is here, and these are left: {:?}", server.left()))
                 }
                 Some(server) => server.check_baseline(),
                 None => Err("the server is not there at the end".to_owned()),
@@ -482,6 +515,10 @@ impl World {
                     self.disk.finish(&mut self.dice, self.now, self.plant == Plant::FailedIsCommitted);
                 }
             }
+            Happens::Caller(caller, errand) => self.run_errand(caller, errand),
+            Happens::ReadsCall(link) => self.read_call(link),
+            Happens::Comes(user) => self.comes(user),
+            Happens::Guest(guest) => self.guest_acts(guest),
             Happens::Boot => {
                 if self.server.is_none() {
                     self.boot();
@@ -506,8 +543,14 @@ impl World {
         } else {
             self.say(|_| format!("link {} to_server {to_server}: {:?}", link.0, transit.segment));
         }
-        if self.links.arrive(self.now, &transit) && !to_server {
-            self.hear(link);
+        let there = self.links.arrive(self.now, &transit);
+        match transit.segment {
+            _ if !there => {}
+            Segment::Call => self.called(link),
+            Segment::Fin if to_server => self.ledger.call_ended(self.now, link),
+            Segment::Reset if to_server => self.ledger.call_broke(link),
+            _ if !to_server => self.hear(link),
+            _ => {}
         }
     }
 
@@ -531,11 +574,13 @@ impl World {
                 return;
             }
         }
+        self.check_callers();
         self.check_questions();
-        self.ledger.check_arrivals();
+        self.ledger.check_arrivals(&self.disk);
     }
 
     fn leave(&mut self) {
+        self.leaving = true;
         let everybody: Vec<Uid> = self.people.keys().copied().collect();
         for uid in everybody {
             if let Some(person) = self.people.get_mut(&uid) {
@@ -544,5 +589,7 @@ impl World {
                 self.drive(uid);
             }
         }
+        self.callers_leave();
+        self.guests_leave();
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{Action, From, Happening, Lane, NotSent, Now, Session};
+use super::{Action, Happening, Lane, NotSent, Now, Session, Source};
 use crate::client::connection::Target;
 use crate::client::exit::{Failure, Status};
 use crate::net::link::parcels::{self, ParcelId};
@@ -86,7 +86,7 @@ impl Connection {
             }
             link::Happening::Parcel { from, bytes } => {
                 let is_server = self.server.is_some_and(|server| server.ip() == from);
-                let from = if is_server { From::Server } else { From::Elsewhere(from) };
+                let from = if is_server { Source::Server } else { Source::Elsewhere(from) };
                 self.session.delivered(now, from, &bytes);
             }
             link::Happening::ParcelSent(id, result) if self.to_server == Some(id) => {

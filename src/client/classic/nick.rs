@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::chunks::{Chunks, QUIET};
 use super::{
-    Action, Done, End, Event, From, Happening, Lane, NotSent, Now, Outbox, PENDING_MAX, Patience, Request, Tag,
+    Action, Done, End, Event, Happening, Lane, NotSent, Now, Outbox, PENDING_MAX, Patience, Request, Source, Tag,
     no_answer,
 };
 use crate::client::exit::{Failure, Status};
@@ -124,6 +124,7 @@ impl Session {
             Heard::Joined(user) => self.outbox.event(Event::Online { user }),
             Heard::Left(user) => self.outbox.event(Event::Offline { user }),
             Heard::Free(text) => self.outbox.event(Event::Note { text }),
+            Heard::Private { from, text } => self.outbox.event(Event::Message { from, text }),
             Heard::Text { from, text } => {
                 let chunk = format!("{from}: {text}");
                 self.outbox.event(Event::Broadcast { from, text });
@@ -219,7 +220,7 @@ impl super::Session for Session {
         self.end(end);
     }
 
-    fn delivered(&mut self, _: Now, _: From, _: &[u8]) {}
+    fn delivered(&mut self, _: Now, _: Source, _: &[u8]) {}
 
     fn sent(&mut self, _: Now, _: Lane, _: Result<(), NotSent>) {}
 

@@ -7,6 +7,7 @@ mod lane;
 mod meetings;
 mod pending;
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use self::lane::{Gone, Queue};
@@ -14,7 +15,7 @@ use self::meetings::Meetings;
 use self::pending::{Pending, Waiting};
 use super::chunks::{Chunks, QUIET};
 use super::{
-    Action, Done, End, Event, From, Happening, Lane, NotSent, Now, Outbox, PENDING_MAX, Patience, Request, Tag,
+    Action, Done, End, Event, Happening, Lane, NotSent, Now, Outbox, PENDING_MAX, Patience, Request, Source, Tag,
     no_answer,
 };
 use crate::client::exit::{Failure, Status};
@@ -65,7 +66,7 @@ enum Phase {
 /// A part of a text to a peer.
 struct PeerText {
     to: UserName,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     bytes: Vec<u8>,
 }
 
@@ -98,7 +99,10 @@ impl Session {
     /// Takes a chunk of the log-in.
     fn dialogue(&mut self, now: Now, chunk: &[u8]) {
         let Phase::LoggingIn { dialogue, .. } = &mut self.phase else { return };
-        let refused = |said: String| Failure::new(Status::Refused, render::visible_line(&said));
+        let refused = |said: String| {
+            let lines: Vec<String> = said.lines().map(render::visible_line).collect();
+            Failure::new(Status::Refused, lines.join("\n"))
+        };
         match dialogue.hear(chunk) {
             Step::Reply(bytes) => self.outbox.act(Action::Write(bytes.to_vec())),
             Step::In(name) => self.logged_in(now, name),
@@ -255,7 +259,7 @@ impl Session {
     }
 
     /// Takes something that somebody else has sent to where we listen for the server.
-    fn hear_peer(&mut self, now: Now, ip: std::net::IpAddr, bytes: &[u8]) {
+    fn hear_peer(&mut self, now: Now, ip: IpAddr, bytes: &[u8]) {
         let heard = wire::decode(bytes);
         let knows = |heard: &Heard| matches!(heard, Heard::Text { from, .. } if self.meetings.may_speak(from, ip));
         if !heard.iter().all(knows) {
@@ -313,11 +317,11 @@ impl super::Session for Session {
         }
     }
 
-    fn delivered(&mut self, now: Now, from: From, bytes: &[u8]) {
+    fn delivered(&mut self, now: Now, from: Source, bytes: &[u8]) {
         match (&self.phase, from) {
             (Phase::Connecting { .. } | Phase::Over, _) => {}
-            (_, From::Server) => wire::decode(bytes).into_iter().for_each(|heard| self.hear(heard)),
-            (_, From::Elsewhere(ip)) => self.hear_peer(now, ip, bytes),
+            (_, Source::Server) => wire::decode(bytes).into_iter().for_each(|heard| self.hear(heard)),
+            (_, Source::Elsewhere(ip)) => self.hear_peer(now, ip, bytes),
         }
         self.send();
     }
@@ -345,8 +349,8 @@ impl super::Session for Session {
         }
         if self.alive_at.is_some_and(|at| at <= now) {
             self.alive_at = now.checked_add(self.login.heartbeat);
-            // Whatever waits is a sign of life too, and one that waits is enough.
-            if self.requests.is_empty() {
+            // Where requests leave slowly, one sign of life that waits is enough.
+            if !self.requests.has_untagged() {
                 self.request(None, &wire::Request::Alive);
             }
         }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Done, Event};
+use super::{Done, Event, Request};
 use crate::client::protocol::Protocol;
 use crate::client::render::{self, visible};
 use crate::wire::UserName;
@@ -98,18 +98,21 @@ pub fn answer_json(done: &Done) -> String {
 }
 
 /// What a person is told of a request that was done. `tick`: how that is marked.
-pub fn confirmation(done: &Done, tick: &str) -> String {
-    match done {
-        Done::HandedOver => format!("{tick} handed over"),
-        Done::PartlyDelivered => format!("{tick} handed over (but not to some who have blocked you)"),
-        Done::Online(users) if users.is_empty() => "nobody else is online".to_owned(),
-        Done::Online(users) => format!("online: {}", users.iter().map(UserName::as_str).collect::<Vec<_>>().join(", ")),
-        Done::Blocked(user) => format!("{tick} {user} is blocked: nothing more comes from them"),
-        Done::Unblocked(user) => format!("{tick} {user} is not blocked any more"),
-        Done::Address { user, address } => format!("{user} says yes: {} port {}", address.ip(), address.port()),
-        Done::Consented(user) => format!("{tick} {user} learns where you are"),
-        Done::Declined(user) => format!("{tick} {user} does not learn where you are"),
-        Done::Said(user) => format!("{tick} to {user}, privately"),
+pub fn confirmation(request: &Request, done: &Done, tick: &str) -> String {
+    match (request, done) {
+        (Request::Message { to, .. }, Done::HandedOver) => format!("{tick} to {to} (handed over)"),
+        (_, Done::HandedOver) => format!("{tick} to everyone (handed over)"),
+        (_, Done::PartlyDelivered) => format!("{tick} to everyone (but not to some who have blocked you)"),
+        (_, Done::Online(users)) if users.is_empty() => "nobody else is online".to_owned(),
+        (_, Done::Online(users)) => {
+            format!("online: {}", users.iter().map(UserName::as_str).collect::<Vec<_>>().join(", "))
+        }
+        (_, Done::Blocked(user)) => format!("{tick} {user} is blocked: nothing more comes from them"),
+        (_, Done::Unblocked(user)) => format!("{tick} {user} is not blocked any more"),
+        (_, Done::Address { user, address }) => format!("{user} says yes: {} port {}", address.ip(), address.port()),
+        (_, Done::Consented(user)) => format!("{tick} {user} learns where you are"),
+        (_, Done::Declined(user)) => format!("{tick} {user} does not learn where you are"),
+        (_, Done::Said(user)) => format!("{tick} to {user}, privately"),
     }
 }
 

@@ -1,7 +1,9 @@
 //! A person at a terminal. What comes in is printed above the line being typed.
 
+use std::collections::BTreeMap;
+
 use super::run::Manner;
-use super::{Done, Event, Happening, Now, Request, Session, show};
+use super::{Done, Event, Happening, Now, Request, Session, Tag, show};
 use crate::client::command::{self, Command};
 use crate::client::exit::{Failure, Status};
 use crate::client::interactive::editor::{Keyboard, Names, Purpose, Typed, know};
@@ -18,6 +20,8 @@ pub struct Talk {
     screen: Screen,
     keyboard: Keyboard,
     names: Names,
+    /// What waits for its answer.
+    asked: BTreeMap<Tag, Request>,
     bell: Bell,
     /// Nobody types any more.
     over: Option<Status>,
@@ -26,7 +30,7 @@ pub struct Talk {
 impl Talk {
     pub fn new(protocol: Protocol, look: Look, bell: Bell) -> Talk {
         let (screen, keyboard) = (Screen::new(look), Keyboard::default());
-        Talk { protocol, screen, keyboard, names: Names::default(), bell, over: None }
+        Talk { protocol, screen, keyboard, names: Names::default(), asked: BTreeMap::new(), bell, over: None }
     }
 
     /// Leaves the terminal as it was found.
@@ -46,17 +50,15 @@ impl Talk {
         Ok(())
     }
 
-    fn answered(&mut self, answer: &Result<Done, Failure>) {
+    fn answered(&mut self, tag: Tag, answer: &Result<Done, Failure>) {
+        let Some(request) = self.asked.remove(&tag) else { return };
+        if let Ok(Done::Online(users)) = answer {
+            know(&self.names, users);
+        }
         let line = match answer {
-            Ok(done) => {
-                match done {
-                    Done::Online(users) => know(&self.names, users),
-                    // It comes back as everyone sees it.
-                    Done::HandedOver if self.protocol == Protocol::Nick => return,
-                    _ => {}
-                }
-                show::confirmation(done, self.screen.look.tick())
-            }
+            // It comes back as everyone sees it.
+            Ok(Done::HandedOver) if self.protocol == Protocol::Nick => return,
+            Ok(done) => show::confirmation(&request, done, self.screen.look.tick()),
             Err(failure) => self.screen.error(&failure.text),
         };
         self.screen.show(vec![line]);
@@ -94,7 +96,7 @@ impl Talk {
             Ok(Some(Command::Wait { .. })) => Failure::usage(command::WAIT_IS_FOR_SCRIPTS),
             Ok(Some(command)) => match Request::of(command) {
                 Some(Ok(request)) => {
-                    session.ask(now, request);
+                    self.asked.insert(session.ask(now, request.clone()), request);
                     return;
                 }
                 Some(Err(why)) => why,
@@ -116,7 +118,7 @@ impl Manner for Talk {
     fn hear(&mut self, _: &mut dyn Session, _: Now, happening: Happening) -> Result<(), Ended> {
         match happening {
             Happening::LoggedIn { user } => return self.logged_in(user),
-            Happening::Answered { answer, .. } => self.answered(&answer),
+            Happening::Answered { tag, answer } => self.answered(tag, &answer),
             Happening::Event(event) => self.event(&event),
             Happening::Warning(text) => {
                 let line = self.screen.error(&text);

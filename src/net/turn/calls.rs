@@ -135,6 +135,8 @@ impl<E: Environment> Turn<E> {
         self.callees.leave(id, self.persisted);
         self.out_bytes -= before - self.callees.get(id).map_or(0, |callee| callee.queue.bytes());
         self.timers.set(id, Timer::Leave, now.instant + DRAIN_WITHIN);
+        // What stood before it may have gone, and it may wait for another batch.
+        self.call_or_park(id);
         self.free_if_done(id);
     }
 
@@ -225,7 +227,11 @@ impl<E: Environment> Turn<E> {
         let Some(outcome) = self.callees.ended(id, reached, self.persisted) else { return };
         self.out_bytes -= before - self.callees.get(id).map_or(0, |callee| callee.queue.bytes());
         if outcome.leaves {
-            return if reached { self.free_if_done(id) } else { self.free_callee(id) };
+            if !reached {
+                return self.free_callee(id);
+            }
+            self.call_or_park(id);
+            return self.free_if_done(id);
         }
         self.tell(now, Input::Called { connection: id, reached });
         if let Some(number) = outcome.shown {

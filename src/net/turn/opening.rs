@@ -208,6 +208,10 @@ impl<E: Environment> Turn<E> {
                 // It waits for us, not we for it.
                 self.set_deadline(id, Some(now.instant + NEXT_MESSAGE_WITHIN));
             }
+            // What has come is a message by now, and is looked at before this is judged, in the next round.
+            (Stage::Strange, _) if connection.quiet => {
+                self.set_deadline(id, Some(now.instant + Duration::from_micros(1)));
+            }
             (Stage::Strange, _) => self.too_slow(now, id),
             (Stage::LoggedIn, Known::AsCallee(_)) => self.end_violation(now, id, "its log-in is never over"),
             (Stage::LoggedIn, _) => {}

@@ -80,9 +80,18 @@ impl<E: Environment> Turn<E> {
         if budget == 0 || !connection.readable || !connection.is_served() || connection.is_paused() {
             return;
         }
+        // The end of a request that is posted has mostly come with it, and is not waited for.
+        while self.read(now, id, &mut budget) && self.connections.get(id).is_some_and(Connection::is_post) {}
+    }
+
+    /// Reads once, and does what comes of it. Says whether something has come.
+    fn read(&mut self, now: Now, id: ConnectionId, budget: &mut usize) -> bool {
+        let Some(connection) = self.connections.get_mut(id).filter(|found| found.is_served()) else { return false };
         let mut buffer = std::mem::take(&mut self.read_buffer);
-        match connection.read(&mut buffer) {
-            Ok(0) if connection.read_closed => self.hear_the_end(now, id, &mut budget),
+        let read = connection.read(&mut buffer);
+        let has_come = matches!(read, Ok(1..));
+        match read {
+            Ok(0) if connection.read_closed => self.hear_the_end(now, id, budget),
             // What was announced was nothing: a lull may have been taken for the middle of a message.
             Ok(0) if self.timers.is_set(id, Timer::Quiet) => {}
             Ok(0) => self.await_quiet(now, id),
@@ -92,8 +101,8 @@ impl<E: Environment> Turn<E> {
                     self.hear_first(now, id);
                 }
                 match is_encrypted {
-                    true => self.decrypt(now, id, &buffer[..bytes], &mut budget),
-                    false => self.hear(now, id, &buffer[..bytes], &mut budget),
+                    true => self.decrypt(now, id, &buffer[..bytes], budget),
+                    false => self.hear(now, id, &buffer[..bytes], budget),
                 }
             }
             Err(error) => {
@@ -102,6 +111,7 @@ impl<E: Environment> Turn<E> {
             }
         }
         self.read_buffer = buffer;
+        has_come
     }
 
     /// Takes what has come on an encrypted connection.
@@ -235,65 +245,76 @@ impl<E: Environment> Turn<E> {
                     }
                 }
             }
-            let Some(connection) = self.connections.get_mut(id) else { return used };
-            // A request that is posted has a bound of its own, and nobody logs in with it.
-            let is_strange = connection.stage == Stage::Strange && !connection.is_post();
-            let room = match is_strange {
-                true => self.environment.strange_bytes_max().saturating_sub(connection.said),
-                false => usize::MAX,
-            };
-            if is_strange && self.members >= self.admission.room.sessions && !self.one_leaves() {
-                self.tell_of_fullness(now);
-                self.farewell(now, id, Farewell::Full);
+            let Some((step, taken)) = self.next_step(now, id, rest, lull) else { return used };
+            if !self.take_step(now, id, step, taken) {
                 return used;
-            }
-            // What is beyond that is not looked at, so how it was split on its way changes nothing.
-            let rest = &rest[..rest.len().min(room.saturating_add(1))];
-            let Some(conversation) = self.connections.get_mut(id).and_then(|found| found.conversation.as_mut()) else {
-                return used;
-            };
-            let step = conversation.decode(rest, lull);
-            let taken = match &step {
-                Step::Wait => rest.len(),
-                Step::Request { used, .. }
-                | Step::Posted { used, .. }
-                | Step::Heard { used, .. }
-                | Step::Refused { used, .. } => *used,
-                Step::Violation { .. } => 0,
-            };
-            if taken > room {
-                self.log_violation(id, "too much was said before the log-in");
-                self.farewell(now, id, Farewell::TooMuch);
-                return used;
-            }
-            match step {
-                Step::Wait => return used,
-                Step::Request { id: request_id, request, .. } => {
-                    self.said(now, id, taken);
-                    self.request(now, id, request_id, request);
-                }
-                Step::Posted { user, id: request_id, request, .. } => self.post(now, id, user, request_id, request),
-                Step::Heard { reply, .. } => {
-                    self.said(now, id, taken);
-                    self.answer(id, Encoded::alone(reply));
-                }
-                Step::Refused { reply, .. } => {
-                    // It counts as said, but nonsense buys no time.
-                    if let Some(connection) = self.connections.get_mut(id) {
-                        connection.said += taken;
-                    }
-                    self.answer(id, Encoded::alone(reply));
-                }
-                Step::Violation { reply } => {
-                    self.answer(id, Encoded::alone(reply));
-                    self.end_violation(now, id, "what it says is none of its words");
-                    return used;
-                }
             }
             used += taken;
             *budget -= 1;
         }
         used
+    }
+
+    /// What stands at the beginning of `bytes`, and how many of them it took. `None`: nothing yet, or the end.
+    fn next_step(&mut self, now: Now, id: ConnectionId, bytes: &[u8], lull: Lull) -> Option<(Step, usize)> {
+        let connection = self.connections.get(id)?;
+        // A request that is posted has a bound of its own, and nobody logs in with it.
+        let is_strange = connection.stage == Stage::Strange && !connection.is_post();
+        let room = match is_strange {
+            true => self.environment.strange_bytes_max().saturating_sub(connection.said),
+            false => usize::MAX,
+        };
+        if is_strange && self.members >= self.admission.room.sessions && !self.one_leaves() {
+            self.tell_of_fullness(now);
+            self.farewell(now, id, Farewell::Full);
+            return None;
+        }
+        // What is beyond that is not looked at, so how it was split on its way changes nothing.
+        let bytes = &bytes[..bytes.len().min(room.saturating_add(1))];
+        let step = self.connections.get_mut(id)?.conversation.as_mut()?.decode(bytes, lull);
+        let taken = match &step {
+            Step::Wait => bytes.len(),
+            Step::Request { used, .. }
+            | Step::Posted { used, .. }
+            | Step::Heard { used, .. }
+            | Step::Refused { used, .. } => *used,
+            Step::Violation { .. } => 0,
+        };
+        if taken > room {
+            self.log_violation(id, "too much was said before the log-in");
+            self.farewell(now, id, Farewell::TooMuch);
+            return None;
+        }
+        (step != Step::Wait).then_some((step, taken))
+    }
+
+    /// Does what a client has said, which took so many bytes. False: that was the end.
+    fn take_step(&mut self, now: Now, id: ConnectionId, step: Step, taken: usize) -> bool {
+        match step {
+            Step::Wait => {}
+            Step::Request { id: request_id, request, .. } => {
+                self.said(now, id, taken);
+                self.request(now, id, request_id, request);
+            }
+            Step::Posted { user, id: request_id, request, .. } => self.post(now, id, user, request_id, request),
+            Step::Heard { reply, .. } => {
+                self.said(now, id, taken);
+                self.answer(id, Encoded::alone(reply));
+            }
+            Step::Refused { reply, .. } => {
+                // It counts as said, but nonsense buys no time.
+                if let Some(connection) = self.connections.get_mut(id) {
+                    connection.said += taken;
+                }
+                self.answer(id, Encoded::alone(reply));
+            }
+            Step::Violation { reply } => {
+                self.answer(id, Encoded::alone(reply));
+                self.end_violation(now, id, "what it says is none of its words");
+                return false;
+            }
+        }
+        true
     }
 
     fn request(&mut self, now: Now, id: ConnectionId, request_id: Option<RequestId>, request: Request) {

@@ -9,6 +9,7 @@ use crate::wire::{Text, UserName};
 const QUESTION: &str = "NICK";
 const JOINED: &str = " joined the chat!";
 const LEFT: &str = " left the chat!";
+const PRIVATE: &str = " (private)";
 const CONNECTED: &str = "Connected to the server!";
 
 /// Whether the server asks for the nickname.
@@ -38,6 +39,11 @@ pub enum Heard {
         from: UserName,
         text: String,
     },
+    /// To us alone: the form in which chatd says it here.
+    Private {
+        from: UserName,
+        text: String,
+    },
     Joined(UserName),
     Left(UserName),
     /// We are in.
@@ -50,7 +56,9 @@ pub enum Heard {
 pub fn decode(chunk: &[u8]) -> Vec<Heard> {
     let mut heard = Vec::new();
     for line in String::from_utf8_lossy(chunk).lines().filter(|line| !line.is_empty()) {
-        if let (Some(more), Some(Heard::Text { text, .. })) = (line.strip_prefix(INDENT), heard.last_mut()) {
+        if let (Some(more), Some(Heard::Text { text, .. } | Heard::Private { text, .. })) =
+            (line.strip_prefix(INDENT), heard.last_mut())
+        {
             text.push('\n');
             text.push_str(more);
             continue;
@@ -68,7 +76,11 @@ fn decode_line(line: &str) -> Heard {
     let about = |end| line.strip_suffix(end).and_then(|name| UserName::parse(name).ok());
     let text = || {
         let (from, text) = line.split_once(": ")?;
-        Some(Heard::Text { from: UserName::parse(from).ok()?, text: text.to_owned() })
+        let text = text.to_owned();
+        match from.strip_suffix(PRIVATE) {
+            Some(from) => Some(Heard::Private { from: UserName::parse(from).ok()?, text }),
+            None => Some(Heard::Text { from: UserName::parse(from).ok()?, text }),
+        }
     };
     match line {
         CONNECTED => Heard::Connected,
@@ -122,6 +134,7 @@ mod tests {
             ("bob joined the chat!Connected to the server!", vec![Heard::Joined(name("bob")), Heard::Connected]),
             ("bob: Connected to the server!", vec![text("Connected to the server!")]),
             ("bob: hi: you", vec![text("hi: you")]),
+            ("bob (private): hi\n    ho", vec![Heard::Private { from: name("bob"), text: "hi\nho".into() }]),
             ("bob: hi\nbob: ho\n    hum\n", vec![text("hi"), text("ho\nhum")]),
             ("big bob: hi", vec![Heard::Free("big bob: hi".into())]),
             ("no name: you can't be called this", vec![Heard::Free("no name: you can't be called this".into())]),

@@ -69,8 +69,8 @@ pub fn log_in(user: &UserName, password: &Password, port: u16) -> Vec<u8> {
 pub fn encode(user: &UserName, request: &Request) -> Vec<Vec<u8>> {
     let one = |chunk: String| vec![chunk.into_bytes()];
     match request {
-        Request::Forward { to, text } => text_parts(&format!("forward,{user},{to},"), text, ""),
-        Request::Broadcast { text } => text_parts(&format!("broadcast,{user},"), text, ""),
+        Request::Forward { to, text } => text_parts(&format!("forward,{user},{to},"), text),
+        Request::Broadcast { text } => text_parts(&format!("broadcast,{user},"), text),
         Request::Online => one(format!("online,{user}")),
         Request::Block { user: other } => one(format!("block,{user},{other}")),
         Request::Unblock { user: other } => one(format!("unblock,{user},{other}")),
@@ -85,12 +85,13 @@ pub fn encode(user: &UserName, request: &Request) -> Vec<Vec<u8>> {
 
 /// What to send to another client, without the server; as `encode`.
 pub fn encode_private(user: &UserName, text: &Text) -> Vec<Vec<u8>> {
-    text_parts(&format!("{user}:"), text, "\n")
+    text_parts(&format!("{user}:"), text)
 }
 
-fn text_parts(head: &str, text: &Text, tail: &str) -> Vec<Vec<u8>> {
-    let room = READ_BYTES_MAX - head.len() - tail.len();
-    indented_parts(text.as_str(), room).into_iter().map(|part| format!("{head}{part}{tail}").into_bytes()).collect()
+/// Each part ends with the newline that a person has typed: existing servers pass it on, and keep texts by it.
+fn text_parts(head: &str, text: &Text) -> Vec<Vec<u8>> {
+    let room = READ_BYTES_MAX - head.len() - "\n".len();
+    indented_parts(text.as_str(), room).into_iter().map(|part| format!("{head}{part}\n").into_bytes()).collect()
 }
 
 /// The log-in's dialogue.

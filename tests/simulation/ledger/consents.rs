@@ -7,7 +7,7 @@ use std::time::Duration;
 use chatd::hub::consent::CONNECT_WITHIN;
 use chatd::hub::effect::PrivacyList;
 use chatd::hub::fingerprint::Fingerprint;
-use chatd::hub::input::Offer;
+use chatd::hub::input::{Offer, PeerPort};
 use chatd::hub::name::UserName;
 
 use super::{Ledger, Uid, holds};
@@ -163,17 +163,19 @@ impl Ledger {
         certificate: Fingerprint,
         disk: &Disk,
     ) -> Option<usize> {
-        let shows =
-            |yes: &Yes| matches!(yes.offer, Offer::Encrypted { certificate: shown, .. } if shown == certificate);
-        let is_it = |yes: &Yes| shows(yes) && yes.of == *of && yes.to == *to;
+        let place = |yes: &Yes| match yes.offer {
+            Offer::Encrypted { port, certificate: shown } if shown == certificate => Some(port),
+            Offer::Encrypted { .. } | Offer::WhereCalled => None,
+        };
+        let is_it = |yes: &Yes| place(yes).is_some() && yes.of == *of && yes.to == *to;
         let Some(index) = self.consents.yeses.iter().position(is_it) else {
             self.broken(&format!("9: {to:?} was told an address of {of:?}, who has not said yes to that"));
             return None;
         };
-        let Yes { by, offer, asked, .. } = self.consents.yeses[index];
+        let Yes { by, asked, .. } = self.consents.yeses[index];
+        let port = place(&self.consents.yeses[index]).map(PeerPort::get);
         let known = self.consents.sources.get(&by).is_some_and(|sources| sources.contains(&address.ip()));
-        let listens_there = matches!(offer, Offer::Encrypted { port, .. } if port.get() == address.port());
-        if !known || !listens_there {
+        if !known || port != Some(address.port()) {
             self.broken(&format!("9: {to:?} was told another address than that of {of:?}"));
         }
         let told = self.consents.told.entry((of.clone(), to.clone())).or_default();
@@ -192,7 +194,7 @@ impl Ledger {
     }
 
     /// Whether a block was confirmed before then and holds for certain.
-    fn blocks_since_before(&self, user: &UserName, other: &UserName, before: Time) -> bool {
+    pub(super) fn blocks_since_before(&self, user: &UserName, other: &UserName, before: Time) -> bool {
         let asked = self.blocks.get(&(user.clone(), other.clone()));
         asked.and_then(|asked| holds(asked)).is_some_and(|(since, _)| since < before)
     }

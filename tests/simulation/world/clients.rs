@@ -20,9 +20,15 @@ use crate::plant::Plant;
 impl World {
     /// The client of a link reads what has come.
     pub(super) fn hear(&mut self, link: LinkId) {
+        if self.callers.has(link) {
+            return self.caller_hears(link);
+        }
+        if let Some(guest) = self.guests.at(link) {
+            return self.guest_hears(guest);
+        }
         if let Some(newcomer) = self.newcomer_at(link) {
             let Some(found) = self.links.map.get_mut(&link) else { return };
-            let (bytes, over) = (found.down.take(usize::MAX), found.reset || found.down.fin);
+            let (bytes, over) = (found.down.take(usize::MAX), found.reset || found.down.fin.is_some());
             self.go_on_signing_up(newcomer, &bytes);
             if over {
                 self.give_up_signing_up(newcomer);
@@ -36,7 +42,7 @@ impl World {
         let Some(found) = self.links.map.get_mut(&link) else { return };
         let broken = found.reset;
         let bytes = found.down.take(usize::MAX);
-        let ended = found.down.fin;
+        let ended = found.down.fin.is_some();
         if !bytes.is_empty() && !broken {
             if person.kind != Kind::Stranger {
                 person.session.received(Duration::from_micros(self.now), &bytes);
@@ -227,7 +233,7 @@ impl World {
         self.at(at + SECOND, Happens::Act(uid));
     }
 
-    fn source(&mut self, user: &UserName, wrong: bool) -> IpAddr {
+    pub(super) fn source(&mut self, user: &UserName, wrong: bool) -> IpAddr {
         if wrong && self.dice.percent(75) {
             return [10, 0, 2, 1].into();
         }
@@ -255,8 +261,6 @@ impl World {
 
     /// Somebody asks for a connection; it is there, or refused, a moment later.
     pub(super) fn ask_for_link(&mut self, user: &UserName, wrong: bool, encrypted: bool) -> LinkId {
-        let link = LinkId(self.next_link);
-        self.next_link += 1;
         let source = self.source(user, wrong);
         let mut weather = self.mix.weather(&mut self.dice);
         if self.calm {
@@ -266,28 +270,27 @@ impl World {
             weather.piece_max = weather.piece_max.max(1000);
         }
         let binding = encrypted.then(|| ChannelBinding(self.dice.bytes()));
-        self.links.open(link, source, weather, binding);
+        let link = self.links.open(source, weather, binding);
         let at = self.now + self.dice.range(100, self.mix.delay_max + 200);
         self.at(at, Happens::Connect(link));
         link
     }
 
     pub(super) fn connect(&mut self, link: LinkId) {
+        if self.callers.has(link) {
+            let up = self.reaches_server(link);
+            return self.caller_connects(link, up);
+        }
+        if let Some(guest) = self.guests.at(link) {
+            let up = self.reaches_server(link);
+            return self.guest_connects(guest, up);
+        }
         let newcomer = self.newcomer_at(link);
         let uid = self.people.values().find(|person| person.link == Some(link)).map(|person| person.uid);
         if newcomer.is_none() && uid.is_none() {
             return self.links.tidy(link);
         }
-        let up = match &mut self.server {
-            Some(server) if !server.is_stopping() => {
-                self.kernel.comes(link);
-                true
-            }
-            _ => false,
-        };
-        if !up {
-            self.links.server_dies(&mut self.dice, self.now, link);
-        }
+        let up = self.reaches_server(link);
         let uid = match (newcomer, uid) {
             (Some(newcomer), _) if up => return self.begin_sign_up(newcomer, link),
             (Some(newcomer), _) => return self.give_up_signing_up(newcomer),
@@ -314,6 +317,16 @@ impl World {
         let binding = self.links.map.get(&link).and_then(|link| link.binding.clone());
         person.session.connected(Duration::from_micros(self.now), nonces, binding);
         self.drive(uid);
+    }
+
+    /// Whether there is a server that takes the connection.
+    fn reaches_server(&mut self, link: LinkId) -> bool {
+        let up = self.server.as_ref().is_some_and(|server| !server.is_stopping());
+        match up {
+            true => self.kernel.comes(link),
+            false => self.links.server_dies(&mut self.dice, self.now, link),
+        }
+        up
     }
 
     /// The client gives its link up; it may come back.

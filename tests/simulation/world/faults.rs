@@ -110,6 +110,7 @@ impl World {
             None => self.boot_in(MS),
         }
         (0..self.newcomers.len()).for_each(|newcomer| self.give_up_signing_up(newcomer));
+        self.heal_callers();
         let everybody: Vec<Uid> = self.people.keys().copied().collect();
         for uid in everybody {
             let Some(person) = self.people.get_mut(&uid) else { continue };

@@ -190,6 +190,15 @@ fn whoever_comes_and_goes_is_told() {
 }
 
 #[test]
+fn nothing_is_told_after_the_end() {
+    let mut play = Play::logged_in();
+    play.session.ask(play.now, say("hi"));
+    assert_eq!(play.closed(), (Status::NoServer, "closed".into()));
+    play.pass(3000);
+    assert_eq!(play.happenings(), []);
+}
+
+#[test]
 fn there_is_only_the_room() {
     let mut play = Play::logged_in();
     let tag = play.session.ask(play.now, Request::Online);

@@ -66,6 +66,11 @@ impl<T> Queue<T> {
         self.waiting.is_empty()
     }
 
+    /// Whether something without a tag waits or is under way.
+    pub(super) fn has_untagged(&self) -> bool {
+        self.waiting.iter().any(|(_, tag)| tag.is_none())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
@@ -90,7 +95,7 @@ mod tests {
         for (element, tag) in [('a', Some(Tag(1))), ('b', Some(Tag(1))), ('c', None), ('d', Some(Tag(2)))] {
             queue.push(element, tag);
         }
-        assert_eq!(queue.unsent(), 2);
+        assert_eq!((queue.unsent(), queue.has_untagged()), (2, true));
         assert_eq!(queue.next(), Some(&'a'));
         assert_eq!(queue.next(), None);
         assert_eq!(queue.unsent(), 1);

@@ -57,7 +57,7 @@ impl Play {
     }
 
     fn delivered(&mut self, bytes: &str) {
-        self.session.delivered(self.now, From::Server, bytes.as_bytes());
+        self.session.delivered(self.now, Source::Server, bytes.as_bytes());
     }
 
     fn sent(&mut self, lane: Lane) {
@@ -158,7 +158,7 @@ fn a_log_in_that_fails_says_why() {
     let why = refused("Invalid Password. Please try again.");
     assert_eq!(wrong, [Happening::End(End::WrongPassword(why))]);
     let locked = failure(&["Due to \u{1b}[2Jfailures,\nlater.\n", "exit"]);
-    assert_eq!(locked, [Happening::End(End::Failed(refused("Due to <U+001B>[2Jfailures,     later.")))]);
+    assert_eq!(locked, [Happening::End(End::Failed(refused("Due to <U+001B>[2Jfailures,\nlater.")))]);
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn a_message_is_handed_over_unless_a_refusal_comes() {
     let to_bob = || Request::Message { to: name("bob"), text: text("hi") };
     let mut play = Play::logged_in();
     let tag = play.ask(to_bob());
-    assert_eq!(play.requests(), ["forward,alice,bob,hi"]);
+    assert_eq!(play.requests(), ["forward,alice,bob,hi\n"]);
     play.pass(499);
     assert_eq!(play.happenings(), []);
     play.pass(1);
@@ -259,7 +259,7 @@ fn a_message_is_handed_over_unless_a_refusal_comes() {
     play.delivered("No such User in the system\n");
     assert_eq!(play.answer(tag), Err((Status::NoRecipient, "there is no user 'bob'".into())));
     let tag = play.ask(Request::Broadcast { text: text("hi") });
-    assert_eq!(play.requests(), ["broadcast,alice,hi"]);
+    assert_eq!(play.requests(), ["broadcast,alice,hi\n"]);
     play.delivered("Your message could not be delivered to some recipients\n");
     assert_eq!(play.answer(tag), Ok(Done::PartlyDelivered));
     play.delivered("No such User in the system\n");
@@ -295,6 +295,18 @@ fn a_sign_of_life_is_sent_as_often_as_was_asked() {
         play.pass(1);
         assert_eq!(play.requests(), ["alive,alice"]);
     }
+}
+
+#[test]
+fn requests_that_wait_are_no_sign_of_life() {
+    let mut play = Play::logged_in();
+    play.ask(Request::Online);
+    play.ask(Request::Online);
+    play.pass(30_000);
+    play.pass(30_000);
+    assert_eq!(play.actions(), [to_server("online,alice")]);
+    play.sent(Lane::Server);
+    assert_eq!(play.requests(), ["online,alice", "alive,alice"], "and one is enough");
 }
 
 #[test]
@@ -347,7 +359,7 @@ fn a_log_out_leaves_behind_everything_else() {
     let mut play = Play::logged_in();
     play.ask(Request::Message { to: name("bob"), text: text("hi") });
     play.session.log_out(play.now);
-    assert_eq!(play.actions(), [to_server("forward,alice,bob,hi")]);
+    assert_eq!(play.actions(), [to_server("forward,alice,bob,hi\n")]);
     play.sent(Lane::Server);
     assert_eq!(play.actions(), [to_server("logout,alice")]);
     assert_eq!(play.happenings(), []);
@@ -391,7 +403,7 @@ fn a_consent_needs_a_question() {
 fn only_who_may_speak_is_heard_without_the_server() {
     let mut play = Play::logged_in();
     let from_bob = |play: &mut Play, bytes: &str| {
-        play.session.delivered(play.now, From::Elsewhere(STRANGER), bytes.as_bytes());
+        play.session.delivered(play.now, Source::Elsewhere(STRANGER), bytes.as_bytes());
         play.happenings()
     };
     let warned = from_bob(&mut play, "bob:hi\n");
@@ -429,7 +441,7 @@ fn a_private_text_asks_first_and_goes_straight_from_then_on() {
     assert_eq!(play.actions(), [Action::ToPeer(address, b"alice:psst\n".to_vec())]);
     play.sent(Lane::Peer);
     assert_eq!(play.answer(tag), Ok(Done::Said(name("bob"))));
-    play.session.delivered(play.now, From::Elsewhere(STRANGER), b"bob:yes?\n");
+    play.session.delivered(play.now, Source::Elsewhere(STRANGER), b"bob:yes?\n");
     let private = Event::Private { from: name("bob"), text: "yes?".into() };
     assert_eq!(play.happenings(), [Happening::Event(private)], "whose address we have may speak from there");
     let (first, second) = (play.ask(say()), play.ask(say()));
@@ -508,7 +520,7 @@ proptest! {
     ) {
         let mut play = Play::logged_in();
         for (n, (from_server, bytes)) in said.into_iter().enumerate() {
-            let from = if from_server { From::Server } else { From::Elsewhere(STRANGER) };
+            let from = if from_server { Source::Server } else { Source::Elsewhere(STRANGER) };
             play.ask(match n % 3 {
                 0 => Request::Online,
                 1 => Request::Private { user: name("bob"), text: text("psst") },

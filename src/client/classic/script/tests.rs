@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::client::classic::{Action, From, Lane, NotSent, Outbox};
+use crate::client::classic::{Action, Lane, NotSent, Outbox, Source};
 use crate::wire::UserName;
 
 fn name(text: &str) -> UserName {
@@ -34,7 +34,7 @@ impl Session for Asked {
 
     fn disconnected(&mut self, _: Now, _: Failure) {}
 
-    fn delivered(&mut self, _: Now, _: From, _: &[u8]) {}
+    fn delivered(&mut self, _: Now, _: Source, _: &[u8]) {}
 
     fn sent(&mut self, _: Now, _: Lane, _: Result<(), NotSent>) {}
 

@@ -205,6 +205,22 @@ fn who_acknowledges_nothing_is_reset_when_the_time_for_it_is_over() {
 }
 
 #[test]
+fn who_is_asked_and_has_to_go_is_told_why_in_a_line_and_reset() {
+    let mut world = world();
+    let drawn = world.connect();
+    world.pass(SILENCE);
+    assert_eq!(drawn.told(), "NICK");
+    world.turn.turn_away(world.now, drawn.id);
+    world.settle();
+    assert!(drawn.told().starts_with("chatd: too many connections"));
+    assert_eq!((drawn.closed(), world.is_there(&drawn)), ((false, true), false));
+    let silent = world.connect();
+    world.pass(NEXT_MESSAGE_WITHIN);
+    assert_eq!(silent.told(), format!("NICK{NOT_UNDERSTOOD}"));
+    assert_eq!((silent.closed(), world.is_there(&silent)), ((false, true), false));
+}
+
+#[test]
 fn who_leaves_is_not_reset() {
     let mut world = world();
     let (alice, client) = (world.log_in("alice", 1), enter(&mut world, "guest"));

@@ -201,7 +201,7 @@ fn who_is_not_listened_to_and_says_something_is_there_all_the_same() {
     world.ask(&alice, &"{\"id\":7,\"request\":\"x\"}\n".repeat(4000));
     assert!(world.turn.connections.get(alice.id).unwrap().is_paused());
     // Their system takes long to empty what ours has buffered: nothing is written meanwhile.
-    let heartbeat = Duration::from_secs(86_400);
+    let heartbeat = HEARTBEAT_TIMEOUT;
     for _ in 0..4 {
         world.pass(heartbeat / 2);
         world.say(&alice, b"{\"request\":\"alive\"}\n");

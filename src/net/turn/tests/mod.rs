@@ -234,6 +234,7 @@ struct Client {
     wire: Rc<RefCell<Wire>>,
 }
 
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(86_400);
 const NAMES: [&str; 4] = ["alice", "bob", "carol", "dave"];
 const NOT_UNDERSTOOD: &str = "chatd: this is a chat server, and that is no protocol it speaks. Try: chat HOST PORT\n";
 /// The peer's buffers take as much as they are given.
@@ -264,7 +265,7 @@ impl World {
         let mut outbox = Outbox::new();
         let config = Config {
             scram_iterations: 1,
-            heartbeat_timeout: Duration::from_secs(86_400),
+            heartbeat_timeout: HEARTBEAT_TIMEOUT,
             messages_per_second: None,
             ..Config::default()
         };

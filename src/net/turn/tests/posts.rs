@@ -32,6 +32,17 @@ fn a_request_counts_at_its_end_and_its_connection_is_gone_then() {
 }
 
 #[test]
+fn a_request_that_has_come_with_its_end_is_done_in_one_round() {
+    let mut world = World::new();
+    log_in(&mut world, "alice", 5000);
+    let wire = Rc::new(RefCell::new(Wire { room: PLENTY, peer_closed: true, ..Wire::default() }));
+    wire.borrow_mut().said.extend(b"online,alice");
+    world.turn.add(world.now, Pipe(wire), Door::main(IpAddr::from(HERE))).unwrap();
+    world.turn.go_round(world.now, Some(world.now.instant));
+    assert_eq!((world.turn.connections(), take_call(&mut world).1.as_str()), (1, "online"));
+}
+
+#[test]
 fn a_request_from_elsewhere_or_for_nobody_is_ignored() {
     let mut world = World::new();
     log_in(&mut world, "alice", 5000);
@@ -40,6 +51,20 @@ fn a_request_from_elsewhere_or_for_nobody_is_ignored() {
         assert!(!world.is_there(&client) && client.told().is_empty());
         assert!(world.turn.environment.dialled.is_empty(), "{text}");
     }
+    post(&mut world, HERE, "online,alice");
+    assert_eq!(take_call(&mut world).1, "online");
+}
+
+/// As after a stall of our own: what came meanwhile came in time.
+#[test]
+fn a_sign_of_life_counts_in_the_round_that_finds_it_with_its_end() {
+    let mut world = World::new();
+    log_in(&mut world, "alice", 5000);
+    let client = world.connect();
+    world.now.instant = world.now.instant + 2 * HEARTBEAT_TIMEOUT;
+    world.say(&client, b"alive,alice");
+    world.close(&client);
+    world.settle();
     post(&mut world, HERE, "online,alice");
     assert_eq!(take_call(&mut world).1, "online");
 }
@@ -103,6 +128,18 @@ fn each_word_of_the_log_in_has_time_to_be_read() {
     assert_eq!(client.told(), "prompt_password");
     world.pass(NEXT_MESSAGE_WITHIN - 2 * QUIET);
     assert_eq!(world.chunk(&client, "password"), "Welcome to simple chat server!\n", "a person types");
+}
+
+#[test]
+fn a_step_that_came_in_time_counts_however_long_the_server_was_held_up() {
+    let mut world = World::new();
+    let client = world.connect();
+    world.chunk(&client, "newUser,alice,wrong,5000");
+    assert_eq!(world.chunk(&client, "ok"), "prompt_password");
+    world.say(&client, b"password");
+    world.settle();
+    world.pass(2 * NEXT_MESSAGE_WITHIN);
+    assert_eq!(client.told(), "Welcome to simple chat server!\n");
 }
 
 #[test]

@@ -20,8 +20,8 @@ fn every_request_has_its_bytes() {
     let password = Password::parse("won,der land").unwrap();
     assert_eq!(log_in(&name("alice"), &password, 40123), b"newUser,alice,won,der land,40123");
     let rows = [
-        (Request::Forward { to: bob.clone(), text: text("hi, you") }, "forward,alice,bob,hi, you"),
-        (Request::Broadcast { text: text("hi, all\nof you") }, "broadcast,alice,hi, all\n    of you"),
+        (Request::Forward { to: bob.clone(), text: text("hi, you") }, "forward,alice,bob,hi, you\n"),
+        (Request::Broadcast { text: text("hi, all\nof you") }, "broadcast,alice,hi, all\n    of you\n"),
         (Request::Online, "online,alice"),
         (Request::Block { user: bob.clone() }, "block,alice,bob"),
         (Request::Unblock { user: bob.clone() }, "unblock,alice,bob"),
@@ -43,8 +43,8 @@ fn a_text_that_does_not_fit_goes_in_parts() {
     let long = format!("{}é", "x".repeat(4094));
     let parts = chunks(&Request::Forward { to: name("bob"), text: text(&long) });
     assert_eq!(parts.len(), 2);
-    assert_eq!(parts[0], format!("forward,alice,bob,{}", "x".repeat(4096 - 18)));
-    assert_eq!(parts[1], "forward,alice,bob,xxxxxxxxxxxxxxxxé");
+    assert_eq!(parts[0], format!("forward,alice,bob,{}\n", "x".repeat(4096 - 19)));
+    assert_eq!(parts[1], "forward,alice,bob,xxxxxxxxxxxxxxxxxé\n");
 }
 
 #[test]

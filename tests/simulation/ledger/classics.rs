@@ -1,0 +1,429 @@
+//! The laws for clients that can't be changed: what their users are shown, and how sure the server may be of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use chatd::hub::id::{DeviceId, Number};
+use chatd::hub::message::{Message, Recipient, Sender};
+use chatd::hub::name::UserName;
+
+use super::{Device, Ledger, Uid, check_meant, holds, number_on_disk};
+use crate::classic::dialogue::Typed;
+use crate::disk::Disk;
+use crate::link::{LinkId, SECOND, Time};
+
+/// A call lasts no longer than this, as long as the server goes on.
+const CALL_WITHIN: Time = 2 * SECOND;
+
+#[derive(Default)]
+pub struct Classics {
+    /// Whose sends are never answered.
+    unanswered: BTreeSet<Uid>,
+    /// What was typed in which log-in, and at which port the client listens.
+    typed: BTreeMap<LinkId, (Vec<Typed>, u16)>,
+    /// What log-ins said came in pieces that were too far apart.
+    pub garbled: BTreeSet<LinkId>,
+    /// In whose name something was posted.
+    posts: BTreeMap<LinkId, UserName>,
+    calls: BTreeMap<LinkId, CallRecord>,
+    /// By which call a message was shown.
+    shown_by: BTreeMap<(Uid, usize), LinkId>,
+    /// Up to where the hub knows that everything was shown.
+    sure: BTreeMap<Uid, Number>,
+    restarts: u32,
+    /// On whose screen a text comes in parts, and where those begin that have come, or that come next.
+    parts: BTreeMap<Uid, (usize, BTreeSet<usize>)>,
+    streams: BTreeMap<Uid, Stream>,
+    /// On which connection is which guest.
+    pub guests: BTreeMap<LinkId, Uid>,
+    questions: Vec<PlainQuestion>,
+    yeses: Vec<PlainYes>,
+    pub shown_by_calls: u64,
+    pub shown_to_guests: u64,
+    pub shown_again: u64,
+}
+
+/// The server has called somebody.
+#[derive(Clone, Copy, Debug)]
+struct CallRecord {
+    dialled: Time,
+    /// When the session began that it is for.
+    session_since: Time,
+    /// What was known to have been shown before.
+    sure: Number,
+    restarts: u32,
+    /// When the client's end of file was there.
+    ended: Option<Time>,
+    is_broken: bool,
+}
+
+/// What a guest says on one connection: the server takes consecutive pieces of it for texts.
+#[derive(Debug)]
+struct Stream {
+    user: UserName,
+    prefix: String,
+    said: String,
+    /// Where a text may begin or end.
+    cuts: BTreeSet<usize>,
+    taken: usize,
+}
+
+/// Somebody who is called asks for the address of somebody who is.
+#[derive(Debug)]
+struct PlainQuestion {
+    from: UserName,
+    to: UserName,
+    asked: Time,
+}
+
+#[derive(Debug)]
+struct PlainYes {
+    of: UserName,
+    to: UserName,
+    asked: Time,
+    address: SocketAddr,
+}
+
+/// A text, or a part of one, on somebody's screen.
+pub struct Told<'a> {
+    pub uid: Uid,
+    /// By which call; `None`: on the connection of a guest.
+    pub call: Option<LinkId>,
+    pub from: &'a str,
+    pub text: &'a str,
+    /// Whether the client says to whom it is.
+    pub private: Option<bool>,
+}
+
+impl Classics {
+    pub fn is_unanswered(&self, uid: Uid) -> bool {
+        self.unanswered.contains(&uid)
+    }
+
+    /// What the server knows is what is on the disk.
+    pub(super) fn restarted(&mut self, devices: &BTreeMap<Uid, Device>, disk: &Disk) {
+        self.restarts += 1;
+        for (uid, sure) in &mut self.sure {
+            let cursor = devices.get(uid).and_then(|device| disk.fold.cursor(&device.user, device.id));
+            *sure = (*sure).min(cursor.unwrap_or_default());
+        }
+    }
+
+    /// Whether the server could not know that this call had brought what it was for.
+    fn is_doubtful(&self, call: &CallRecord, next: &CallRecord) -> bool {
+        let in_time = call.ended.is_some_and(|at| at < call.dialled + CALL_WITHIN);
+        call.is_broken || !in_time || call.restarts != next.restarts || call.session_since != next.session_since
+    }
+}
+
+impl Ledger {
+    /// A user's client that is called, or a guest for as long as one connection lasts.
+    pub fn add_classic(&mut self, uid: Uid, user: UserName, id: DeviceId) {
+        self.add_device(uid, user.clone(), id);
+        self.classics.unanswered.insert(uid);
+        if id == DeviceId::NICK {
+            let prefix = format!("{user}: ");
+            self.classics.streams.insert(uid, Stream { user, prefix, said: String::new(), cuts: [0].into(), taken: 0 });
+        }
+    }
+
+    /// The server has let a guest in.
+    pub fn guest_entered(&mut self, now: Time, link: LinkId, user: &UserName) {
+        let uid = self.classics.guests.get(&link).copied();
+        let is_named = |device: &Device| device.user == *user && device.id != DeviceId::NICK;
+        if self.devices.values().any(is_named) {
+            self.broken(&format!("14: a guest has the name of an account, {user:?}"));
+        }
+        if let Some(device) = uid.and_then(|uid| self.devices.get_mut(&uid)) {
+            (device.known_since, device.session_since) = (Some(now), now);
+        }
+    }
+
+    /// A guest has gone, and nothing is owed to them.
+    pub fn guest_left(&mut self, uid: Uid) {
+        self.devices.remove(&uid);
+        self.classics.parts.remove(&uid);
+    }
+
+    /// A guest says this, in pieces that end there. Texts may also end at each newline.
+    pub fn guest_said(&mut self, uid: Uid, chunk: &str, cuts: impl IntoIterator<Item = usize>) {
+        let Some(stream) = self.classics.streams.get_mut(&uid) else { return };
+        let begin = stream.said.len();
+        stream.said.push_str(chunk);
+        stream.cuts.extend(cuts.into_iter().map(|cut| begin + cut));
+        stream.cuts.insert(stream.said.len());
+        stream.cuts.extend(chunk.match_indices('\n').map(|(at, _)| begin + at));
+    }
+
+    /// A message that the hub took, if a guest has said that. Comes back: its name here.
+    pub(super) fn said_by_guest(&mut self, now: Time, message: &Message) -> Option<usize> {
+        let Sender::User(_, user) = &message.from else { return None };
+        if message.to != Recipient::Everyone {
+            return None;
+        }
+        let text = message.text.as_str();
+        let mut streams = self.classics.streams.iter_mut().filter(|(_, stream)| stream.user == *user);
+        let uid = streams.find_map(|(uid, stream)| stream.take(text).then_some(*uid))?;
+        let name = self.asked(now, uid, user, None, text.to_owned());
+        self.by_text.extend(renderings(text).map(|rendered| (rendered, name)));
+        Some(name)
+    }
+
+    pub fn log_in_typed(&mut self, link: LinkId, typed: Vec<Typed>, port: u16) {
+        self.classics.typed.insert(link, (typed, port));
+    }
+
+    /// The hub is asked to let somebody in by their password. `None`: it can't be one.
+    pub fn word_told(&mut self, link: LinkId, name: &UserName, word: Option<&str>, port: u16) {
+        let typed = self.classics.typed.get(&link);
+        let is_it = |typed: &Typed| typed.name == name.as_str() && word == Some(&typed.password);
+        let is_told = typed.is_some_and(|(typed, at)| *at == port && typed.iter().any(is_it));
+        if !is_told && !self.classics.garbled.contains(&link) {
+            self.broken(&format!("13: the hub is told of a log-in of {name:?} that nobody typed"));
+        }
+    }
+
+    fn called_client(&self, user: &UserName) -> Option<Uid> {
+        let is_it = |(_, device): &(&Uid, &Device)| device.user == *user && device.id == DeviceId::REQUEST;
+        self.devices.iter().find(is_it).map(|(uid, _)| *uid)
+    }
+
+    /// A client says something of this user on a connection of its own.
+    pub fn posted(&mut self, link: LinkId, user: &UserName) {
+        self.classics.posts.insert(link, user.clone());
+    }
+
+    pub fn posts_of(&self, user: &UserName) -> impl Iterator<Item = LinkId> {
+        self.classics.posts.iter().filter(move |(_, of)| *of == user).map(|(link, _)| *link)
+    }
+
+    pub fn dialled(&mut self, now: Time, link: LinkId, user: &UserName, session_since: Time) {
+        let Some(uid) = self.called_client(user) else { return };
+        let sure = self.classics.sure.get(&uid).copied().unwrap_or_default();
+        let restarts = self.classics.restarts;
+        let record = CallRecord { dialled: now, session_since, sure, restarts, ended: None, is_broken: false };
+        self.classics.calls.insert(link, record);
+    }
+
+    /// The client's end of file is there.
+    pub fn call_ended(&mut self, now: Time, link: LinkId) {
+        if let Some(call) = self.classics.calls.get_mut(&link) {
+            call.ended = Some(now);
+        }
+    }
+
+    pub fn call_broke(&mut self, link: LinkId) {
+        if let Some(call) = self.classics.calls.get_mut(&link) {
+            call.is_broken = true;
+        }
+    }
+
+    /// The hub is told that everything up to there was shown.
+    pub fn surely_shown(&mut self, user: &UserName, number: Number) {
+        let Some(uid) = self.called_client(user) else { return };
+        let sure = self.classics.sure.entry(uid).or_default();
+        *sure = (*sure).max(number);
+    }
+
+    /// A text stands on somebody's screen, or a part of one.
+    pub fn told(&mut self, told: &Told<'_>, disk: &Disk) {
+        let call = told.call.and_then(|link| self.classics.calls.get(&link).copied());
+        let Some(name) = self.recognise(told) else { return };
+        if let Err(law) = self.check_told(name, told, call, disk) {
+            self.broken(&law);
+        }
+    }
+
+    /// Which message it is, once it is whole.
+    fn recognise(&mut self, told: &Told<'_>) -> Option<usize> {
+        let Told { uid, text, .. } = *told;
+        let begun = self.classics.parts.get(&uid).cloned();
+        let begun = begun.iter().flat_map(|(name, places)| places.iter().rev().map(|&at| (*name, at)));
+        let begins = || text.split_once(": ").and_then(|(name, _)| name.parse().ok()).map(|name: usize| (name, 0));
+        let whole = self.by_text.get(text).map(|&name| (name, 0));
+        let fits = |(name, at): &(usize, usize)| {
+            let rendered = self.sent.get(*name).map(|sent| renderings(&sent.text)).unwrap_or_default();
+            rendered.into_iter().find(|whole| whole.get(*at..).is_some_and(|rest| rest.starts_with(text)))
+        };
+        let places = whole.into_iter().chain(begun).chain(begins());
+        // What a guest said in one breath may be long, and has no name in it.
+        let any = (0..self.sent.len()).rev().map(|name| (name, 0));
+        let found = places.into_iter().chain(any).find_map(|place| Some((place, fits(&place)?)));
+        let Some(((name, at), rendered)) = found else {
+            self.broken(&format!("3: nobody sent {text:?}, as shown to {uid}"));
+            return None;
+        };
+        let end = at + text.len();
+        if end == rendered.len() {
+            return Some(name);
+        }
+        // A call that has failed brings the same part again.
+        let parts = self.classics.parts.entry(uid).or_default();
+        if parts.0 != name {
+            *parts = (name, BTreeSet::new());
+        }
+        parts.1.extend([at, end]);
+        None
+    }
+
+    fn check_told(
+        &mut self,
+        name: usize,
+        told: &Told<'_>,
+        call: Option<CallRecord>,
+        disk: &Disk,
+    ) -> Result<(), String> {
+        let uid = told.uid;
+        let sent = &self.sent[name];
+        let text = &sent.text;
+        let Some(device) = self.devices.get(&uid) else { return Ok(()) };
+        let Some(number) = number_on_disk(sent, disk) else {
+            return Err(format!("1: {text:?} was shown and is not on the disk"));
+        };
+        if told.from != sent.from.as_str() {
+            return Err(format!("3: {text:?} was shown as from {:?}", told.from));
+        }
+        if told.private.is_some_and(|private| private != sent.to.is_some()) {
+            return Err(format!("6: {text:?} for {:?} was shown as for others", sent.to));
+        }
+        if let Some(Err(code)) = &sent.answer {
+            return Err(format!("3: {text:?} was answered with {code} and shown all the same"));
+        }
+        check_meant(sent, device, number)?;
+        self.check_block(name, device, call.map_or(device.session_since, |call| call.session_since))?;
+        if sent.shown.contains_key(&uid) {
+            return self.check_again(name, uid, number, call);
+        }
+        if number <= device.last_shown {
+            return Err(format!("4: {number:?} was shown after {:?}", device.last_shown));
+        }
+        self.sent[name].shown.insert(uid, number);
+        if let Some(device) = self.devices.get_mut(&uid) {
+            device.last_shown = number;
+        }
+        let count = match told.call {
+            Some(link) => {
+                self.classics.shown_by.insert((uid, name), link);
+                &mut self.classics.shown_by_calls
+            }
+            None => &mut self.classics.shown_to_guests,
+        };
+        *count += 1;
+        Ok(())
+    }
+
+    /// Law 5, for what the server has sent on its way in a session that began at `since`.
+    fn check_block(&self, name: usize, device: &Device, since: Time) -> Result<(), String> {
+        let sent = &self.sent[name];
+        let asked = self.blocks.get(&(device.user.clone(), sent.from.clone()));
+        match asked.and_then(|asked| holds(asked)) {
+            Some((blocked, _)) if sent.asked >= blocked || since >= blocked => {
+                Err(format!("5: {:?} was shown to {:?}, who had blocked the sender", sent.text, device.user))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Law 1 for these clients: possibly twice, where the server could not know.
+    fn check_again(&mut self, name: usize, uid: Uid, number: Number, call: Option<CallRecord>) -> Result<(), String> {
+        let text = &self.sent[name].text;
+        if self.commits_failed {
+            // The hub has gone back to what is on the disk, and says it again from there.
+            self.classics.shown_again += 1;
+            return Ok(());
+        }
+        let Some(call) = call else { return Err(format!("2: {text:?} was shown to a guest again")) };
+        if number <= call.sure {
+            return Err(format!("2: {text:?} was shown again, though the server knew that it had been"));
+        }
+        let earlier = self.classics.shown_by.get(&(uid, name)).and_then(|link| self.classics.calls.get(link));
+        let doubtful = earlier.is_none_or(|earlier| match earlier.dialled <= call.dialled {
+            true => self.classics.is_doubtful(earlier, &call),
+            // It was read late.
+            false => self.classics.is_doubtful(&call, earlier),
+        });
+        if !doubtful {
+            return Err(format!("2: {text:?} was shown again, though its first call had come to its end"));
+        }
+        self.classics.shown_again += 1;
+        Ok(())
+    }
+
+    pub fn plain_question(&mut self, asked: Time, from: &UserName, to: &UserName) {
+        self.classics.questions.push(PlainQuestion { from: from.clone(), to: to.clone(), asked });
+    }
+
+    /// Somebody is asked by a call.
+    pub fn plain_question_told(&mut self, at: &UserName, from: &str) {
+        let is_it = |question: &&PlainQuestion| question.from.as_str() == from && question.to == *at;
+        let Some(asked) = self.classics.questions.iter().rfind(is_it).map(|question| question.asked) else {
+            return self.broken(&format!("9: {at:?} was told of a question that {from:?} has not asked"));
+        };
+        let Ok(from) = UserName::parse(from) else { return };
+        if self.blocks_since_before(at, &from, asked) || self.blocks_since_before(&from, at, asked) {
+            self.broken(&format!("5: {from:?} has asked {at:?} for the address, though one blocks the other"));
+        }
+    }
+
+    /// Somebody who is called says yes.
+    pub fn plain_yes(&mut self, asked: Time, of: &UserName, to: &UserName, address: SocketAddr) {
+        self.classics.yeses.push(PlainYes { of: of.clone(), to: to.clone(), asked, address });
+    }
+
+    /// Somebody who has asked learns the address.
+    pub fn plain_address_told(&mut self, to: &UserName, of: &str, address: (IpAddr, u16)) {
+        let is_it = |yes: &&PlainYes| yes.of.as_str() == of && yes.to == *to;
+        let place = |yes: &PlainYes| (yes.address.ip(), yes.address.port());
+        let yeses = || self.classics.yeses.iter().filter(is_it);
+        let Some(yes) = yeses().rfind(|yes| place(yes) == address) else {
+            let law = match yeses().next() {
+                Some(_) => "was told another address than that of",
+                None => "was told an address without a yes of",
+            };
+            return self.broken(&format!("9: {to:?} {law} {of:?}"));
+        };
+        let (of, asked) = (yes.of.clone(), yes.asked);
+        if self.blocks_since_before(&of, to, asked) || self.blocks_since_before(to, &of, asked) {
+            self.broken(&format!("9: addresses of {of:?} and {to:?} were told, though one blocks the other"));
+        }
+    }
+
+    /// Somebody who is called is told that somebody is blocked, or is no longer, or was not.
+    pub fn block_told(&mut self, now: Time, uid: Uid, other: &str, block: bool, disk: &Disk) {
+        let Some(user) = self.devices.get(&uid).map(|device| device.user.clone()) else { return };
+        let Ok(other) = UserName::parse(other) else { return };
+        let open = self.blocks.get(&(user.clone(), other.clone())).and_then(|asked| {
+            asked.iter().position(|one| one.by == uid && one.block == block && one.answered.is_none())
+        });
+        if let Some(index) = open {
+            self.block_answered(now, &user, &other, index, true, disk);
+        }
+    }
+}
+
+impl Stream {
+    /// Whether this text stands there, behind the last one that was taken: then so does it count as taken.
+    fn take(&mut self, text: &str) -> bool {
+        let begins: Vec<usize> = self.cuts.range(self.taken..).copied().collect();
+        for begin in begins {
+            let rest = &self.said[begin..];
+            let rest = rest.strip_prefix('\n').unwrap_or(rest);
+            let rest = rest.strip_prefix(&self.prefix).unwrap_or(rest);
+            let end = self.said.len() - rest.len() + text.len();
+            if rest.starts_with(text) && self.cuts.contains(&end) {
+                self.taken = end;
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// As a text may stand on a screen: with what is not ASCII as it is, or written out.
+fn renderings(text: &str) -> [String; 2] {
+    let escape = |c: char| match c.is_ascii() {
+        true => c.to_string(),
+        false => c.escape_unicode().to_string(),
+    };
+    [text.to_owned(), text.chars().map(escape).collect()]
+}
