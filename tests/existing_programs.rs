@@ -6,5 +6,7 @@ mod existing;
 mod nick;
 #[path = "existing_programs/request.rs"]
 mod request;
+#[path = "existing_programs/vectors.rs"]
+mod vectors;
 #[path = "existing_programs/violations.rs"]
 mod violations;
