@@ -222,6 +222,11 @@ impl<S: Stream> Connection<S> {
         matches!(self.conversation, Some(Conversation::Post))
     }
 
+    /// Whether a request came where a guest was expected: the question for a nickname is never read.
+    pub fn is_asked_in_vain(&self) -> bool {
+        self.prompted && self.is_post()
+    }
+
     /// Whether what comes is listened to.
     pub fn is_served(&self) -> bool {
         matches!(self.stage, Stage::Strange | Stage::LoggedIn)
