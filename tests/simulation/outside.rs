@@ -510,6 +510,10 @@ impl Outside {
         }
     }
 
+    pub fn calls(&self, user: &UserName, at: SocketAddr) -> bool {
+        self.callees.values().any(|callee| callee.user == *user && callee.at == at && callee.left.is_none())
+    }
+
     pub fn left(&self) -> [(&'static str, usize); 2] {
         [("sessions", self.here.len()), ("descriptors", self.known.len())]
     }

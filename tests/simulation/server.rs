@@ -1,12 +1,14 @@
 //! The server: the real turn of `net`, with the real hub, in virtual time. What it reaches outside of itself is the links,
 //! the kernel and the disk of this world. What it has not got here is threads.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use chatd::hub::credentials::Credential;
 use chatd::hub::effect::Outbox;
 use chatd::hub::id::ConnectionId;
 use chatd::hub::input::Input;
+use chatd::hub::name::UserName;
 use chatd::hub::time::{Instant, Now, WallTime};
 use chatd::hub::{Config, Hub};
 use chatd::net::arrivals::{Arrivals, Reserve};
@@ -137,6 +139,11 @@ impl Server {
 
     pub fn connections(&self) -> usize {
         self.turn.connections()
+    }
+
+    /// Whether the hub has a session of this user who is called there.
+    pub fn calls(&self, user: &UserName, at: SocketAddr) -> bool {
+        self.turn.environment.calls(user, at)
     }
 
     /// A kill falls when so many points in turns have passed.

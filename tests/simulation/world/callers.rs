@@ -639,11 +639,26 @@ impl World {
         }
     }
 
-    /// No more faults: old clients end, and everybody starts one.
+    /// Whether this is the client that the server calls, and nothing is under way that would end its session.
+    fn may_stay(&self, id: CallerId) -> bool {
+        let Caller { user, at, stage, .. } = &self.callers.all[id];
+        let log_out = format!("logout,{user}");
+        let is_log_out = |used: &Use| matches!(used, Use::Post(bytes) if *bytes == log_out.as_bytes());
+        let is_called = self.server.as_ref().is_some_and(|server| server.calls(user, *at));
+        *stage == Stage::In && is_called && !self.callers.links.values().any(is_log_out)
+    }
+
+    /// No more faults: old clients end, but for some that the server knows, and everybody has one.
     pub(super) fn heal_callers(&mut self) {
         self.links.calls.delay_max = self.links.calls.delay_max.min(100 * MS);
         (self.links.calls.resets, self.links.calls.splits) = (0, 0);
-        self.callers.all.iter_mut().for_each(|caller| caller.stage = Stage::Gone);
+        for id in 0..self.callers.all.len() {
+            let stays = self.may_stay(id) && self.dice.one_in(2);
+            let caller = &mut self.callers.all[id];
+            caller.stage = if stays { Stage::In } else { Stage::Gone };
+            (caller.refuses_until, caller.hangs_until, caller.deaf_until, caller.silent_until) = (0, 0, 0, 0);
+            caller.is_slow = false;
+        }
         let links: Vec<LinkId> = self.callers.links.keys().copied().collect();
         for link in links {
             self.links.reset(&mut self.dice, self.now, link);
@@ -651,7 +666,11 @@ impl World {
             self.forget_link(link);
         }
         let users: Vec<UserName> = self.callers.uids.keys().cloned().collect();
-        users.iter().for_each(|user| self.start_caller(user));
+        for user in users {
+            if self.callers.of(&user).is_none() {
+                self.start_caller(&user);
+            }
+        }
     }
 
     /// Nothing is wrong any more.
