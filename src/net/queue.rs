@@ -438,7 +438,7 @@ mod tests {
         let mut pieces = Pieces::default();
         for part in ["one", "two"] {
             pieces.bytes.extend_from_slice(part.as_bytes());
-            pieces.end(TEXT);
+            pieces.end(Kind::Control);
         }
         let encoded = Encoded::of(&pieces, Some(CHUNKING));
         assert_eq!(encoded.bytes(), 6);
