@@ -195,6 +195,20 @@ impl Session {
         self.has_ended(status);
     }
 
+    /// Nothing more is typed.
+    pub fn end_input(&mut self) {
+        drop(self.input.take());
+    }
+
+    /// What the session still says until it ends by itself, and how that is.
+    pub fn outcome(mut self) -> Outcome {
+        let rest = |lines: &Receiver<String>| {
+            std::iter::from_fn(|| next(lines, self.user)).map(|line| line + "\n").collect::<String>()
+        };
+        let (out, error) = (rest(&self.out), rest(&self.error));
+        Outcome { out, error, status: wait(&mut self.child).code().expect("it ends by itself") }
+    }
+
     /// The session ends by itself: with this status, and without another word.
     #[track_caller]
     pub fn has_ended(mut self, status: i32) {
