@@ -207,6 +207,17 @@ impl<E: Environment> Turn<E> {
         }
     }
 
+    /// The time for a call is over. If the connection is made by now, it brings what it is for: one that brings nothing would
+    /// end the client (protocols.md, section 1).
+    pub(super) fn give_up_dialling(&mut self, now: Now, id: ConnectionId) {
+        if self.is_made(id) {
+            self.mark_dirty(id);
+            self.set_deadline(id, Some(now.instant + CALL_WITHIN));
+        } else {
+            self.drop_connection(id);
+        }
+    }
+
     /// A client that was called has closed. It has read what it was brought if its system has acknowledged that, and has not
     /// answered it with a reset.
     pub(super) fn call_was_closed(&mut self, now: Now, call: ConnectionId, callee: ConnectionId) {
