@@ -79,7 +79,10 @@ impl Callee {
 
     /// The next chunk that is for it, whole. It stays in the queue until the call has ended.
     pub fn chunk(&mut self, persisted: BatchNumber) -> Vec<u8> {
-        Self::DIALECT.chunking().map(|chunking| self.queue.chunk(persisted, chunking).concat()).unwrap_or_default()
+        Self::DIALECT
+            .chunking()
+            .map(|chunking| self.queue.chunk(persisted, chunking).collect::<Vec<_>>().concat())
+            .unwrap_or_default()
     }
 }
 

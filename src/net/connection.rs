@@ -129,6 +129,8 @@ pub struct Connection<S> {
     pub dirty: bool,
     /// It stands in the list of those that wait for a batch.
     pub parked: bool,
+    /// It stands in the list of those that have been written a chunk and may not have read it yet.
+    pub paced: bool,
     /// Its answer needs the worker: its requests wait until then.
     pub suspended: bool,
     /// It has asked the store something: its requests wait for the answer.
@@ -193,6 +195,7 @@ impl<S: Stream> Connection<S> {
             listed: false,
             dirty: false,
             parked: false,
+            paced: false,
             suspended: false,
             asking: false,
             watched: false,
@@ -217,6 +220,11 @@ impl<S: Stream> Connection<S> {
     /// Whether one request comes on it, and nothing is said in return.
     pub fn is_post(&self) -> bool {
         matches!(self.conversation, Some(Conversation::Post))
+    }
+
+    /// Whether a request came where a guest was expected: the question for a nickname is never read.
+    pub fn is_asked_in_vain(&self) -> bool {
+        self.prompted && self.is_post()
     }
 
     /// Whether what comes is listened to.
@@ -320,18 +328,15 @@ impl<S: Stream> Connection<S> {
     pub fn write_chunk(&mut self, persisted: BatchNumber, chunking: Chunking) -> io::Result<(Wrote, usize)> {
         debug_assert!(self.tls.is_none(), "what is encrypted is framed");
         let Connection { stream, queue, under_way, .. } = self;
-        let pieces: Vec<IoSlice<'_>> = queue.chunk(persisted, chunking).into_iter().map(IoSlice::new).collect();
-        let bytes = pieces.iter().map(|piece| piece.len()).sum::<usize>();
-        if bytes == 0 {
-            return Ok((Wrote::All, 0));
-        }
-        let written = write_pieces(stream, &pieces)?;
+        let taken = gather(queue.chunk(persisted, chunking), |pieces| write_pieces(stream, pieces))?;
+        let Some((written, Handed { all, more })) = taken else { return Ok((Wrote::All, 0)) };
+        debug_assert!(!more, "a chunk is one write");
         queue.wrote(written);
-        let ends = if written == bytes { queue.finish_chunk() } else { None };
+        let ends = if all { queue.finish_chunk() } else { None };
         if ends.is_some() || under_way.is_some() {
             under_way.get_or_insert_default().wrote(written, ends);
         }
-        Ok((if written == bytes { Wrote::All } else { Wrote::Full }, written))
+        Ok((if all { Wrote::All } else { Wrote::Full }, written))
     }
 
     /// Closes our side: the peer reads what was written, and then the end.
@@ -355,27 +360,33 @@ fn hand_out(
     persisted: BatchNumber,
     take: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
 ) -> io::Result<Option<Handed>> {
-    let (taken, bytes, more) = {
-        let mut writable = queue.writable(persisted);
-        let Some(first) = writable.next() else { return Ok(None) };
-        match writable.next() {
-            // Mostly there is one piece, and then no table of pieces needs to be made.
-            None => (take(&[IoSlice::new(first)])?, first.len(), false),
-            Some(second) => {
-                let mut pieces = [IoSlice::new(&[]); PIECES_MAX];
-                let (mut count, mut bytes) = (0, 0);
-                for piece in [first, second].into_iter().chain(writable.by_ref()).take(PIECES_MAX) {
-                    pieces[count] = IoSlice::new(piece);
-                    count += 1;
-                    bytes += piece.len();
-                }
-                let more = writable.next().is_some();
-                (take(&pieces[..count])?, bytes, more)
+    let Some((taken, handed)) = gather(queue.writable(persisted), take)? else { return Ok(None) };
+    queue.advance(taken);
+    Ok(Some(handed))
+}
+
+/// Hands pieces to `take`, as many as one write takes. Comes back: what it says, and how much of them that is.
+fn gather<'a>(
+    mut pieces: impl Iterator<Item = &'a [u8]>,
+    take: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
+) -> io::Result<Option<(usize, Handed)>> {
+    let Some(first) = pieces.next() else { return Ok(None) };
+    let (taken, bytes, more) = match pieces.next() {
+        // Mostly there is one piece, and then no table of pieces needs to be made.
+        None => (take(&[IoSlice::new(first)])?, first.len(), false),
+        Some(second) => {
+            let mut table = [IoSlice::new(&[]); PIECES_MAX];
+            let (mut count, mut bytes) = (0, 0);
+            for piece in [first, second].into_iter().chain(pieces.by_ref()).take(PIECES_MAX) {
+                table[count] = IoSlice::new(piece);
+                count += 1;
+                bytes += piece.len();
             }
+            let more = pieces.next().is_some();
+            (take(&table[..count])?, bytes, more)
         }
     };
-    queue.advance(taken);
-    Ok(Some(Handed { all: taken == bytes, more }))
+    Ok(Some((taken, Handed { all: taken == bytes, more })))
 }
 
 /// One write. Zero bytes: the socket takes none now.

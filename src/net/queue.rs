@@ -16,8 +16,8 @@ use crate::wire::{Chunking, Kind, Pieces};
 /// The number of a batch of changes. Zero: nothing to wait for.
 pub type BatchNumber = u64;
 
-/// Pieces that a chunk has at most.
-const CHUNK_PIECES_MAX: usize = 64;
+/// Pieces that a chunk has at most: with what stands between them they fit into one write.
+const CHUNK_PIECES_MAX: usize = 32;
 
 /// What becomes of an item whose batch is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +48,7 @@ impl Encoded {
     pub fn of(pieces: &Pieces, chunking: Option<Chunking>) -> Encoded {
         match chunking {
             None => Encoded::Whole(pieces.bytes.as_slice().into()),
-            Some(_) => {
-                Encoded::Pieces(pieces.iter().map(|(bytes, kind)| Piece { bytes: bytes.into(), kind }).collect())
-            }
+            Some(chunking) => Encoded::Pieces(join(pieces, chunking).collect()),
         }
     }
 
@@ -65,6 +63,24 @@ impl Encoded {
             Encoded::Pieces(pieces) => pieces.iter().map(|piece| piece.bytes.len()).sum(),
         }
     }
+}
+
+/// Texts that fit into one chunk become one piece: what is said at once takes one place in each queue.
+fn join(pieces: &Pieces, chunking: Chunking) -> impl Iterator<Item = Piece> {
+    let mut joined: Vec<(Vec<u8>, Kind)> = Vec::new();
+    for (bytes, kind) in pieces.iter() {
+        match (joined.last_mut(), kind) {
+            (Some((text, Kind::Text { ends: before })), Kind::Text { ends })
+                if text.len() + chunking.between.len() + bytes.len() <= chunking.bytes_max =>
+            {
+                text.extend_from_slice(chunking.between);
+                text.extend_from_slice(bytes);
+                *before = ends.max(*before);
+            }
+            _ => joined.push((bytes.to_vec(), kind)),
+        }
+    }
+    joined.into_iter().map(|(bytes, kind)| Piece { bytes: bytes.into(), kind })
 }
 
 /// A queue of bytes, some shared with other queues.
@@ -167,23 +183,20 @@ impl WriteQueue {
     }
 
     /// What is left to be written of the chunk that is begun; if none is, the next one begins. Nothing: nothing may leave.
-    pub fn chunk(&mut self, persisted: BatchNumber, chunking: Chunking) -> Vec<&[u8]> {
+    pub fn chunk(&mut self, persisted: BatchNumber, chunking: Chunking) -> impl Iterator<Item = &[u8]> {
         if self.begun == 0 {
             self.begun = self.next_chunk(persisted, chunking);
         }
         let mut skip = self.written;
-        let mut rest = Vec::with_capacity(2 * self.begun);
-        for (index, item) in self.items.iter().take(self.begun).enumerate() {
+        let pieces = self.items.iter().take(self.begun).enumerate().flat_map(move |(index, item)| {
             let between = if index == 0 { &[] } else { chunking.between };
-            for bytes in [between, &item.bytes] {
-                let (written, left) = bytes.split_at(skip.min(bytes.len()));
-                skip -= written.len();
-                if !left.is_empty() {
-                    rest.push(left);
-                }
-            }
-        }
-        rest
+            [between, &item.bytes]
+        });
+        pieces.filter_map(move |bytes| {
+            let (written, left) = bytes.split_at(skip.min(bytes.len()));
+            skip -= written.len();
+            (!left.is_empty()).then_some(left)
+        })
     }
 
     /// Of how many pieces the next chunk is.
@@ -361,7 +374,7 @@ mod tests {
     }
 
     fn chunk(queue: &mut WriteQueue, persisted: BatchNumber) -> String {
-        String::from_utf8(queue.chunk(persisted, CHUNKING).concat()).unwrap()
+        queue.chunk(persisted, CHUNKING).map(|bytes| std::str::from_utf8(bytes).unwrap()).collect()
     }
 
     /// All chunks, each with the number that ends in it.

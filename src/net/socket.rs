@@ -65,11 +65,7 @@ impl Stream for Socket {
         if let Some(error) = stream.take_error()? {
             return Err(error);
         }
-        match stream.peer_addr() {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
-            Err(error) => Err(error),
-        }
+        is_made(stream)
     }
 
     // What is told of the peer's system holds for the network only.
@@ -92,6 +88,17 @@ impl Stream for Socket {
         let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_EVERY);
         socket.set_tcp_keepalive(&keepalive)?;
         socket.set_tcp_user_timeout(Some(silence))
+    }
+}
+
+/// Whether a connection that was dialled is made by now. Where nobody listens at a port of this machine, the system may take
+/// that very port for our end, and the connection leads to itself: nobody is there, and what it is brought has not arrived.
+pub(super) fn is_made(stream: &TcpStream) -> io::Result<bool> {
+    match stream.peer_addr() {
+        Ok(peer) if peer == stream.local_addr()? => Err(io::ErrorKind::ConnectionRefused.into()),
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -124,5 +131,22 @@ impl Source for Socket {
             Socket::Tcp(stream) => stream.deregister(registry),
             Socket::Unix(stream) => stream.deregister(registry),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_that_leads_to_itself_is_refused() {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.connect(&socket.local_addr().unwrap()).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut stream = Socket::Tcp(TcpStream::from_std(socket.into()));
+        assert_eq!(stream.is_connected().unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     }
 }

@@ -12,8 +12,6 @@ pub enum Timer {
     Silence,
     /// More may come of what it says: then that is all.
     Quiet,
-    /// It has been written a chunk: then it has read that, and the next may follow.
-    Pace,
     /// Its system has not acknowledged everything: then that is looked at again.
     Acknowledged,
     /// Its log-in goes on: then it may be called all the same.
@@ -112,11 +110,11 @@ mod tests {
     fn each_comes_once_in_its_time_and_the_last_word_counts() {
         let mut timers = Timers::default();
         timers.set(id(1), Timer::Quiet, at(5));
-        timers.set(id(2), Timer::Pace, at(3));
+        timers.set(id(2), Timer::Acknowledged, at(3));
         timers.set(id(1), Timer::Quiet, at(7));
         assert_eq!((timers.len(), timers.next_at()), (2, Some(at(3))));
         assert_eq!(timers.pop(at(2)), None);
-        assert_eq!(timers.pop(at(6)), Some((id(2), Timer::Pace)));
+        assert_eq!(timers.pop(at(6)), Some((id(2), Timer::Acknowledged)));
         assert_eq!(timers.pop(at(6)), None);
         assert_eq!(timers.pop(at(7)), Some((id(1), Timer::Quiet)));
         assert!(timers.is_empty() && timers.next_at().is_none());

@@ -82,6 +82,8 @@ const QUIET: Duration = Duration::from_millis(50);
 pub const PACE: Duration = Duration::from_millis(50);
 /// While a client's system has not acknowledged what was written, that is looked at again after so long.
 const ACKNOWLEDGED_EVERY: Duration = Duration::from_millis(50);
+/// Chunks with messages that may be on their way to such a client before that is looked at, while more waits.
+const UNDER_WAY_MAX: usize = 16;
 /// A client whose connection is its sign of life is gone when its system has acknowledged nothing for so long.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(35);
 /// A client that is called has to have taken what is for it, and closed, within this time from the dialling on.
@@ -154,6 +156,8 @@ pub struct Turn<E: Environment> {
     gone: Vec<ConnectionId>,
     deadlines: BTreeSet<(Instant, ConnectionId)>,
     timers: Timers,
+    /// Who has been written a chunk and may not have read it yet, until when, the first one first; some are gone already.
+    paced: VecDeque<(Instant, ConnectionId)>,
     /// The begin of the last round in which everybody who was ready was served. Deadlines are judged by it, so that our
     /// own stall makes nobody late.
     round_began: Instant,
@@ -219,6 +223,7 @@ impl<E: Environment> Turn<E> {
             gone: Vec::new(),
             deadlines: BTreeSet::new(),
             timers: Timers::default(),
+            paced: VecDeque::new(),
             round_began: Instant::default(),
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
@@ -333,7 +338,9 @@ impl<E: Environment> Turn<E> {
             return Some(Duration::ZERO);
         }
         // While nobody is read, nobody can be late.
-        let judged = [self.hub.poll_timeout(), self.deadlines.first().map(|&(at, _)| at), self.timers.next_at()];
+        let deadline = self.deadlines.first().map(|&(at, _)| at);
+        let paced = self.paced.front().map(|&(at, _)| at);
+        let judged = [self.hub.poll_timeout(), deadline, self.timers.next_at(), paced];
         let judged = judged.into_iter().flatten().filter(|_| !congested);
         let own = self.stopping.map(|began| began + DRAIN_WITHIN);
         let nearest = judged.chain(own).min()?;
@@ -391,6 +398,14 @@ impl<E: Environment> Turn<E> {
             self.deadlines.pop_first();
             progress = true;
             self.deadline_passed(now, id);
+        }
+        while let Some(&(at, id)) = self.paced.front() {
+            if at > judged.instant {
+                break;
+            }
+            self.paced.pop_front();
+            progress = true;
+            self.pace_over(now, id);
         }
         progress
     }

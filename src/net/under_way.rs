@@ -21,6 +21,11 @@ impl UnderWay {
         self.messages.extend(ends.map(|number| (self.written, number)));
     }
 
+    /// Of how many messages, or runs of them, it is not known whether they have arrived.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }

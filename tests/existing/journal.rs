@@ -121,11 +121,17 @@ impl<E: Clone + Debug> Journal<Seen<E>> {
     /// Takes the first chunk that is this text, and leaves others where they are.
     #[track_caller]
     pub fn wait_for(&self, text: &str) -> Chunk {
+        self.wait_for_one(&format!("{text:?}"), |chunk| chunk == text)
+    }
+
+    /// Takes the first chunk that is the one `wanted`, and leaves others where they are.
+    #[track_caller]
+    pub fn wait_for_one(&self, wanted: &str, is_wanted: impl Fn(&str) -> bool) -> Chunk {
         // What is no chunk ends the wait: it says why none comes.
-        let is_it_or_none = |entry: &Seen<E>| !matches!(entry, Seen::Chunk(chunk) if chunk.text != text);
-        match self.take(&format!("{text:?}"), |untaken| untaken.iter().position(is_it_or_none)) {
+        let is_it_or_none = |entry: &Seen<E>| !matches!(entry, Seen::Chunk(chunk) if !is_wanted(&chunk.text));
+        match self.take(wanted, |untaken| untaken.iter().position(is_it_or_none)) {
             Seen::Chunk(chunk) => chunk,
-            Seen::Else(other) => panic!("{other:?} before {text:?}"),
+            Seen::Else(other) => panic!("{other:?} before {wanted}"),
         }
     }
 

@@ -1,16 +1,24 @@
-//! The existing programs of two classic protocols, as far as the other end can tell: `request` (client and server) and `nick`
-//! (client and server). They are written from the description of the wires alone, with plain sockets and threads and nothing of
+//! The existing programs of classic protocols, as far as the other end can tell: client and server of `request`, `session`,
+//! `datagram` and `nick`. They are written from the description of the wires alone, with plain sockets and threads and nothing of
 //! chatd's: what both got wrong in the same way would not show otherwise.
 //!
 //! They keep the weaknesses of the programs whose places they take: a message is what one read brings, compared as a whole.
 //! What one of those would come to grief by is recorded for the test instead. Dropping a program ends its threads and sockets.
 #![allow(dead_code)] // Each test file uses its part.
 
+pub mod datagram_client;
+pub mod datagram_message;
+pub mod datagram_server;
+pub mod digest;
 pub mod journal;
 pub mod nick_client;
 pub mod nick_server;
+pub mod python;
 pub mod request_client;
 pub mod request_server;
+pub mod session_cipher;
+pub mod session_client;
+pub mod session_server;
 pub mod sockets;
 
 use std::io::{ErrorKind, Read};
@@ -19,6 +27,9 @@ use std::time::Duration;
 
 /// No single thing that a test waits for takes longer on a working peer, however slow the machine.
 pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// Between two messages to the same client where nothing is framed, so that it takes them for two even on a machine that is busy.
+pub const PAUSE: Duration = Duration::from_millis(250);
 
 /// How a client came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +46,16 @@ pub enum End {
     Undecodable(Vec<u8>),
     /// It waited for a chunk in vain, for [`LIMIT`].
     Silence,
+    /// It ended the session itself, and the server closed.
+    LoggedOff,
+    /// Nobody listened where it was told to connect.
+    NobodyListens,
+    /// It took this for a control word, and died of what stands, or does not stand, behind the word.
+    Misled(String),
+    /// It died of this message, which has fewer words than it counts on.
+    TooFewWords(String),
+    /// It died of a datagram that is no literal, or not one of a message.
+    NoMessage(Vec<u8>),
 }
 
 /// What a client has done to a server that this could not cope with.
@@ -51,6 +72,18 @@ pub enum Fault {
     StaysOpen,
     /// A chunk that is no request.
     NoRequest(String),
+    /// A text that was deciphered with the wrong part of the key: it is the rest of a message, or two in one.
+    Rubbish(String),
+    /// What the side that was called said before it had confirmed the chat: it is lost.
+    BeforeCheck(String),
+    /// A datagram that is no message.
+    NoMessage(Vec<u8>),
+    /// A datagram whose digest is not that of this text, which is what its message is once read and written again.
+    WrongDigest {
+        rewritten: String,
+    },
+    /// A request from an address that nobody has logged in from, or in the name of somebody who has not.
+    NotLoggedIn(String),
     /// The client did not take this delivery, or not whole.
     Undelivered {
         to: String,

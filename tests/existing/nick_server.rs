@@ -10,12 +10,10 @@ use std::time::Duration;
 
 use super::journal::{Chunk, Journal, Seen};
 use super::sockets::{Listening, Sockets};
-use super::{Fault, Received, decode_ascii, receive};
+use super::{Fault, PAUSE, Received, decode_ascii, receive};
 
 /// What one read takes, in bytes.
 const READ_SIZE: usize = 1024;
-/// Between two messages to the same client, so that it takes them for two even on a machine that is busy.
-const PAUSE: Duration = Duration::from_millis(250);
 
 /// The program. Ends when dropped, without a word to its clients.
 pub struct NickServer {

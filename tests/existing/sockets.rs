@@ -1,6 +1,6 @@
 //! A program's sockets and threads, so that they end with it.
 
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -40,6 +40,20 @@ impl Sockets {
         listener.incoming().map_while(|stream| self.keep(stream.ok()?))
     }
 
+    /// The datagrams that come to a socket, and where from, until the program ends. What is beyond `size` bytes of one is lost.
+    pub fn datagrams<'a>(
+        &'a self,
+        socket: &'a UdpSocket,
+        size: usize,
+    ) -> impl Iterator<Item = (Vec<u8>, SocketAddr)> + 'a {
+        std::iter::from_fn(move || {
+            let mut bytes = vec![0; size];
+            let (length, from) = socket.recv_from(&mut bytes).ok()?;
+            bytes.truncate(length);
+            (!self.has_ended()).then_some((bytes, from))
+        })
+    }
+
     /// Lets time pass, unless the program ends; whether it goes on.
     pub fn pause(&self, time: Duration) -> bool {
         let state = self.lock();
@@ -66,10 +80,12 @@ impl Sockets {
     }
 }
 
-/// A thread that takes what comes to a listening socket, for as long as this lives.
+/// A thread that takes what comes to a socket, for as long as this lives.
 pub struct Listening {
     address: SocketAddr,
     sockets: Arc<Sockets>,
+    /// Comes to the socket.
+    wake: fn(SocketAddr),
     thread: Option<JoinHandle<()>>,
 }
 
@@ -81,8 +97,21 @@ impl Listening {
         accept: impl FnOnce(TcpListener) + Send + 'static,
     ) -> Listening {
         let address = listener.local_addr().expect("a bound socket");
-        let thread = thread::spawn(move || accept(listener));
-        Listening { address, sockets, thread: Some(thread) }
+        let wake = |address| drop(TcpStream::connect(address));
+        Listening { address, sockets, wake, thread: Some(thread::spawn(move || accept(listener))) }
+    }
+
+    /// `take` returns once [`Sockets::datagrams`] has no more.
+    pub fn start_for_datagrams(
+        socket: Arc<UdpSocket>,
+        sockets: Arc<Sockets>,
+        take: impl FnOnce() + Send + 'static,
+    ) -> Listening {
+        let address = socket.local_addr().expect("a bound socket");
+        let wake = |address| {
+            let _ = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.send_to(b"", address));
+        };
+        Listening { address, sockets, wake, thread: Some(thread::spawn(take)) }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -96,7 +125,7 @@ impl Drop for Listening {
         let Some(thread) = self.thread.take() else { return };
         if !thread.is_finished() {
             // It may be waiting for somebody to come.
-            let _ = TcpStream::connect(self.address);
+            (self.wake)(self.address);
         }
         let _ = thread.join();
     }

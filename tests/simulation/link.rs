@@ -295,16 +295,18 @@ impl Links {
         if link.unplugged && !transit.to_server {
             return false;
         }
+        // What comes to a socket that is closed is answered with a reset, and not acknowledged.
+        let acknowledged = transit.to_server || !link.client_gone;
         let half = if transit.to_server { &mut link.up } else { &mut link.down };
         match &transit.segment {
             Segment::Call => {}
             Segment::Taken => link.call.iter_mut().for_each(|call| call.made = true),
             Segment::Bytes(bytes) => {
-                half.under_way -= bytes.len();
+                half.under_way -= if acknowledged { bytes.len() } else { 0 };
                 half.arrived.push_back((now, bytes.clone()));
             }
             Segment::Fin => {
-                half.under_way -= 1;
+                half.under_way -= usize::from(acknowledged);
                 half.fin = Some(now);
             }
             Segment::Reset => link.reset = true,
@@ -384,6 +386,15 @@ impl Links {
             false => self.reset(dice, now, id),
         }
         self.tidy(id);
+    }
+
+    pub fn is_call(&self, id: LinkId) -> bool {
+        self.map.get(&id).is_some_and(|link| link.call.is_some())
+    }
+
+    /// Whether everything was said in a call.
+    pub fn is_written_call(&self, id: LinkId) -> bool {
+        self.map.get(&id).is_some_and(|link| link.call.is_some() && link.server_closed)
     }
 
     /// Whether a call can bring nothing more, as far as the server may know.

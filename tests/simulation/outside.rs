@@ -12,9 +12,9 @@ use std::time::Duration;
 use chatd::hub::change::Change;
 use chatd::hub::credentials::Password;
 use chatd::hub::effect::{self, AskOver, CloseReason, Effect, Event, NoAddress, Recipients};
-use chatd::hub::id::{ConnectionId, DeviceId, PeerAddress, Source};
+use chatd::hub::id::{ConnectionId, DeviceId, Number, PeerAddress, Source};
 use chatd::hub::input::{Input, Mechanism, Peer, PeerPort, Request};
-use chatd::hub::message::{HistoryPage, HistoryQuery};
+use chatd::hub::message::{HistoryPage, HistoryQuery, Sender};
 use chatd::hub::name::UserName;
 use chatd::hub::time::WallTime;
 use chatd::net::connection::{Stage, Stream};
@@ -88,6 +88,15 @@ impl Lent {
         self.dead
     }
 
+    /// For planted bugs: whether a call seems to have been taken.
+    fn seems_taken(&self, link: LinkId) -> bool {
+        match self.plant {
+            Plant::TakenBeforeItIsRead => self.links.is_written_call(link),
+            Plant::RefusedCountsAsTaken => self.links.is_call(link) && self.links.map[&link].reset,
+            _ => false,
+        }
+    }
+
     /// What a guest's client reads by itself, it is written by itself.
     fn check_chunk(&mut self, link: LinkId, bytes: usize) {
         if !self.ledger.classics.guests.contains_key(&link) {
@@ -158,6 +167,9 @@ impl Read for Socket {
         {
             return Ok(0);
         }
+        if lent.seems_taken(self.link) {
+            return Ok(0);
+        }
         match lent.links.read(self.link, buffer.len()) {
             link::Read::Bytes(bytes) => {
                 buffer[..bytes.len()].copy_from_slice(&bytes);
@@ -180,7 +192,14 @@ impl Write for Socket {
         if lent.dice.one_in(64) {
             return Err(io::ErrorKind::Interrupted.into());
         }
+        if lent.seems_taken(self.link) {
+            return Ok(bytes.len());
+        }
         lent.check_chunk(self.link, bytes.len());
+        if lent.plant == Plant::AWordIsJoined && bytes.ends_with(b"\n") && lent.links.is_call(self.link) {
+            lent.links.write(&mut lent.dice, lent.now, self.link, &[bytes, b"shutdown"].concat());
+            return Ok(bytes.len());
+        }
         let written = lent.links.write(&mut lent.dice, lent.now, self.link, bytes);
         let written = written.ok_or(io::ErrorKind::BrokenPipe)?;
         lent.note_chunk(self.link, bytes.len() - written);
@@ -210,6 +229,11 @@ impl Stream for Socket {
         let lent = &mut *self.lent.borrow_mut();
         if !lent.dead {
             lent.links.fin(&mut lent.dice, lent.now, self.link, false);
+            if lent.seems_taken(self.link)
+                && let Some(link) = lent.links.map.get_mut(&self.link)
+            {
+                link.edge = true;
+            }
         }
         Ok(())
     }
@@ -218,17 +242,20 @@ impl Stream for Socket {
         let lent = self.lent.borrow();
         match lent.links.map.get(&self.link) {
             Some(link) if !link.reset => Ok(link.is_made()),
+            _ if lent.plant == Plant::RefusedCountsAsTaken => Ok(true),
             _ => Err(io::ErrorKind::ConnectionRefused.into()),
         }
     }
 
     fn unacknowledged(&self) -> io::Result<usize> {
-        Ok(self.lent.borrow().links.unacknowledged(self.link))
+        let lent = self.lent.borrow();
+        let is_asked = lent.plant != Plant::UnacknowledgedCountsAsThere && !lent.seems_taken(self.link);
+        Ok(if is_asked { lent.links.unacknowledged(self.link) } else { 0 })
     }
 
     fn reset_on_close(&self) -> io::Result<()> {
         let lent = &mut *self.lent.borrow_mut();
-        if !lent.dead {
+        if !lent.dead && lent.plant != Plant::ResetsAreCloses {
             lent.links.reset_on_close(self.link);
         }
         Ok(())
@@ -240,7 +267,9 @@ impl Stream for Socket {
 
     fn give_up_after(&self, silence: Duration) -> io::Result<()> {
         let lent = &mut *self.lent.borrow_mut();
-        lent.links.give_up_after(lent.now, self.link, silence.as_micros() as Time);
+        if lent.plant != Plant::GuestsAreNeverGivenUp {
+            lent.links.give_up_after(lent.now, self.link, silence.as_micros() as Time);
+        }
         Ok(())
     }
 }
@@ -454,7 +483,7 @@ impl Outside {
             if let Some(link) = links.map.get_mut(&known.link)
                 && std::mem::take(&mut link.edge)
             {
-                event.readable = Some(link.up.fin.is_some());
+                event.readable = Some(link.up.fin.is_some() || self.plant == Plant::TakenBeforeItIsRead);
             }
             if event.writable || event.readable.is_some() {
                 events.push((id, event));
@@ -481,6 +510,10 @@ impl Outside {
         }
     }
 
+    pub fn calls(&self, user: &UserName, at: SocketAddr) -> bool {
+        self.callees.values().any(|callee| callee.user == *user && callee.at == at && callee.left.is_none())
+    }
+
     pub fn left(&self) -> [(&'static str, usize); 2] {
         [("sessions", self.here.len()), ("descriptors", self.known.len())]
     }
@@ -503,11 +536,20 @@ impl Environment for Outside {
             lent.kernel.fired.note(Fault::NoDescriptorToCall);
             return Err(error);
         }
+        let address = match self.plant {
+            Plant::CallsGoElsewhere => SocketAddr::new(address.ip(), address.port() ^ 1),
+            _ => address,
+        };
         let link = lent.links.dial(&mut lent.dice, lent.now, address);
         lent.kernel.open += 1;
         let callees = self.callees.values_mut().filter(|callee| callee.at == address);
         match callees.max_by_key(|callee| callee.since) {
-            Some(callee) => callee.is_called(lent, link),
+            Some(callee) => {
+                callee.is_called(lent, link);
+                if self.plant == Plant::CallsAreMadeTwice {
+                    callee.is_called(lent, link);
+                }
+            }
             None => lent.ledger.broken("9: the server calls where nobody has said that they listen"),
         }
         Ok(Socket::new(link, Rc::clone(&self.lent)))
@@ -683,6 +725,8 @@ impl Environment for Outside {
                 let is_theirs = |(_, callee): &(&ConnectionId, &mut Callee)| {
                     callee.user == *user && callee.at.ip() == from.disclose() && callee.left.is_none()
                 };
+                let of_theirs = self.callees.values().find(|callee| callee.user == *user && callee.left.is_none());
+                let at = of_theirs.map(|callee| PeerAddress::of(callee.at.ip()));
                 self.asker = match self.callees.iter_mut().find(is_theirs) {
                     Some((id, callee)) => {
                         callee.last_heard = lent.now;
@@ -690,6 +734,9 @@ impl Environment for Outside {
                     }
                     None => Asker::Nobody,
                 };
+                if self.plant == Plant::PostsFromAnywhereCount {
+                    *from = at.unwrap_or(*from);
+                }
             }
             Input::Shown { connection, number } => {
                 if let Some(callee) = self.callees.get(connection).filter(|callee| callee.left.is_none()) {
@@ -703,6 +750,13 @@ impl Environment for Outside {
                     if *reached && !call.is_some_and(|link| lent.links.was_taken(link)) {
                         lent.ledger.broken("1: a call counts as taken, and the client has not read it to its end");
                     }
+                }
+                match self.plant {
+                    Plant::FailedCallsAreForgotten if !*reached => return None,
+                    Plant::FailedCountsAsShown if !*reached => {
+                        return Some(Input::Shown { connection: *connection, number: Number(u64::MAX) });
+                    }
+                    _ => {}
                 }
             }
             Input::Heard { connection } => {
@@ -921,6 +975,15 @@ impl Outside {
                 (Plant::BroadcastsReachEverybody, Event::Message(_), Recipients::Many(range)) => {
                     let start = outbox.recipients.len();
                     outbox.recipients.extend(self.here.keys());
+                    *range = start..outbox.recipients.len();
+                }
+                (Plant::EchoIsMissing, Event::Message(message), Recipients::Many(range)) => {
+                    let start = outbox.recipients.len();
+                    let Sender::User(_, from) = &message.from else { continue };
+                    let is_other = |id: &ConnectionId| self.here.get(id).is_none_or(|(user, _)| user != from);
+                    let others: Vec<ConnectionId> =
+                        outbox.recipients[range.clone()].iter().copied().filter(is_other).collect();
+                    outbox.recipients.extend(others);
                     *range = start..outbox.recipients.len();
                 }
                 (Plant::OneIsLeftOut, Event::Message(_), Recipients::Many(range)) => range.start += 1,

@@ -65,16 +65,41 @@ pub enum Plant {
     ConsentsAreForgotten,
     /// The store loses revokes when it is opened.
     RevokesAreForgotten,
+    /// A call counts as taken as soon as it is written.
+    TakenBeforeItIsRead,
+    /// A call that is refused counts as taken.
+    RefusedCountsAsTaken,
+    /// What a failed call was to bring counts as shown.
+    FailedCountsAsShown,
+    /// The hub does not hear of failed calls, and so never has them tried again.
+    FailedCallsAreForgotten,
+    /// It is not asked how much the client's system has acknowledged.
+    UnacknowledgedCountsAsThere,
+    CallsAreMadeTwice,
+    CallsGoElsewhere,
+    /// What is posted in somebody's name counts, wherever it comes from.
+    PostsFromAnywhereCount,
+    /// What is said next is written behind a text.
+    AWordIsJoined,
+    PaceIsIgnored,
+    /// Deadlines are judged by a time that is not there yet: the quiet time is over at once.
+    DeadlinesAreJudgedAhead,
+    /// Guests do not hear themselves.
+    EchoIsMissing,
+    /// Connections without framing end as others do, which their clients do not notice.
+    ResetsAreCloses,
+    /// Nobody notices that a guest's machine is gone.
+    GuestsAreNeverGivenUp,
 }
 
 impl Plant {
     /// Each, with a seed that finds it, as long as the simulation stays the same: it is tried first.
-    pub const ALL: [(Plant, u64); 44] = [
+    pub const ALL: [(Plant, u64); 58] = [
         (Plant::AcknowledgedBeforeCommit, 0),
         (Plant::NothingWaitsForTheDisk, 0),
         (Plant::OnlyTheTurnCounts, 24),
-        (Plant::NothingIsTakenBack, 0),
-        (Plant::MessagesAreNotUndone, 0),
+        (Plant::NothingIsTakenBack, 1),
+        (Plant::MessagesAreNotUndone, 1),
         (Plant::BlocksAreNotUndone, 72),
         (Plant::BroadcastsReachEverybody, 0),
         (Plant::OneIsLeftOut, 0),
@@ -83,7 +108,7 @@ impl Plant {
         (Plant::StrangersMaySayAnything, 1),
         (Plant::ClosedIsForgotten, 0),
         (Plant::CopiesAreShown, 1),
-        (Plant::CountersAreNotKept, 1),
+        (Plant::CountersAreNotKept, 0),
         (Plant::BlocksAreForgotten, 17),
         (Plant::TriesAreForgotten, 1),
         (Plant::CursorsRunAhead, 1),
@@ -95,7 +120,7 @@ impl Plant {
         (Plant::ShortWritesCountAsWhole, 0),
         (Plant::ExhaustionLosesTheListener, 1),
         (Plant::AbortedArrivalEndsAccepting, 8),
-        (Plant::UnwatchedLosesTheListener, 124),
+        (Plant::UnwatchedLosesTheListener, 65),
         (Plant::UnwatchedIsLeaked, 3),
         (Plant::SendsAreForgotten, 1),
         (Plant::TheLastCommitIsLost, 1),
@@ -108,11 +133,25 @@ impl Plant {
         (Plant::AddressIsAnother, 2),
         (Plant::QuestionGoesToAnother, 0),
         (Plant::ExpiryIsNotTold, 9),
-        (Plant::WithdrawalIsNotTold, 0),
-        (Plant::RefusalIsNotTold, 2),
-        (Plant::ConsentsAreNotUndone, 94),
+        (Plant::WithdrawalIsNotTold, 38),
+        (Plant::RefusalIsNotTold, 10),
+        (Plant::ConsentsAreNotUndone, 71),
         (Plant::RevokesAreNotUndone, 205),
-        (Plant::ConsentsAreForgotten, 20),
+        (Plant::ConsentsAreForgotten, 26),
         (Plant::RevokesAreForgotten, 91),
+        (Plant::TakenBeforeItIsRead, 0),
+        (Plant::RefusedCountsAsTaken, 0),
+        (Plant::FailedCountsAsShown, 5),
+        (Plant::FailedCallsAreForgotten, 8),
+        (Plant::UnacknowledgedCountsAsThere, 48),
+        (Plant::CallsAreMadeTwice, 0),
+        (Plant::CallsGoElsewhere, 0),
+        (Plant::PostsFromAnywhereCount, 19),
+        (Plant::AWordIsJoined, 0),
+        (Plant::PaceIsIgnored, 6),
+        (Plant::DeadlinesAreJudgedAhead, 6),
+        (Plant::EchoIsMissing, 9),
+        (Plant::ResetsAreCloses, 6),
+        (Plant::GuestsAreNeverGivenUp, 6),
     ];
 }

@@ -1,10 +1,14 @@
 //! The server: the real turn of `net`, with the real hub, in virtual time. What it reaches outside of itself is the links,
 //! the kernel and the disk of this world. What it has not got here is threads.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use chatd::hub::credentials::Credential;
 use chatd::hub::effect::Outbox;
 use chatd::hub::id::ConnectionId;
 use chatd::hub::input::Input;
+use chatd::hub::name::UserName;
 use chatd::hub::time::{Instant, Now, WallTime};
 use chatd::hub::{Config, Hub};
 use chatd::net::arrivals::{Arrivals, Reserve};
@@ -85,7 +89,7 @@ impl Server {
             tls: None,
             room: Room::of(usize::MAX),
             ports: vec![OWN_PORT],
-            pace: PACE,
+            pace: if plant == Plant::PaceIsIgnored { Duration::ZERO } else { PACE },
             seed: [7; 32],
         };
         let mut listener = outside.listener();
@@ -137,6 +141,11 @@ impl Server {
         self.turn.connections()
     }
 
+    /// Whether the hub has a session of this user who is called there.
+    pub fn calls(&self, user: &UserName, at: SocketAddr) -> bool {
+        self.turn.environment.calls(user, at)
+    }
+
     /// A kill falls when so many points in turns have passed.
     pub fn die_in(&mut self, points: Option<u64>) {
         let mut lent = self.turn.environment.lent();
@@ -181,7 +190,11 @@ impl Server {
     pub fn turn(&mut self, around: &mut Around, stop: bool) -> Turned {
         let (began, had_events) = self.began.take().expect("it was polled before");
         let now = self.clock(around);
-        let began = if self.plant == Plant::HeartbeatJudgedByNow { around.now } else { began };
+        let began = match self.plant {
+            Plant::HeartbeatJudgedByNow => around.now,
+            Plant::DeadlinesAreJudgedAhead => around.now + PACE.as_micros() as Time,
+            _ => began,
+        };
         self.lend(around, |server| {
             let mut progress = false;
             if stop && server.turn.stopping().is_none() {

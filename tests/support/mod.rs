@@ -220,10 +220,6 @@ fn spawn(mut command: Command, port: u16, dir: &Path, arguments: &[String]) -> S
     if !arguments.iter().any(|argument| argument == "--memory") {
         command.args(["--data-dir", "data"]);
     }
-    if !arguments.iter().any(|argument| argument == "--guests") {
-        // On a busy machine a client of these tests may say nothing for a second, and would be asked for a nickname.
-        command.args(["--guests", "off"]);
-    }
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CHATD_")) {
         command.env_remove(name);
     }

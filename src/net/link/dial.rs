@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
+use crate::net::socket::is_made;
+
 /// How long one address may take to answer.
 const ATTEMPT_MAX: Duration = Duration::from_secs(5);
 
@@ -33,9 +35,8 @@ impl Attempt {
             return Some(Err(error));
         }
         if stirred {
-            return match self.stream.peer_addr() {
-                Ok(_) => Some(Ok(())),
-                Err(error) if error.kind() == ErrorKind::NotConnected => None,
+            return match is_made(&self.stream) {
+                Ok(made) => made.then_some(Ok(())),
                 Err(error) => Some(Err(error)),
             };
         }

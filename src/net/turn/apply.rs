@@ -314,8 +314,10 @@ impl<E: Environment> Turn<E> {
         }
         let connection = self.connections.get_mut(id)?;
         connection.dirty = wrote == Wrote::More;
-        // Writable events are asked for only while something is left that the socket did not take.
-        let watch = wrote == Wrote::Full;
+        // Writable events are asked for only while something is left that the socket did not take. A call has one write, and
+        // is not worth being asked about again.
+        let is_call = matches!(connection.door, Door::Dialled { .. });
+        let watch = wrote == Wrote::Full || is_call && connection.watched;
         if watch != connection.watched {
             connection.watched = watch;
             if let Err(error) = self.environment.reregister(&mut connection.stream, id, watch) {

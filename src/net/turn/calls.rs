@@ -41,6 +41,9 @@ impl<E: Environment> Turn<E> {
         (connection.known, connection.suspended, connection.readable) = (Known::AsCallee(id), false, true);
         let Ok(log_in) = self.connections.insert(|_| Ok::<_, std::convert::Infallible>(connection));
         self.timers.pass_on(id, log_in);
+        if let Some((_, paced)) = self.paced.iter_mut().find(|(_, paced)| *paced == id) {
+            *paced = log_in;
+        }
         self.callees.add(id, address, log_in);
         if let Some(callee) = self.callees.get_mut(id) {
             callee.parked = parked;

@@ -142,10 +142,10 @@ impl<E: Environment> Turn<E> {
 
     /// A reset may overtake what was not read yet: first it has to arrive, and to be read.
     fn reset_when_read(&mut self, now: Now, id: ConnectionId) {
-        if self.timers.is_set(id, Timer::Pace) || self.timers.is_set(id, Timer::Acknowledged) {
+        let Some(connection) = self.connections.get(id) else { return };
+        if connection.paced || self.timers.is_set(id, Timer::Acknowledged) {
             return;
         }
-        let Some(connection) = self.connections.get(id) else { return };
         match connection.stream.unacknowledged() {
             Ok(bytes) if bytes > 0 => self.timers.set(id, Timer::Acknowledged, now.instant + ACKNOWLEDGED_EVERY),
             // If that can't be known, it is reset all the same.
@@ -207,6 +207,10 @@ impl<E: Environment> Turn<E> {
                 self.deadlines.remove(&(at, id));
             }
             self.timers.clear(id);
+            // A call that brings nothing would end the client (protocols.md, section 1).
+            if matches!(connection.door, Door::Dialled { .. }) && !connection.queue.is_empty() {
+                let _ = connection.stream.reset_on_close();
+            }
             if let Err(error) = self.environment.deregister(&mut connection.stream) {
                 log::debug!("a closed connection could not be unwatched: {error}");
             }

@@ -6,7 +6,7 @@ impl<E: Environment> Turn<E> {
     /// What always holds between two turns; panics where it doesn't. For the simulation.
     pub fn check_invariants(&mut self) {
         let mut out_bytes = 0;
-        let (mut listed, mut dirty, mut parked, mut deadlines, mut members) = (0, 0, 0, 0, 0);
+        let (mut listed, mut dirty, mut parked, mut paced, mut deadlines, mut members) = (0, 0, 0, 0, 0, 0);
         for (id, connection) in self.connections.iter_mut() {
             out_bytes += connection.out_bytes();
             assert!(connection.out_bytes() <= OUT_BYTES_MAX, "{id:?} is told more than is allowed");
@@ -26,7 +26,7 @@ impl<E: Environment> Turn<E> {
             let may_leave = is_writable && connection.queue.may_leave(self.persisted);
             let ends = connection.stage == Stage::Ending && connection.is_drained();
             let shakes = connection.tls.as_ref().is_some_and(|tls| tls.wants_write());
-            let is_paced = self.timers.is_set(id, Timer::Pace) || self.timers.is_set(id, Timer::Acknowledged);
+            let is_paced = connection.paced || self.timers.is_set(id, Timer::Acknowledged);
             let will_be_written = connection.dirty || connection.watched || is_paced;
             let is_under_way = connection.under_way.as_ref().is_some_and(|under_way| !under_way.is_empty());
             assert!(
@@ -43,6 +43,7 @@ impl<E: Environment> Turn<E> {
             listed += usize::from(connection.listed);
             dirty += usize::from(connection.dirty);
             parked += usize::from(connection.parked);
+            paced += usize::from(connection.paced);
             if let Some(at) = connection.deadline {
                 deadlines += 1;
                 assert!(self.deadlines.contains(&(at, id)), "the deadline of {id:?} will not be heard");
@@ -63,12 +64,14 @@ impl<E: Environment> Turn<E> {
         assert_eq!(self.ready.iter().filter(|id| lives(id)).count(), listed, "the list of those with work");
         assert_eq!(self.dirty.iter().filter(|id| lives(id)).count(), dirty, "the list of those to be written to");
         assert_eq!(self.parked.iter().filter(|(_, id)| waits(id)).count(), parked, "the list of those that wait");
+        assert_eq!(self.paced.iter().filter(|(_, id)| lives(id)).count(), paced, "the list of those that read");
+        assert!(self.paced.iter().is_sorted_by_key(|(at, _)| at), "who may be written to first is first");
         assert!(self.parked.iter().is_sorted_by_key(|(batch, _)| batch), "who waits for the oldest batch is first");
     }
 
     /// Of what belongs to connections, by its name, how much there is. For the simulation: without connections nothing
     /// may be left.
-    pub fn left(&self) -> [(&'static str, usize); 14] {
+    pub fn left(&self) -> [(&'static str, usize); 15] {
         [
             ("strangers", self.strangers.len()),
             ("posts", self.posts.len()),
@@ -76,6 +79,7 @@ impl<E: Environment> Turn<E> {
             ("clients that are reached by calls", self.callees.len()),
             ("calls", self.callees.calls()),
             ("timers", self.timers.len()),
+            ("reading", self.paced.len()),
             ("ready", self.ready.len()),
             ("to be written to", self.dirty.len()),
             ("deadlines", self.deadlines.len()),

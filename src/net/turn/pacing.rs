@@ -10,7 +10,7 @@ impl<E: Environment> Turn<E> {
         match timer {
             Timer::Silence => self.silence_over(now, id),
             Timer::Quiet => self.quiet_over(id),
-            Timer::Pace | Timer::Acknowledged => {
+            Timer::Acknowledged => {
                 self.tell_what_arrived(now, id);
                 self.mark_dirty(id);
             }
@@ -19,15 +19,31 @@ impl<E: Environment> Turn<E> {
         }
     }
 
+    /// A client has had the time to read its last chunk. Whether that has arrived is asked when nothing more waits: while it
+    /// is told much, one question does for many chunks.
+    pub(super) fn pace_over(&mut self, now: Now, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.paced = false;
+        let has_more = connection.queue.may_leave(self.persisted);
+        let under_way = connection.under_way.as_ref().map_or(0, |under_way| under_way.len());
+        if has_more || connection.stage == Stage::Ending {
+            self.mark_dirty(id);
+        }
+        if !has_more || under_way >= UNDER_WAY_MAX {
+            self.tell_what_arrived(now, id);
+        }
+    }
+
     /// Writes a chunk, or what is left of it, unless the last one may not have been read yet.
     pub(super) fn write_chunk(&mut self, now: Now, id: ConnectionId, chunking: Chunking) -> io::Result<Wrote> {
         let Some(connection) = self.connections.get_mut(id) else { return Ok(Wrote::All) };
-        if self.timers.is_set(id, Timer::Pace) {
+        if connection.paced {
             return Ok(Wrote::All);
         }
         let (wrote, bytes) = connection.write_chunk(self.persisted, chunking)?;
         if bytes > 0 && wrote == Wrote::All {
-            self.timers.set(id, Timer::Pace, now.instant + self.admission.pace);
+            connection.paced = true;
+            self.paced.push_back((now.instant + self.admission.pace, id));
         }
         Ok(wrote)
     }

@@ -105,6 +105,11 @@ impl<E: Environment> Turn<E> {
                     false => self.hear(now, id, &buffer[..bytes], budget),
                 }
             }
+            // Who posts reads nothing: where they were asked for a nickname meanwhile, their close comes as a reset.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset && connection.is_asked_in_vain() => {
+                self.hear_the_end(now, id, budget);
+                self.drop_connection(id);
+            }
             Err(error) => {
                 log::debug!("a connection failed: {error}");
                 self.vanished(now, id);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use chatd::hub::id::{DeviceId, Number};
+use chatd::hub::input::Offer;
 use chatd::hub::message::{Message, Recipient, Sender};
 use chatd::hub::name::UserName;
 
@@ -366,7 +367,8 @@ impl Ledger {
     }
 
     /// Somebody who is called says yes.
-    pub fn plain_yes(&mut self, asked: Time, of: &UserName, to: &UserName, address: SocketAddr) {
+    pub fn plain_yes(&mut self, asked: Time, by: Uid, of: &UserName, to: &UserName, address: SocketAddr) {
+        self.yes_said(asked, by, of, to, Offer::WhereCalled);
         self.classics.yeses.push(PlainYes { of: of.clone(), to: to.clone(), asked, address });
     }
 

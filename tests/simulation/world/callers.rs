@@ -517,13 +517,13 @@ impl World {
 
     fn caller_answers(&mut self, id: CallerId, asker: UserName) {
         let caller = &self.callers.all[id];
-        let (user, at) = (caller.user.clone(), caller.at);
+        let (uid, user, at) = (caller.uid, caller.user.clone(), caller.at);
         if self.now < caller.silent_until {
             return;
         }
         let answer = *self.dice.pick(&["yes", "yes", "yes", "no", "y"]);
         if answer == "yes" {
-            self.ledger.plain_yes(self.now, &user, &asker, at);
+            self.ledger.plain_yes(self.now, uid, &user, &asker, at);
         }
         self.post(id, format!("private_answer,{user},{asker},{answer}"));
     }
@@ -576,7 +576,8 @@ impl World {
             self.show(id, link, &chunk);
         }
         let resets = !self.calm && self.mix.classic.resets > 0 && self.dice.one_in(12);
-        match resets || is_cut {
+        let leaves_some = self.links.map.get(&link).is_some_and(|link| !link.down.arrived.is_empty());
+        match resets || leaves_some {
             true => self.hang_up_on_call(link),
             false => self.let_go(link),
         }
@@ -638,11 +639,26 @@ impl World {
         }
     }
 
-    /// No more faults: old clients end, and everybody starts one.
+    /// Whether this is the client that the server calls, and nothing is under way that would end its session.
+    fn may_stay(&self, id: CallerId) -> bool {
+        let Caller { user, at, stage, .. } = &self.callers.all[id];
+        let log_out = format!("logout,{user}");
+        let is_log_out = |used: &Use| matches!(used, Use::Post(bytes) if *bytes == log_out.as_bytes());
+        let is_called = self.server.as_ref().is_some_and(|server| server.calls(user, *at));
+        *stage == Stage::In && is_called && !self.callers.links.values().any(is_log_out)
+    }
+
+    /// No more faults: old clients end, but for some that the server knows, and everybody has one.
     pub(super) fn heal_callers(&mut self) {
         self.links.calls.delay_max = self.links.calls.delay_max.min(100 * MS);
         (self.links.calls.resets, self.links.calls.splits) = (0, 0);
-        self.callers.all.iter_mut().for_each(|caller| caller.stage = Stage::Gone);
+        for id in 0..self.callers.all.len() {
+            let stays = self.may_stay(id) && self.dice.one_in(2);
+            let caller = &mut self.callers.all[id];
+            caller.stage = if stays { Stage::In } else { Stage::Gone };
+            (caller.refuses_until, caller.hangs_until, caller.deaf_until, caller.silent_until) = (0, 0, 0, 0);
+            caller.is_slow = false;
+        }
         let links: Vec<LinkId> = self.callers.links.keys().copied().collect();
         for link in links {
             self.links.reset(&mut self.dice, self.now, link);
@@ -650,7 +666,11 @@ impl World {
             self.forget_link(link);
         }
         let users: Vec<UserName> = self.callers.uids.keys().cloned().collect();
-        users.iter().for_each(|user| self.start_caller(user));
+        for user in users {
+            if self.callers.of(&user).is_none() {
+                self.start_caller(&user);
+            }
+        }
     }
 
     /// Nothing is wrong any more.

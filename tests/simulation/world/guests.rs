@@ -115,11 +115,17 @@ impl World {
         let Some(link) = self.guests.0[id].link else { return };
         let Some(found) = self.links.map.get_mut(&link) else { return };
         let over = found.reset || found.down.fin.is_some();
+        let is_unnoticed = found.down.fin.is_some() && !found.reset && !found.died;
         while let Some(chunk) = self.links.map.get_mut(&link).map(|found| found.down.take(READ_BYTES_MAX)) {
             if chunk.is_empty() || self.guests.0[id].link.is_none() {
                 break;
             }
             self.guest_reads(id, link, &chunk);
+        }
+        // Whom nobody knows yet is let go like any stranger, and so is whom the kernel does not watch.
+        let is_known = self.guests.0[id].stage != Stage::Silent && self.mix.watch_failures == 0;
+        if is_unnoticed && is_known {
+            self.ledger.broken("13: a guest's connection ends in a way that their client does not notice");
         }
         if over {
             self.guest_leaves(id, true);

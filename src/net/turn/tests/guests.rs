@@ -8,7 +8,7 @@ const MICRO: Duration = Duration::from_micros(1);
 const LISTENER: Serves = Serves::Only(Protocol::Nick);
 
 /// Guests are let in from loopback.
-fn world() -> World {
+pub(super) fn world() -> World {
     World::with(Admission { guests: Scope::Loopback, ..admission(Scope::Private, None) }, PLENTY / 2)
 }
 

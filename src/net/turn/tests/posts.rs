@@ -55,6 +55,28 @@ fn a_request_from_elsewhere_or_for_nobody_is_ignored() {
     assert_eq!(take_call(&mut world).1, "online");
 }
 
+/// Who has been asked for a nickname and closes without having read that resets the connection.
+#[test]
+fn a_request_that_was_taken_for_a_guest_s_silence_ends_with_a_reset() {
+    let mut world = guests::world();
+    log_in(&mut world, "alice", 5000);
+    let client = world.connect();
+    world.say(&client, b"online,alice");
+    world.settle();
+    world.reset(&client);
+    world.settle();
+    assert!(world.turn.environment.dialled.is_empty(), "nothing was said that had to be read");
+    let client = world.connect();
+    world.pass(SILENCE);
+    assert_eq!(client.told(), "NICK");
+    world.say(&client, b"online,alice");
+    world.settle();
+    world.reset(&client);
+    world.settle();
+    assert!(!world.is_there(&client));
+    assert_eq!(take_call(&mut world).1, "online");
+}
+
 /// As after a stall of our own: what came meanwhile came in time.
 #[test]
 fn a_sign_of_life_counts_in_the_round_that_finds_it_with_its_end() {
