@@ -135,6 +135,10 @@ impl<E: Environment> Turn<E> {
     pub(super) fn dismiss(&mut self, now: Now, id: ConnectionId) {
         let Some(callee) = self.callees.get(id) else { return };
         let before = callee.queue.bytes();
+        // At the end of the server nobody is left who could be kept waiting.
+        if self.stopping.is_none() {
+            self.callees.stand_back(id);
+        }
         self.callees.leave(id, self.persisted);
         self.out_bytes -= before - self.callees.get(id).map_or(0, |callee| callee.queue.bytes());
         self.timers.set(id, Timer::Leave, now.instant + DRAIN_WITHIN);
