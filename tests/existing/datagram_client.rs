@@ -10,7 +10,7 @@ use super::datagram_message::{Message, READ_SIZE, sealed};
 use super::digest::hex_sha256;
 use super::journal::{Chunk, Journal, Seen};
 use super::python::{Literal, Python};
-use super::sockets::{Listening, Sockets};
+use super::sockets::{Listening, Losses, Sockets};
 
 /// The program. Ends without a word when dropped.
 pub struct DatagramClient {
@@ -35,15 +35,13 @@ impl Habits {
     }
 }
 
-/// What it does with messages.
+/// When it acknowledges a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
     /// At once, as it should.
     Acknowledges,
     AcknowledgesAfter(Duration),
     NeverAcknowledges,
-    /// Nothing that is sent to the client arrives.
-    Loses,
 }
 
 struct Shared {
@@ -52,7 +50,7 @@ struct Shared {
     server: SocketAddr,
     socket: Arc<UdpSocket>,
     journal: Journal<Seen<End>>,
-    lost: Journal<Vec<u8>>,
+    losses: Losses,
     manner: Mutex<Manner>,
     sockets: Arc<Sockets>,
 }
@@ -68,7 +66,7 @@ impl DatagramClient {
             server,
             socket: socket.clone(),
             journal: Journal::new(),
-            lost: Journal::new(),
+            losses: Losses::none(),
             manner: Mutex::new(Manner::Acknowledges),
             sockets: sockets.clone(),
         });
@@ -133,6 +131,11 @@ impl DatagramClient {
         *self.shared.manner.lock().unwrap_or_else(PoisonError::into_inner) = manner;
     }
 
+    /// Datagrams that are lost on their way here.
+    pub fn losses(&self) -> &Losses {
+        &self.shared.losses
+    }
+
     /// The next message.
     #[track_caller]
     pub fn next(&self) -> Message {
@@ -161,12 +164,6 @@ impl DatagramClient {
         let chunk = self.shared.journal.wait_for_one(&format!("{message_type} {body:?}"), is_it);
         assert_is(&self.shared.read(&chunk.text), message_type, body);
         chunk
-    }
-
-    /// The next datagram that was lost on its way here.
-    #[track_caller]
-    pub fn next_lost(&self) -> Vec<u8> {
-        self.shared.lost.next()
     }
 
     /// How the client comes to its end, next.
@@ -207,6 +204,9 @@ impl Shared {
     fn take_all(&self) {
         thread::scope(|scope| {
             for (datagram, _) in self.sockets.datagrams(&self.socket, READ_SIZE) {
+                if self.losses.take(&datagram) {
+                    continue;
+                }
                 if let Err(end) = self.take(datagram, scope) {
                     return self.journal.record(Seen::Else(end));
                 }
@@ -215,11 +215,6 @@ impl Shared {
     }
 
     fn take<'scope>(&'scope self, datagram: Vec<u8>, scope: &'scope Scope<'scope, '_>) -> Result<(), End> {
-        let manner = *self.manner.lock().unwrap_or_else(PoisonError::into_inner);
-        if manner == Manner::Loses {
-            self.lost.record(datagram);
-            return Ok(());
-        }
         let message = Message::read(self.habits.python, &datagram);
         let message = message.ok_or_else(|| End::NoMessage(datagram.clone()))?;
         let text = String::from_utf8(datagram).map_err(|error| End::NoMessage(error.into_bytes()))?;
@@ -228,6 +223,7 @@ impl Shared {
             _ => None,
         };
         self.journal.chunk(text);
+        let manner = *self.manner.lock().unwrap_or_else(PoisonError::into_inner);
         match (acknowledgement, manner) {
             (Some(sender), Manner::Acknowledges) => self.acknowledge(&sender),
             (Some(sender), Manner::AcknowledgesAfter(delay)) => {

@@ -9,7 +9,7 @@ use super::datagram_message::READ_SIZE;
 use super::digest::hex_sha256;
 use super::journal::{Chunk, Journal, Seen};
 use super::python::{Literal, Python};
-use super::sockets::{Listening, Sockets};
+use super::sockets::{Listening, Losses, Sockets};
 
 /// In hexadecimal digits.
 const DIGEST_LENGTH: usize = 64;
@@ -27,6 +27,7 @@ pub struct DatagramServer {
 struct Shared {
     socket: Arc<UdpSocket>,
     sockets: Arc<Sockets>,
+    losses: Losses,
     chat: Mutex<Chat>,
     journal: Journal<Seen<Fault>>,
 }
@@ -39,6 +40,7 @@ impl DatagramServer {
         let shared = Arc::new(Shared {
             socket: socket.clone(),
             sockets: sockets.clone(),
+            losses: Losses::none(),
             chat: Mutex::default(),
             journal: Journal::new(),
         });
@@ -79,6 +81,11 @@ impl DatagramServer {
         self.shared.journal.others()
     }
 
+    /// Datagrams that are lost on their way here.
+    pub fn losses(&self) -> &Losses {
+        &self.shared.losses
+    }
+
     /// Who is online.
     pub fn online(&self) -> Vec<String> {
         self.shared.chat().online.keys().cloned().collect()
@@ -94,6 +101,9 @@ impl DatagramServer {
 impl Shared {
     fn serve(&self) {
         for (datagram, from) in self.sockets.datagrams(&self.socket, READ_SIZE) {
+            if self.losses.take(&datagram) {
+                continue;
+            }
             if let Ok(text) = str::from_utf8(&datagram) {
                 self.journal.chunk(text.to_owned());
             }

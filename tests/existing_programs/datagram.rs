@@ -154,14 +154,19 @@ fn an_acknowledgement_may_be_late_or_never_come() {
 fn what_is_lost_on_its_way_was_never_there() {
     let server = DatagramServer::start();
     let [ann, ben, _cat] = three(&server);
-    ben.set_manner(Manner::Loses);
+    ben.losses().lose_next(1);
     ann.message("ben", "lost");
-    assert!(String::from_utf8_lossy(&ben.next_lost()).contains("Private message from ann: lost"));
-    ben.set_manner(Manner::Acknowledges);
+    assert!(String::from_utf8_lossy(&ben.losses().next()).contains("Private message from ann: lost"));
     ann.message("ben", "here");
     ben.expect("MESSAGE_EXCHANGE", "Private message from ann: here");
     ann.expect("ACKNOWLEDGEMENT", "Message received by ben");
     ann.expect_nothing_else();
+
+    server.losses().lose_next(1);
+    ann.message("ben", "lost too");
+    assert!(String::from_utf8_lossy(&server.losses().next()).contains("'text': 'lost too'"));
+    ann.expect_nothing_else();
+    ben.expect_nothing_else();
 }
 
 #[test]
