@@ -6,7 +6,7 @@ use std::thread::{self, Scope};
 use std::time::Duration;
 
 use super::End;
-use super::datagram_message::{Message, READ_SIZE, sealed};
+use super::datagram_message::{Message, PROBE, READ_SIZE, WRONG_DIGEST, sealed};
 use super::digest::hex_sha256;
 use super::journal::{Chunk, Journal, Seen};
 use super::python::{Literal, Python};
@@ -177,11 +177,11 @@ impl DatagramClient {
         self.shared.journal.chunks()
     }
 
-    /// Nothing else comes before the answer to a datagram whose digest is wrong. A server may answer only some of these.
+    /// Nothing else comes before the answer to a datagram whose digest is wrong. A server may answer a few of these a second only.
     #[track_caller]
     pub fn expect_nothing_else(&self) {
-        self.send("[{}, '']");
-        self.expect("ERROR", "Incorrect message format!");
+        self.send(PROBE);
+        self.expect("ERROR", WRONG_DIGEST);
     }
 
     fn say(&self, command: &str, to: &str, text: &str) {

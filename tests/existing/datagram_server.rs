@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Fault;
-use super::datagram_message::READ_SIZE;
+use super::datagram_message::{PROBE, READ_SIZE, WRONG_DIGEST};
 use super::digest::hex_sha256;
 use super::journal::{Chunk, Journal, Seen};
 use super::python::{Literal, Python};
@@ -15,7 +15,6 @@ use super::sockets::{Listening, Losses, Sockets};
 const DIGEST_LENGTH: usize = 64;
 
 const GREETING: &str = "Greetings from the Chat Room!";
-const WRONG_DIGEST: &str = "Incorrect message format!";
 const WRONG_PASSWORD: &str = "Incorrect password!";
 
 /// The program. Ends when dropped, without a word to its clients.
@@ -119,7 +118,9 @@ impl Shared {
         let (dict, digest) = open(datagram).ok_or_else(no_message)?;
         let rewritten = Python::Two.write(&dict);
         if digest != hex_sha256(rewritten.as_bytes()) {
-            self.journal.record(Seen::Else(Fault::WrongDigest { rewritten }));
+            if datagram != PROBE.as_bytes() {
+                self.journal.record(Seen::Else(Fault::WrongDigest { rewritten }));
+            }
             return Ok(vec![(from, error(from, WRONG_DIGEST))]);
         }
         let request = Request::read(&dict).ok_or_else(no_message)?;

@@ -53,6 +53,7 @@ fn the_first_log_in_is_the_sign_up() {
     elsewhere.log_in(PASSWORD);
     elsewhere.expect("GREETING", "Greetings from the Chat Room!");
     assert_eq!(server.online(), ["ann"]);
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
@@ -64,6 +65,7 @@ fn both_spellings_of_the_log_out_end_a_session() {
     server.wait_for("'DESTROY_SESSION'");
     ann.expect_nothing_else();
     assert!(server.online().is_empty());
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
@@ -79,6 +81,7 @@ fn a_private_message_goes_to_one_and_is_acknowledged() {
     assert_eq!(port(&message, "sender_data"), written(ann.address()));
     ann.expect("ACKNOWLEDGEMENT", "Message received by ben");
     [&ann, &ben, &cat].iter().for_each(|client| client.expect_nothing_else());
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
@@ -91,6 +94,7 @@ fn a_group_message_goes_to_all_others_and_each_acknowledges_it() {
     ben.wait_for("ACKNOWLEDGEMENT", "Message received by ann");
     ben.wait_for("ACKNOWLEDGEMENT", "Message received by cat");
     ben.expect_nothing_else();
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
@@ -104,6 +108,7 @@ fn contacts_are_the_others_one_each() {
     ben.ask_for_contacts();
     ben.wait_for("LIST_CONTACTS", &contact("ann", &ann));
     ben.expect_nothing_else();
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
@@ -114,6 +119,7 @@ fn who_is_not_there_gets_no_message() {
     ann.expect("ERROR", "zoe is not online!");
     ann.message_all("anybody?");
     ann.expect_nothing_else();
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
@@ -126,6 +132,7 @@ fn an_acknowledgement_may_be_misspelt() {
     ann.message("ben", "hi");
     ann.expect("ACKNOWLEDGEMENT", "Message recieved by ben");
     ben.expect("MESSAGE_EXCHANGE", "Private message from ann: hi");
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
@@ -148,6 +155,7 @@ fn an_acknowledgement_may_be_late_or_never_come() {
     ben.set_manner(Manner::NeverAcknowledges);
     ben.acknowledge("ann");
     ann.expect("ACKNOWLEDGEMENT", "Message received by ben");
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
@@ -167,6 +175,7 @@ fn what_is_lost_on_its_way_was_never_there() {
     assert!(String::from_utf8_lossy(&server.losses().next()).contains("'text': 'lost too'"));
     ann.expect_nothing_else();
     ben.expect_nothing_else();
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
@@ -178,4 +187,5 @@ fn a_log_in_from_elsewhere_takes_the_place_of_the_first() {
     ann.message("ben", "where are you?");
     elsewhere.expect("MESSAGE_EXCHANGE", "Private message from ann: where are you?");
     ben.expect_nothing_else();
+    assert_eq!(server.faults(), []);
 }
