@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::existing::datagram_client::{DatagramClient, Habits, Manner};
-use super::existing::datagram_message::Message;
+use super::existing::datagram_message::{Message, sealed};
 use super::existing::datagram_server::DatagramServer;
 use super::existing::python::Python;
 
@@ -27,7 +27,7 @@ fn contact(user: &str, client: &DatagramClient) -> String {
     format!("{user} : ('127.0.0.1', {}) is online!", client.address().port())
 }
 
-fn port(message: &Message, key: &str) -> String {
+fn address(message: &Message, key: &str) -> String {
     let address = message.header.get(key).expect("an address");
     Python::Two.write(address)
 }
@@ -77,10 +77,24 @@ fn a_private_message_goes_to_one_and_is_acknowledged() {
     assert_eq!(message.message_type, "MESSAGE_EXCHANGE");
     assert_eq!(message.body, "Private message from ann: it's \"me\",\tann \\ caf\u{e9} \u{2713} \u{1f389}");
     assert_eq!(message.flaw(), None);
-    assert_eq!(port(&message, "recipient_data"), written(ben.address()));
-    assert_eq!(port(&message, "sender_data"), written(ann.address()));
+    assert_eq!(address(&message, "recipient_data"), written(ben.address()));
+    assert_eq!(address(&message, "sender_data"), written(ann.address()));
     ann.expect("ACKNOWLEDGEMENT", "Message received by ben");
     [&ann, &ben, &cat].iter().for_each(|client| client.expect_nothing_else());
+    assert_eq!(server.faults(), []);
+}
+
+#[test]
+fn a_text_in_a_unicode_literal_is_passed_on_in_one() {
+    let server = DatagramServer::start();
+    let [ann, ben, _cat] = three(&server);
+    let python = Python::Two;
+    let said = ("text", Python::Three.text("caf\u{e9} \u{1f389}"));
+    let body = python.dict([("sender_username", python.text("ann")), ("receiver_username", python.text("ben")), said]);
+    ann.send(&sealed(python, "SEND_MESSAGE", "MESSAGE_EXCHANGE", python.text(""), body));
+    let datagram = ben.wait_for("MESSAGE_EXCHANGE", "Private message from ann: caf\u{e9} \u{1f389}").text;
+    assert!(datagram.contains(r"'body': u'Private message from ann: caf\xe9 \U0001f389'"), "{datagram}");
+    ann.expect("ACKNOWLEDGEMENT", "Message received by ben");
     assert_eq!(server.faults(), []);
 }
 

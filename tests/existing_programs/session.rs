@@ -203,6 +203,7 @@ fn what_the_called_side_says_before_it_confirms_is_lost() {
     client_a.say("asking");
     client_b.expect("clientA: asking");
     client_b.press_enter();
+    server.wait_for(&format!("CHAT_CHECK({},  clientA)", chat.id));
     client_b.expect_nothing_else();
     client_b.say("now");
     client_a.expect("clientB: now");
