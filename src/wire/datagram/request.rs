@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::constant_time;
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -66,7 +67,7 @@ pub struct Server<'a> {
 }
 
 /// The SHA-256 of a password: all that this protocol ever says of it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct PasswordDigest(pub [u8; 32]);
 
 impl PasswordDigest {
@@ -74,6 +75,15 @@ impl PasswordDigest {
         PasswordDigest(Sha256::digest(password.as_str()).into())
     }
 }
+
+/// In a time that says nothing of where they differ.
+impl PartialEq for PasswordDigest {
+    fn eq(&self, other: &PasswordDigest) -> bool {
+        constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+}
+
+impl Eq for PasswordDigest {}
 
 impl fmt::Debug for PasswordDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

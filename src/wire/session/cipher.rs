@@ -8,6 +8,7 @@ use std::fmt;
 use aws_lc_rs::constant_time;
 use sha2::{Digest, Sha256, Sha512};
 
+use super::MESSAGE_BYTES_MAX;
 use crate::wire::Password;
 use crate::wire::hex::{hex, unhex};
 
@@ -23,7 +24,7 @@ pub struct Response([u8; 32]);
 #[derive(Clone)]
 pub struct SessionKey([u8; SessionKey::DIGITS]);
 
-/// These bytes were not ciphered by anybody: they are no UTF-8.
+/// Nobody can have said these bytes: they are no UTF-8, or too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Undecipherable;
 
@@ -103,6 +104,9 @@ impl SessionKey {
     /// Reads one whole message. Bytes that were ciphered with another key, or that are two messages, come to a text all the
     /// same, which says nothing.
     pub fn decipher(&self, ciphered: &[u8]) -> Result<String, Undecipherable> {
+        if ciphered.len() > MESSAGE_BYTES_MAX {
+            return Err(Undecipherable);
+        }
         let ciphered = str::from_utf8(ciphered).map_err(|_| Undecipherable)?;
         let mut plain = String::with_capacity(ciphered.len());
         plain.extend(self.applied(ciphered));
@@ -164,6 +168,12 @@ mod tests {
         }
         assert_ne!(Response::parse(&digits), Response::parse(&digits.replace('f', "e")));
         assert_eq!(format!("{:?} {:?}", key(), Response::parse(&digits)), "SessionKey(..) Some(Response(..))");
+    }
+
+    #[test]
+    fn a_message_has_a_bound() {
+        assert!(key().decipher(&[b'x'; MESSAGE_BYTES_MAX]).is_ok());
+        assert_eq!(key().decipher(&[b'x'; MESSAGE_BYTES_MAX + 1]), Err(Undecipherable));
     }
 
     #[test]
