@@ -37,9 +37,27 @@ fn check(parsed: Result<(Request, Manner), Unread>) {
     match (&datagrams[..], &request) {
         // That it is too long is not said again.
         (_, Request::Message { text: Err(_), .. } | Request::Broadcast { text: Err(_), .. }) => {}
+        ([one], Request::Acknowledgement { text, .. }) => {
+            let again = Request::parse(one).map(|(request, _)| request);
+            let Ok(Request::Acknowledgement { text: said, .. }) = again else {
+                panic!("{again:?} is what {text:?} was")
+            };
+            check_cut(&said, text, one);
+        }
         ([one], request) => assert_eq!(Request::parse(one).as_ref().map(|(request, _)| request), Ok(request)),
         (parts, _) => assert!(parts.iter().all(|part| Request::parse(part).is_ok())),
     }
+}
+
+/// An acknowledgement has as much of its text as there is room for.
+fn check_cut(said: &str, text: &str, datagram: &[u8]) {
+    assert!(text.starts_with(said));
+    // Each quote was counted as two.
+    let quotes = said.matches(['\'', '"']).count();
+    assert!(
+        said == text || datagram.len() + quotes + 16 > WRITTEN_BYTES_MAX,
+        "{said:?} is all that is left of {text:?}"
+    );
 }
 
 fn notice(datagram: &[u8]) {
@@ -48,9 +66,14 @@ fn notice(datagram: &[u8]) {
     for manner in [Manner::Plain, Manner::Unicode] {
         let datagrams = notice.write(&ends, manner);
         assert!(datagrams.iter().all(|datagram| datagram.is_ascii() && datagram.len() <= WRITTEN_BYTES_MAX));
-        match &datagrams[..] {
-            [one] => assert_eq!(Notice::parse(one).as_ref(), Ok(&canonical(&notice))),
-            parts => assert!(parts.iter().all(|part| Notice::parse(part).is_ok())),
+        match (&datagrams[..], &notice) {
+            ([one], Notice::Acknowledgement(text)) => {
+                let again = Notice::parse(one);
+                let Ok(Notice::Acknowledgement(said)) = again else { panic!("{again:?} is what {text:?} was") };
+                check_cut(&said, text, one);
+            }
+            ([one], notice) => assert_eq!(Notice::parse(one).as_ref(), Ok(&canonical(notice))),
+            (parts, _) => assert!(parts.iter().all(|part| Notice::parse(part).is_ok())),
         }
     }
 }

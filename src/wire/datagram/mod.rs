@@ -73,5 +73,12 @@ fn in_parts(text: &str, manner: Manner, written: impl Fn(&str) -> Vec<u8>) -> Ve
     if parts.is_empty() { vec![written("")] } else { parts.into_iter().map(written).collect() }
 }
 
+/// One datagram, with as much of a text as it has room for: acknowledgements are counted, so one must not become two.
+fn in_one(text: &str, manner: Manner, written: impl Fn(&str) -> Vec<u8>) -> Vec<Vec<u8>> {
+    let mut parts = in_parts(text, manner, written);
+    parts.truncate(1);
+    parts
+}
+
 #[cfg(test)]
 mod tests;

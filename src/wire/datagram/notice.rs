@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{
     ACKNOWLEDGEMENT, BODY, COMMAND, HEADER, Literal, MESSAGE_EXCHANGE, MESSAGE_TYPE, Malformed, Manner, RECIPIENT_DATA,
-    SENDER_DATA, address, dict, in_parts, text_of,
+    SENDER_DATA, address, dict, in_one, in_parts, text_of,
 };
 use crate::wire::UserName;
 
@@ -73,11 +73,15 @@ impl Notice {
     /// The datagrams that say it: one, but for long texts. Each part of a message is a message to its client.
     pub fn write(&self, ends: &Ends, manner: Manner) -> Vec<Vec<u8>> {
         let (head, text) = self.body();
-        in_parts(&text, manner, |part| {
+        let written = |part: &str| {
             let mut out = String::new();
             self.dict(&format!("{head}{part}"), ends).write(manner, &mut out);
             out.into_bytes()
-        })
+        };
+        match self {
+            Notice::Acknowledgement(_) => in_one(&text, manner, written),
+            _ => in_parts(&text, manner, written),
+        }
     }
 
     /// What each datagram of it begins with, and what is cut if it is too long.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     ACKNOWLEDGEMENT, BODY, COMMAND, HEADER, Literal, MESSAGE_EXCHANGE, MESSAGE_TYPE, Manner, RECIPIENT_DATA, Unread,
-    address, dict, envelope, in_parts, text_of,
+    address, dict, envelope, in_one, in_parts, text_of,
 };
 use crate::wire::hex::{hex, unhex};
 use crate::wire::named::Named;
@@ -112,7 +112,7 @@ impl Request {
             Request::Message { from, to, text } => server.messages(SEND_MESSAGE, from, to.as_str(), text),
             Request::Broadcast { from, text } => server.messages(SEND_ALL_MESSAGE, from, "", text),
             Request::Contacts => vec![envelope::seal(&whole(DISPLAY_CONTACTS, CONTACTS, dict([]), "".into()))],
-            Request::Acknowledgement { sender, text } => in_parts(text, Manner::Plain, |text| {
+            Request::Acknowledgement { sender, text } => in_one(text, Manner::Plain, |text| {
                 let body = dict([(USERNAME, sender.as_str().into()), (TEXT, text.into())]);
                 server.seal(ACKNOWLEDGEMENT, NO_COMMAND, body)
             }),

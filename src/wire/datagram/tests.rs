@@ -265,6 +265,17 @@ fn what_another_server_says_of_names_that_are_none_here_is_for_people() {
     }
 }
 
+#[test]
+fn an_acknowledgement_stays_one() {
+    let long = "é".repeat(2000);
+    let request = Request::Acknowledgement { sender: named("bob"), text: long.clone() };
+    let [datagram] = &request.write(&SERVER)[..] else { panic!("one datagram") };
+    assert!((WRITTEN_BYTES_MAX - 8..=WRITTEN_BYTES_MAX).contains(&datagram.len()));
+    let Ok((Request::Acknowledgement { text, .. }, _)) = Request::parse(datagram) else { panic!("an acknowledgement") };
+    assert!(long.starts_with(&text));
+    assert_eq!(Notice::Acknowledgement(long).write(&ends(), Manner::Unicode).len(), 1);
+}
+
 /// Texts that are cut, of characters that become longer.
 fn long_texts() -> impl Strategy<Value = Text> {
     prop_oneof!["[a'\"\\\\\n\té✓🎉]{1,1000}", "[✓]{1,1300}", "['\"]{1,4000}", "[ -~]{1,4000}"]

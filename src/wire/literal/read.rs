@@ -11,6 +11,8 @@ pub(super) fn whole(source: &[u8]) -> Result<Literal<'_>, Malformed> {
 
 pub(super) fn items(source: &[u8]) -> Result<Vec<Item<'_>>, Malformed> {
     let mut reader = Reader::begin(source)?;
+    // The list is a value too, and its items stand in it.
+    (reader.values, reader.depth) = (1, 1);
     reader.expect(b'[')?;
     let (items, _) = reader.separated(b']', |reader| {
         let start = reader.at;

@@ -173,6 +173,11 @@ fn what_is_too_much_is_refused_at_once() {
     let ones = |count: usize| format!("[{}]", "1,".repeat(count));
     assert!(parse(&ones(VALUES_MAX - 1)).is_ok());
     assert_eq!(parse(&ones(VALUES_MAX)), Err(Malformed::TooMany));
+    for (source, bound) in [(nested(DEPTH_MAX + 1), Malformed::TooDeep), (ones(VALUES_MAX), Malformed::TooMany)] {
+        assert_eq!(Literal::parse_items(source.as_bytes()), Err(bound), "as where it is one value");
+    }
+    assert!(Literal::parse_items(nested(DEPTH_MAX).as_bytes()).is_ok());
+    assert!(Literal::parse_items(ones(VALUES_MAX - 1).as_bytes()).is_ok());
     let text = |bytes: usize| format!("'{}'", "x".repeat(bytes - 2));
     assert!(parse(&text(SOURCE_BYTES_MAX)).is_ok());
     assert_eq!(parse(&text(SOURCE_BYTES_MAX + 1)), Err(Malformed::TooLong));
