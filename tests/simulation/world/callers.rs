@@ -638,6 +638,8 @@ impl World {
     fn obey_word(&mut self, id: CallerId, user: &UserName, word: &str) {
         let fields: Vec<&str> = word.split(',').collect();
         match fields[..] {
+            // Somebody comes back in time, but when nothing is wrong any more that is soon.
+            ["logout_duplicate" | "shutdown"] if self.calm => self.log_in_again(id),
             ["logout_duplicate" | "shutdown"] => self.callers.all[id].stage = Stage::Gone,
             ["private_consent", asker] => {
                 self.ledger.plain_question_told(user, asker);
