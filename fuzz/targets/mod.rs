@@ -3,8 +3,10 @@
 //! The fuzzer runs these bodies (fuzz_targets/), and tests/fuzz_corpus.rs replays the corpora through the same ones.
 
 pub mod classic_answers;
+pub mod datagrams;
 pub mod files;
 pub mod front;
+pub mod literals;
 pub mod native_answers;
 pub mod native_requests;
 pub mod nick_clients;
@@ -12,6 +14,7 @@ pub mod peer_lines;
 pub mod request_clients;
 pub mod scram;
 mod script;
+pub mod session_messages;
 pub mod tls_inside;
 mod unframed;
 mod world;
@@ -19,11 +22,14 @@ mod world;
 /// A target: its name, which is that of its corpus, and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 13] = [
     ("native_requests", native_requests::run),
     ("native_answers", native_answers::run),
     ("request_clients", request_clients::run),
     ("nick_clients", nick_clients::run),
+    ("session_messages", session_messages::run),
+    ("literals", literals::run),
+    ("datagrams", datagrams::run),
     ("classic_answers", classic_answers::run),
     ("peer_lines", peer_lines::run),
     ("front", front::run),

@@ -1,7 +1,7 @@
 //! Hexadecimal digits: written in lower case, read in both.
 
-/// 64 digits.
-pub fn hex(bytes: &[u8; 32]) -> String {
+/// Two digits a byte.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

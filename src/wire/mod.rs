@@ -3,14 +3,18 @@
 //! Pure: no socket, no clock, no state but a decoder's own. Knows the hub's types and nothing of net.
 
 pub mod conversation;
+pub mod datagram;
 pub mod hex;
 pub mod lines;
+pub mod literal;
+pub mod named;
 pub mod native;
 pub mod nick;
 pub mod parts;
 pub mod pieces;
 pub mod recognise;
 pub mod request;
+pub mod session;
 mod words;
 
 pub use conversation::{Chunking, Conversation, Dialect, Lull};

@@ -76,6 +76,25 @@ pub fn indented_parts(text: &str, bytes_max: usize) -> Vec<String> {
     parts
 }
 
+/// Cuts a text into parts whose characters come to at most `room` together, each to as much as `cost` says; never inside of a
+/// character, and in order. The bound has room for a character.
+pub fn plain_parts(text: &str, room: usize, cost: impl Fn(char) -> usize) -> Vec<&str> {
+    let (mut parts, mut start, mut used) = (Vec::new(), 0, 0);
+    for (at, c) in text.char_indices() {
+        let cost = cost(c);
+        debug_assert!(cost <= room, "there is room for a character");
+        if used + cost > room && at > start {
+            parts.push(&text[start..at]);
+            (start, used) = (at, 0);
+        }
+        used += cost;
+    }
+    if start < text.len() {
+        parts.push(&text[start..]);
+    }
+    parts
+}
+
 /// What `indented_parts` was given: newlines without their indent.
 pub fn unindented(text: &str) -> String {
     text.replace(&format!("\n{INDENT}"), "\n")
@@ -129,7 +148,21 @@ mod tests {
         assert_eq!(indented_parts("a\nb", 5), ["a", "\n    ", "b"]);
     }
 
+    #[test]
+    fn plain_parts_are_as_long_as_they_may_be() {
+        assert_eq!(plain_parts("aéé\n", 3, char::len_utf8), ["aé", "é\n"]);
+        assert_eq!(plain_parts("abc", 4, |_| 2), ["ab", "c"]);
+        assert_eq!(plain_parts("", 4, char::len_utf8), Vec::<&str>::new());
+    }
+
     proptest! {
+        #[test]
+        fn plain_parts_are_the_text_within_the_bound(text in "(.|\n){0,200}", room in 4usize..64) {
+            let parts = plain_parts(&text, room, char::len_utf8);
+            prop_assert_eq!(parts.concat(), &*text);
+            prop_assert!(parts.iter().all(|part| (1..=room).contains(&part.len())));
+        }
+
         #[test]
         fn the_parts_are_the_text_within_the_bound(text in "(.|\n){0,200}", bytes_max in 8usize..64) {
             let parts = indented_parts(&text, bytes_max);

@@ -171,7 +171,7 @@ fn a_command_displaces_a_session_of_the_same_user() {
     let scene = Scene::new();
     let mut session = scene.session("alice", &[]);
     scene.chat("alice", &["block", "bob"]).is("", "", 0);
-    session.session.is_told_something_with("another log-in");
+    session.session.is_told_something_with("chat: displaced: ");
     session.session.has_ended(69);
     scene.is_content();
 }

@@ -1,11 +1,16 @@
 //! How a client of `request` is called: what shares a call, what has one to itself, and that nothing is lost when nobody
 //! answers.
 
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use crate::existing::request_client::{Manner, RequestClient};
-use crate::scene::{DELIVERY_BYTES_MAX, Scene};
+use crate::scene::{ByHand, DELIVERY_BYTES_MAX, Scene};
 use crate::support::chat::Person;
+use crate::support::{CREDENTIALS, Chatd, LIMIT, password};
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// What a text has at most, in bytes.
 const TEXT_BYTES_MAX: usize = 4096;
@@ -259,4 +264,106 @@ fn one_who_can_not_be_reached_keeps_nobody_waiting() {
     bob.set_manner(Manner::Reads);
     let chunks = chunks_until(&bob, "alice:text 19\n");
     assert_eq!(chunks.concat(), (0..20).map(|n| format!("alice:text {n}\n")).collect::<String>());
+}
+
+/// A client whose calls the test itself takes, logged in from this address.
+fn log_in_by_hand(scene: &Scene, user: &str, source: IpAddr) -> (ByHand, TcpListener) {
+    let listener = TcpListener::bind((source, 0)).expect("a port");
+    let port = listener.local_addr().expect("a bound socket").port();
+    let mut client = ByHand::connect_from(source, scene.address());
+    client.say(format!("newUser,{user},{},{port}", password(user)));
+    client.hears("Welcome to simple chat server!\n");
+    client.say("ok");
+    client.hears(&format!("Authenticated {user}"));
+    (client, listener)
+}
+
+/// What one call brings up to the server's half-close; then the client closes.
+#[track_caller]
+fn take_call(listener: &TcpListener) -> String {
+    let (mut stream, _) = listener.accept().expect("a call");
+    stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an orderly half-close");
+    text
+}
+
+#[test]
+fn the_server_closes_its_half_when_it_has_said_what_there_is() {
+    let scene = Scene::new();
+    let (log_in, listener) = log_in_by_hand(&scene, "bob", LOOPBACK);
+    drop(log_in);
+    scene.message("alice", "bob", "one");
+    assert_eq!(take_call(&listener), "alice:one\n");
+    scene.message("alice", "bob", "two");
+    assert_eq!(take_call(&listener), "alice:two\n");
+}
+
+#[test]
+fn a_client_is_called_though_it_leaves_its_log_in_open() {
+    let scene = Scene::new();
+    let (log_in, listener) = log_in_by_hand(&scene, "bob", LOOPBACK);
+    scene.message("alice", "bob", "one");
+    assert_eq!(take_call(&listener), "alice:one\n");
+    drop(log_in);
+}
+
+#[test]
+fn a_client_is_called_where_it_came_from_and_nowhere_else() {
+    let scene = Scene::new();
+    let alice = scene.request("alice");
+    let elsewhere = IpAddr::from([127, 0, 0, 2]);
+    let (log_in, listener) = log_in_by_hand(&scene, "bob", elsewhere);
+    drop(log_in);
+    alice.expect("note:bob is online!\n");
+    alice.forward("bob", "where are you?");
+    assert_eq!(take_call(&listener), "alice:where are you?\n");
+    // Somebody there who names alice's port does not bring her anything.
+    let mut mallory = ByHand::connect_from(elsewhere, scene.address());
+    mallory.say(format!("newUser,carol,christmas,{}", alice.port()));
+    mallory.hears("Welcome to simple chat server!\n");
+    mallory.say("ok");
+    mallory.hears("Authenticated carol");
+    drop(mallory);
+    alice.expect("note:carol is online!\n");
+    assert_eq!(take_call(&listener), "note:carol is online!\n");
+    scene.message("dave", "carol", "for nobody else");
+    scene.message("dave", "bob", "hello");
+    assert_eq!(take_call(&listener), "dave:hello\n");
+    alice.expect_nothing_else();
+    // Nor can she speak for anybody from there.
+    let mut mallory = ByHand::connect_from(elsewhere, scene.address());
+    mallory.say("forward,alice,bob,evil\n");
+    drop(mallory);
+    scene.message("dave", "bob", "hello again");
+    assert_eq!(take_call(&listener), "dave:hello again\n");
+}
+
+#[test]
+fn on_a_socket_for_both_families_an_ipv4_address_is_one() {
+    let chatd = Chatd::start(&["--memory", "--bind", "::"]);
+    let server = SocketAddr::new(LOOPBACK, chatd.port());
+    let alice = RequestClient::logged_in(server, "alice", "wonderland");
+    let bob = RequestClient::logged_in(server, "bob", "builder");
+    alice.expect("note:bob is online!\n");
+    alice.ask_for_address("bob");
+    bob.expect("private_consent,alice");
+    bob.answer("alice", "yes");
+    alice.expect(&format!("getaddress,bob,127.0.0.1,{}", bob.port()));
+}
+
+#[test]
+fn forty_are_called_at_once() {
+    let users: Vec<String> = (0..40).map(|n| format!("user-{n}")).collect();
+    let accounts: String = users.iter().map(|user| format!("{user} password\n")).collect();
+    let scene = Scene::with_accounts(&format!("{CREDENTIALS}{accounts}"));
+    let clients: Vec<RequestClient> =
+        users.iter().map(|user| RequestClient::logged_in(scene.address(), user, "password")).collect();
+    scene.broadcast("alice", "hello, all");
+    for (n, client) in clients.iter().enumerate() {
+        for other in &users[n + 1..] {
+            client.expect(&format!("note:{other} is online!\n"));
+        }
+        client.expect("alice:hello, all\n");
+    }
 }

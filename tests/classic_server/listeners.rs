@@ -9,6 +9,7 @@ use crate::existing::{End, Received, receive};
 use crate::scene::{ByHand, Guest};
 use crate::support::Chatd;
 
+const GUESTS: [&str; 3] = ["--memory", "--guests", "loopback"];
 /// Longer than the silence after which guests are asked.
 const LONGER_THAN_SILENCE: Duration = Duration::from_millis(1500);
 const NOT_UNDERSTOOD: &str = "chatd: this is a chat server, and that is no protocol it speaks. Try: chat HOST PORT\n";
@@ -22,7 +23,7 @@ fn nobody_is_asked(stream: &TcpStream) {
 
 #[test]
 fn one_port_serves_everybody() {
-    let chatd = Chatd::start(&["--memory"]);
+    let chatd = Chatd::start(&GUESTS);
     let alice = RequestClient::logged_in(chatd.address(), "alice", "wonderland");
     let zoe = Guest::joined(chatd.address(), "zoe");
     alice.expect("note:zoe is online!\n");
@@ -33,7 +34,7 @@ fn one_port_serves_everybody() {
 
 #[test]
 fn a_listener_for_nick_asks_at_once_and_knows_nothing_else() {
-    let chatd = Chatd::start(&["--memory", "--listen", "nick=127.0.0.1:0"]);
+    let chatd = Chatd::start(&[&GUESTS[..], &["--listen", "nick=127.0.0.1:0"]].concat());
     let zoe = Guest::joined(chatd.listener(0), "zoe");
     for opening in ["newUser,alice,wonderland,5000", "{\"id\":1,\"request\":\"online\"}\n", "logout,alice"] {
         let mut client = ByHand::connect(chatd.listener(0));
@@ -47,7 +48,8 @@ fn a_listener_for_nick_asks_at_once_and_knows_nothing_else() {
 
 #[test]
 fn a_listener_for_request_asks_nobody_and_knows_nothing_else() {
-    let chatd = Chatd::start(&["--memory", "--listen", "request=127.0.0.1:0", "--listen", "nick=127.0.0.1:0"]);
+    let chatd =
+        Chatd::start(&[&GUESTS[..], &["--listen", "request=127.0.0.1:0", "--listen", "nick=127.0.0.1:0"]].concat());
     let alice = RequestClient::logged_in(chatd.listener(0), "alice", "wonderland");
     let _zoe = Guest::joined(chatd.listener(1), "zoe");
     alice.expect("note:zoe is online!\n");
@@ -101,7 +103,7 @@ fn a_listener_for_nick_lets_in_who_is_in_the_scope_of_guests() {
 
 #[test]
 fn without_plaintext_neither_protocol_is_served() {
-    let chatd = Chatd::start(&["--memory", "--plaintext", "off", "--listen", "nick=127.0.0.1:0"]);
+    let chatd = Chatd::start(&[&GUESTS[..], &["--plaintext", "off", "--listen", "nick=127.0.0.1:0"]].concat());
     let log_in = RequestClient::open().log_in(chatd.address(), "alice", &["wonderland"]);
     assert_eq!(log_in.outcome, Outcome::Ended(End::Reset), "{:?}", log_in.chunks);
     assert!(log_in.chunks.len() <= 1, "{:?}", log_in.chunks);

@@ -157,7 +157,7 @@ fn a_lock_holds_for_its_name_and_its_source_in_every_protocol_and_for_no_other()
     assert_eq!(scene.chat("alice", &["online"]).status, 77);
 
     scene.request("bob");
-    let mut elsewhere = ByHand::connect_from([127, 0, 0, 2], scene.address());
+    let mut elsewhere = ByHand::connect_from([127, 0, 0, 2].into(), scene.address());
     elsewhere.say("newUser,alice,wonderland,5000");
     elsewhere.hears(WELCOME);
     elsewhere.say("ok");

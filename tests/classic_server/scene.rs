@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Instant;
 
 use crate::existing::End;
@@ -17,7 +17,7 @@ pub const DELIVERY_BYTES_MAX: usize = 1400;
 /// What a client of `nick` reads at once, in bytes.
 pub const CHUNK_BYTES_MAX: usize = 1024;
 
-const ROOM: [&str; 2] = ["--listen", "nick=127.0.0.1:0"];
+const ROOM: [&str; 4] = ["--guests", "loopback", "--listen", "nick=127.0.0.1:0"];
 
 pub struct Scene {
     pub chatd: Chatd,
@@ -197,8 +197,9 @@ impl ByHand {
     }
 
     /// From another address of this machine.
-    pub fn connect_from(source: [u8; 4], address: SocketAddr) -> ByHand {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    pub fn connect_from(source: IpAddr, address: SocketAddr) -> ByHand {
+        let domain = socket2::Domain::for_address(address);
+        let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).expect("a socket");
         socket.bind(&SocketAddr::from((source, 0)).into()).expect("an address of this machine");
         socket.connect(&address.into()).expect("connect");
         ByHand::of(socket.into())

@@ -6,11 +6,11 @@ use std::thread::{self, Scope};
 use std::time::Duration;
 
 use super::End;
-use super::datagram_message::{Message, READ_SIZE, sealed};
+use super::datagram_message::{Message, PROBE, READ_SIZE, WRONG_DIGEST, sealed};
 use super::digest::hex_sha256;
 use super::journal::{Chunk, Journal, Seen};
 use super::python::{Literal, Python};
-use super::sockets::{Listening, Sockets};
+use super::sockets::{Listening, Losses, Sockets};
 
 /// The program. Ends without a word when dropped.
 pub struct DatagramClient {
@@ -35,15 +35,13 @@ impl Habits {
     }
 }
 
-/// What it does with messages.
+/// When it acknowledges a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
     /// At once, as it should.
     Acknowledges,
     AcknowledgesAfter(Duration),
     NeverAcknowledges,
-    /// Nothing that is sent to the client arrives.
-    Loses,
 }
 
 struct Shared {
@@ -52,7 +50,7 @@ struct Shared {
     server: SocketAddr,
     socket: Arc<UdpSocket>,
     journal: Journal<Seen<End>>,
-    lost: Journal<Vec<u8>>,
+    losses: Losses,
     manner: Mutex<Manner>,
     sockets: Arc<Sockets>,
 }
@@ -68,7 +66,7 @@ impl DatagramClient {
             server,
             socket: socket.clone(),
             journal: Journal::new(),
-            lost: Journal::new(),
+            losses: Losses::none(),
             manner: Mutex::new(Manner::Acknowledges),
             sockets: sockets.clone(),
         });
@@ -133,6 +131,11 @@ impl DatagramClient {
         *self.shared.manner.lock().unwrap_or_else(PoisonError::into_inner) = manner;
     }
 
+    /// Datagrams that are lost on their way here.
+    pub fn losses(&self) -> &Losses {
+        &self.shared.losses
+    }
+
     /// The next message.
     #[track_caller]
     pub fn next(&self) -> Message {
@@ -163,12 +166,6 @@ impl DatagramClient {
         chunk
     }
 
-    /// The next datagram that was lost on its way here.
-    #[track_caller]
-    pub fn next_lost(&self) -> Vec<u8> {
-        self.shared.lost.next()
-    }
-
     /// How the client comes to its end, next.
     #[track_caller]
     pub fn expect_end(&self) -> End {
@@ -180,11 +177,11 @@ impl DatagramClient {
         self.shared.journal.chunks()
     }
 
-    /// Nothing else comes before the answer to a datagram whose digest is wrong. A server may answer only some of these.
+    /// Nothing else comes before the answer to a datagram whose digest is wrong. A server may answer a few of these a second only.
     #[track_caller]
     pub fn expect_nothing_else(&self) {
-        self.send("[{}, '']");
-        self.expect("ERROR", "Incorrect message format!");
+        self.send(PROBE);
+        self.expect("ERROR", WRONG_DIGEST);
     }
 
     fn say(&self, command: &str, to: &str, text: &str) {
@@ -207,6 +204,9 @@ impl Shared {
     fn take_all(&self) {
         thread::scope(|scope| {
             for (datagram, _) in self.sockets.datagrams(&self.socket, READ_SIZE) {
+                if self.losses.take(&datagram) {
+                    continue;
+                }
                 if let Err(end) = self.take(datagram, scope) {
                     return self.journal.record(Seen::Else(end));
                 }
@@ -215,11 +215,6 @@ impl Shared {
     }
 
     fn take<'scope>(&'scope self, datagram: Vec<u8>, scope: &'scope Scope<'scope, '_>) -> Result<(), End> {
-        let manner = *self.manner.lock().unwrap_or_else(PoisonError::into_inner);
-        if manner == Manner::Loses {
-            self.lost.record(datagram);
-            return Ok(());
-        }
         let message = Message::read(self.habits.python, &datagram);
         let message = message.ok_or_else(|| End::NoMessage(datagram.clone()))?;
         let text = String::from_utf8(datagram).map_err(|error| End::NoMessage(error.into_bytes()))?;
@@ -228,6 +223,7 @@ impl Shared {
             _ => None,
         };
         self.journal.chunk(text);
+        let manner = *self.manner.lock().unwrap_or_else(PoisonError::into_inner);
         match (acknowledgement, manner) {
             (Some(sender), Manner::Acknowledges) => self.acknowledge(&sender),
             (Some(sender), Manner::AcknowledgesAfter(delay)) => {

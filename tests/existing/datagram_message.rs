@@ -6,6 +6,11 @@ use super::python::{Literal, Python};
 /// What one read takes, in bytes.
 pub const READ_SIZE: usize = 2048;
 
+/// A datagram with a wrong digest, which any server answers: by this a test sees that nothing else was under way.
+pub const PROBE: &str = "[{}, '']";
+/// What a server says to a datagram with a wrong digest.
+pub const WRONG_DIGEST: &str = "Incorrect message format!";
+
 /// What a client sends: the list of a dict and the digest of the dict's own text.
 pub fn sealed(python: Python, command: &str, message_type: &str, recipient: Literal, body: Literal) -> String {
     let command = ("command", python.text(command));

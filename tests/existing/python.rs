@@ -332,9 +332,10 @@ fn escape(point: u32) -> String {
     }
 }
 
-/// As Python 3 has it, for what people type: neither controls nor formatting, and no blank but the usual one.
+/// As Python 3 has it, for what people type: neither controls, formatting nor private use, and no blank but the usual one.
 fn is_printable(point: u32) -> bool {
     let Some(character) = char::from_u32(point) else { return false };
     let is_formatting = matches!(point, 0xad | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x206f | 0xfeff);
-    character == ' ' || !(character.is_control() || character.is_whitespace() || is_formatting)
+    let is_private = matches!(point, 0xe000..=0xf8ff);
+    character == ' ' || !(character.is_control() || character.is_whitespace() || is_formatting || is_private)
 }

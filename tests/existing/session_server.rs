@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::journal::{Chunk, Journal, Seen};
 use super::session_cipher::{Cipher, response};
-use super::sockets::{Listening, Sockets};
+use super::sockets::{Listening, Losses, Sockets};
 use super::{Fault, PAUSE, Received, decode_utf8, receive};
 
 /// What one read takes, in bytes; and what the server joins at most.
@@ -65,6 +65,8 @@ impl SessionServer {
             journal: Journal::new(),
             sockets: Arc::new(Sockets::default()),
             listens_after: settings.listens_after,
+            losses: Losses::none(),
+            lost_answers: Losses::none(),
         });
         let sessions = Arc::new(Mutex::new(Vec::new()));
         let log_ons = LogOns {
@@ -117,6 +119,16 @@ impl SessionServer {
         self.shared.journal.others()
     }
 
+    /// Datagrams of log-ons that are lost on their way here.
+    pub fn losses(&self) -> &Losses {
+        &self.shared.losses
+    }
+
+    /// Answers to those that are lost on their way back.
+    pub fn lost_answers(&self) -> &Losses {
+        &self.shared.lost_answers
+    }
+
     /// Who has a session.
     pub fn online(&self) -> Vec<String> {
         self.shared.chats().sessions.keys().cloned().collect()
@@ -140,6 +152,8 @@ struct Shared {
     journal: Journal<Seen<Fault>>,
     sockets: Arc<Sockets>,
     listens_after: Option<Duration>,
+    losses: Losses,
+    lost_answers: Losses,
 }
 
 /// Who may come, and how far each has got with it.
@@ -169,22 +183,29 @@ impl LogOns {
     fn serve(mut self, socket: &UdpSocket) {
         let shared = self.shared.clone();
         for (bytes, from) in shared.sockets.datagrams(socket, READ_SIZE) {
-            let text = match decode_utf8(bytes) {
-                Ok(text) => text,
-                Err(bytes) => {
-                    shared.fault(Fault::Undecodable(bytes));
-                    continue;
+            if shared.losses.take(&bytes) {
+                continue;
+            }
+            let tell = |answer: &str| {
+                if !shared.lost_answers.take(answer.as_bytes()) {
+                    let _ = socket.send_to(answer.as_bytes(), from);
                 }
             };
-            shared.journal.chunk(text.clone());
-            let tell = |answer: &str| drop(socket.send_to(answer.as_bytes(), from));
-            if let Some(user) = argument(&text, "HELLO") {
-                tell(&self.challenge(user, from));
-            } else if text.starts_with("RESPONSE(") {
-                self.judge(&text, from, tell);
-            } else {
-                shared.fault(Fault::NoRequest(text));
+            match decode_utf8(bytes) {
+                Ok(text) => self.answer(&text, from, tell),
+                Err(bytes) => shared.fault(Fault::Undecodable(bytes)),
             }
+        }
+    }
+
+    fn answer(&mut self, text: &str, from: SocketAddr, tell: impl Fn(&str)) {
+        self.shared.journal.chunk(text.to_owned());
+        if let Some(user) = argument(text, "HELLO") {
+            tell(&self.challenge(user, from));
+        } else if text.starts_with("RESPONSE(") {
+            self.judge(text, from, tell);
+        } else {
+            self.shared.fault(Fault::NoRequest(text.to_owned()));
         }
     }
 
@@ -235,7 +256,7 @@ impl LogOns {
             }
             // From here on, whoever ends the program finds somebody to wake.
             if !shared.sockets.has_ended() {
-                shared.serve_session(listener.into(), &awaited);
+                shared.serve_session(&listener.into(), &awaited);
             }
         })
     }
@@ -259,10 +280,9 @@ fn random() -> u64 {
 }
 
 impl Shared {
-    /// One client, from its CONNECT on.
-    fn serve_session(&self, listener: TcpListener, awaited: &Awaited) {
-        let Some(stream) = self.sockets.incoming(&listener).next() else { return };
-        drop(listener);
+    /// One client, from its CONNECT on. Whoever comes after it is left waiting.
+    fn serve_session(&self, listener: &TcpListener, awaited: &Awaited) {
+        let Some(stream) = self.sockets.incoming(listener).next() else { return };
         let Some(connect) = self.read(&stream, &awaited.cipher) else { return };
         if argument(&connect, "CONNECT") != Some(&awaited.rand) {
             return self.fault(Fault::NoRequest(connect));

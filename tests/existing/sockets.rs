@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::LIMIT;
+use super::journal::Journal;
 
 /// The connections that a program has open. A connection is closed when its owner drops it.
 #[derive(Default)]
@@ -77,6 +78,44 @@ impl Sockets {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Datagrams that are to be lost on their way, and those that were.
+pub struct Losses {
+    left: Mutex<usize>,
+    lost: Journal<Vec<u8>>,
+}
+
+impl Losses {
+    pub fn none() -> Losses {
+        Losses { left: Mutex::new(0), lost: Journal::new() }
+    }
+
+    /// So many from now on, whatever was said before.
+    pub fn lose_next(&self, count: usize) {
+        *self.left() = count;
+    }
+
+    /// The next that was lost.
+    #[track_caller]
+    pub fn next(&self) -> Vec<u8> {
+        self.lost.next()
+    }
+
+    /// Whether this one is lost.
+    pub fn take(&self, datagram: &[u8]) -> bool {
+        let mut left = self.left();
+        let is_lost = *left > 0;
+        if is_lost {
+            *left -= 1;
+            self.lost.record(datagram.to_vec());
+        }
+        is_lost
+    }
+
+    fn left(&self) -> MutexGuard<'_, usize> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

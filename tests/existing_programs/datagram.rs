@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::existing::datagram_client::{DatagramClient, Habits, Manner};
-use super::existing::datagram_message::Message;
+use super::existing::datagram_message::{Message, sealed};
 use super::existing::datagram_server::DatagramServer;
 use super::existing::python::Python;
 
@@ -27,7 +27,7 @@ fn contact(user: &str, client: &DatagramClient) -> String {
     format!("{user} : ('127.0.0.1', {}) is online!", client.address().port())
 }
 
-fn port(message: &Message, key: &str) -> String {
+fn address(message: &Message, key: &str) -> String {
     let address = message.header.get(key).expect("an address");
     Python::Two.write(address)
 }
@@ -53,6 +53,7 @@ fn the_first_log_in_is_the_sign_up() {
     elsewhere.log_in(PASSWORD);
     elsewhere.expect("GREETING", "Greetings from the Chat Room!");
     assert_eq!(server.online(), ["ann"]);
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
@@ -64,6 +65,7 @@ fn both_spellings_of_the_log_out_end_a_session() {
     server.wait_for("'DESTROY_SESSION'");
     ann.expect_nothing_else();
     assert!(server.online().is_empty());
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
@@ -75,10 +77,25 @@ fn a_private_message_goes_to_one_and_is_acknowledged() {
     assert_eq!(message.message_type, "MESSAGE_EXCHANGE");
     assert_eq!(message.body, "Private message from ann: it's \"me\",\tann \\ caf\u{e9} \u{2713} \u{1f389}");
     assert_eq!(message.flaw(), None);
-    assert_eq!(port(&message, "recipient_data"), written(ben.address()));
-    assert_eq!(port(&message, "sender_data"), written(ann.address()));
+    assert_eq!(address(&message, "recipient_data"), written(ben.address()));
+    assert_eq!(address(&message, "sender_data"), written(ann.address()));
     ann.expect("ACKNOWLEDGEMENT", "Message received by ben");
     [&ann, &ben, &cat].iter().for_each(|client| client.expect_nothing_else());
+    assert_eq!(server.faults(), []);
+}
+
+#[test]
+fn a_text_in_a_unicode_literal_is_passed_on_in_one() {
+    let server = DatagramServer::start();
+    let [ann, ben, _cat] = three(&server);
+    let python = Python::Two;
+    let said = ("text", Python::Three.text("caf\u{e9} \u{1f389}"));
+    let body = python.dict([("sender_username", python.text("ann")), ("receiver_username", python.text("ben")), said]);
+    ann.send(&sealed(python, "SEND_MESSAGE", "MESSAGE_EXCHANGE", python.text(""), body));
+    let datagram = ben.wait_for("MESSAGE_EXCHANGE", "Private message from ann: caf\u{e9} \u{1f389}").text;
+    assert!(datagram.contains(r"'body': u'Private message from ann: caf\xe9 \U0001f389'"), "{datagram}");
+    ann.expect("ACKNOWLEDGEMENT", "Message received by ben");
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
@@ -91,6 +108,7 @@ fn a_group_message_goes_to_all_others_and_each_acknowledges_it() {
     ben.wait_for("ACKNOWLEDGEMENT", "Message received by ann");
     ben.wait_for("ACKNOWLEDGEMENT", "Message received by cat");
     ben.expect_nothing_else();
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
@@ -104,6 +122,7 @@ fn contacts_are_the_others_one_each() {
     ben.ask_for_contacts();
     ben.wait_for("LIST_CONTACTS", &contact("ann", &ann));
     ben.expect_nothing_else();
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
@@ -114,6 +133,7 @@ fn who_is_not_there_gets_no_message() {
     ann.expect("ERROR", "zoe is not online!");
     ann.message_all("anybody?");
     ann.expect_nothing_else();
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
@@ -126,6 +146,7 @@ fn an_acknowledgement_may_be_misspelt() {
     ann.message("ben", "hi");
     ann.expect("ACKNOWLEDGEMENT", "Message recieved by ben");
     ben.expect("MESSAGE_EXCHANGE", "Private message from ann: hi");
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
@@ -148,20 +169,27 @@ fn an_acknowledgement_may_be_late_or_never_come() {
     ben.set_manner(Manner::NeverAcknowledges);
     ben.acknowledge("ann");
     ann.expect("ACKNOWLEDGEMENT", "Message received by ben");
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
 fn what_is_lost_on_its_way_was_never_there() {
     let server = DatagramServer::start();
     let [ann, ben, _cat] = three(&server);
-    ben.set_manner(Manner::Loses);
+    ben.losses().lose_next(1);
     ann.message("ben", "lost");
-    assert!(String::from_utf8_lossy(&ben.next_lost()).contains("Private message from ann: lost"));
-    ben.set_manner(Manner::Acknowledges);
+    assert!(String::from_utf8_lossy(&ben.losses().next()).contains("Private message from ann: lost"));
     ann.message("ben", "here");
     ben.expect("MESSAGE_EXCHANGE", "Private message from ann: here");
     ann.expect("ACKNOWLEDGEMENT", "Message received by ben");
     ann.expect_nothing_else();
+
+    server.losses().lose_next(1);
+    ann.message("ben", "lost too");
+    assert!(String::from_utf8_lossy(&server.losses().next()).contains("'text': 'lost too'"));
+    ann.expect_nothing_else();
+    ben.expect_nothing_else();
+    assert_eq!(server.faults(), []);
 }
 
 #[test]
@@ -173,4 +201,5 @@ fn a_log_in_from_elsewhere_takes_the_place_of_the_first() {
     ann.message("ben", "where are you?");
     elsewhere.expect("MESSAGE_EXCHANGE", "Private message from ann: where are you?");
     ben.expect_nothing_else();
+    assert_eq!(server.faults(), []);
 }

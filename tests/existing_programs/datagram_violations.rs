@@ -128,6 +128,15 @@ fn a_header_that_does_not_go_with_its_type_has_a_flaw() {
 }
 
 #[test]
+#[should_panic(expected = "other keys")]
+fn a_message_with_a_flaw_is_not_the_one_expected() {
+    let server = DatagramServer::start();
+    let ann = ann(&server);
+    server.deliver("ann", "{'body': 'ben is online!', 'header': {'message_type': 'ALERT', 'command': ''}}");
+    ann.expect("ALERT", "ben is online!");
+}
+
+#[test]
 fn a_datagram_whose_digest_is_another_is_refused() {
     let server = DatagramServer::start();
     let ann = ann(&server);

@@ -86,8 +86,26 @@ fn an_answer_that_is_sent_again_is_answered_again_and_counts_once() {
     log_on.send_response(&rand);
     let port = log_on.respond(&rand).expect("a port");
     assert_eq!(log_on.receive_port(&rand), Ok(port));
+    let client_a = log_on.connect(&rand, port).expect("a session");
+    client_a.expect("CONNECTED\n");
+    assert_eq!(log_on.respond(&rand), Ok(port));
+    client_a.expect_nothing_else();
+    assert_eq!(server.online(), ["clientA"]);
+}
+
+#[test]
+fn a_log_on_goes_on_where_a_datagram_was_lost() {
+    let server = server();
+    let log_on = LogOn::open(server.address(), "clientA", "100");
+    server.losses().lose_next(1);
+    log_on.send("HELLO(clientA)");
+    assert_eq!(server.losses().next(), b"HELLO(clientA)");
+    let rand = log_on.hello().expect("a challenge");
+    server.lost_answers().lose_next(1);
+    log_on.send_response(&rand);
+    server.lost_answers().next();
+    let port = log_on.respond(&rand).expect("a port");
     log_on.connect(&rand, port).expect("a session").expect("CONNECTED\n");
-    assert_eq!(log_on.connect(&rand, port).err(), Some(Refusal::Ended(End::NobodyListens)));
 }
 
 #[test]
@@ -185,6 +203,7 @@ fn what_the_called_side_says_before_it_confirms_is_lost() {
     client_a.say("asking");
     client_b.expect("clientA: asking");
     client_b.press_enter();
+    server.wait_for(&format!("CHAT_CHECK({},  clientA)", chat.id));
     client_b.expect_nothing_else();
     client_b.say("now");
     client_a.expect("clientB: now");

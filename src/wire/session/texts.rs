@@ -1,0 +1,60 @@
+//! How texts become messages that a client reads at once, in plain.
+//!
+//! Texts that wait for a client may share a message, so a line stands for one: their newlines are indented.
+
+use super::messages::{ChatId, parse_command};
+use super::{BREAK, READ_BYTES_MAX, broken, broken_word};
+use crate::hub::id::Number;
+use crate::wire::parts::{self, Frame, plain_parts};
+use crate::wire::pieces::{Kind, Pieces};
+use crate::wire::{Text, UserName};
+
+/// What stands between who says something and what.
+const SAYS: &str = ": ";
+
+/// One message of the history of two users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The chat's, or the time of a message that was in none.
+    pub id: ChatId,
+    pub from: UserName,
+    pub text: Text,
+}
+
+/// Appends what somebody has said, in as few parts as it takes; the last one ends the message that has this number.
+pub fn relayed(from: &str, text: &Text, number: Option<Number>, out: &mut Pieces) {
+    let from = broken(from);
+    parts::write(&broken(text.as_str()), &frame([&from, SAYS], ""), number, out);
+}
+
+/// Appends a history, oldest first, in as few messages as it takes.
+pub fn history(lines: &[Line], out: &mut Pieces) {
+    let mut whole = Pieces::default();
+    for Line { id, from, text } in lines {
+        let who = format!("<{id}> {}", broken(from.as_str()));
+        parts::write(&broken(text.as_str()), &frame([&who, SAYS], "\n"), None, &mut whole);
+    }
+    let mut used = 0;
+    for (line, kind) in whole.iter() {
+        if used + line.len() > READ_BYTES_MAX {
+            out.end(kind);
+            used = 0;
+        }
+        out.bytes.extend_from_slice(line);
+        used += line.len();
+    }
+    out.end(Kind::Text { ends: None });
+}
+
+fn frame<'a>(before: [&'a str; 2], after: &'a str) -> Frame<'a> {
+    Frame { before, after, bytes_max: READ_BYTES_MAX, ascii: false }
+}
+
+/// What `user`'s client says so that the other gets `text`, in order: with room for the name that the server puts before it.
+/// What would be a command is broken, so that it is a text.
+pub fn said(user: &UserName, text: &Text) -> Vec<String> {
+    let room = READ_BYTES_MAX - user.as_str().len() - SAYS.len() - BREAK.len_utf8();
+    let text = broken(text.as_str());
+    let parts = plain_parts(&text, room, char::len_utf8).into_iter();
+    parts.map(|part| if parse_command(part).is_some() { broken_word(part) } else { part.to_owned() }).collect()
+}
