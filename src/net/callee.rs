@@ -1,8 +1,10 @@
 //! Clients that are reached by calls: what is for each of them, where it listens, and whose turn it is to be called. Contains
 //! no socket and no clock.
 //!
-//! What always holds: a client has one call at a time; those that were reached the last time are called first, and those
-//! that were not have half of the calls at most, so that nobody who does not answer keeps the others waiting.
+//! What always holds: a client has one call at a time; those that were reached the last time are called first, and the
+//! others have half of the calls at most, so that nobody who does not answer keeps the others waiting. The others are those
+//! that were not, those that never were yet, and those whose place another log-in has taken: who logs in again and again and
+//! does not answer has no more than them.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +14,7 @@ use super::scope::Scope;
 use crate::hub::id::{ConnectionId, Number};
 use crate::wire::{Dialect, PeerPort};
 
-/// Of all calls, one in so many may be to clients that were not reached the last time.
+/// Of all calls, one in so many may be to clients that were not reached the last time, or are only told of their end.
 pub const RETRIES_SHARE: usize = 2;
 
 /// Where a client may be called that came from `address` and says that it listens at `port`; `None`: nowhere. It is never
@@ -33,10 +35,12 @@ pub struct Callee {
     /// Its log-in goes on there, and it does not listen yet.
     log_in: Option<ConnectionId>,
     line: Line,
-    /// It was not reached the last time.
-    failed: bool,
+    /// It was reached the last time, and its session goes on.
+    is_proven: bool,
     /// Its session is over: it is called for what is left, once.
     leaves: bool,
+    /// Others come before it, whether it is reached or not.
+    stands_back: bool,
 }
 
 /// How it stands with the next call.
@@ -100,11 +104,11 @@ pub struct Outcome {
 pub struct Callees {
     all: BTreeMap<ConnectionId, Callee>,
     by_address: HashMap<IpAddr, usize>,
-    /// Who waits for a call, by whether it was reached the last time; some are gone already.
+    /// Who waits for a call, by whether it was reached the last time; some are gone already, or belong into the other.
     first: VecDeque<ConnectionId>,
     again: VecDeque<ConnectionId>,
     calls_max: usize,
-    /// How many are called now, and how many of them were not reached the last time.
+    /// How many are called now, and how many of them are not proven.
     calls: usize,
     retries: usize,
 }
@@ -161,8 +165,9 @@ impl Callees {
             parked: false,
             log_in: Some(log_in),
             line: Line::Out,
-            failed: false,
+            is_proven: false,
             leaves: false,
+            stands_back: false,
         };
         self.all.insert(id, callee);
         *self.by_address.entry(address.ip()).or_default() += 1;
@@ -172,7 +177,7 @@ impl Callees {
         let callee = self.all.remove(&id)?;
         if let Line::UnderWay(_) = callee.line {
             self.calls -= 1;
-            self.retries -= usize::from(callee.failed);
+            self.retries -= usize::from(!callee.is_proven);
         }
         let address = callee.address.ip();
         if let Some(count) = self.by_address.get_mut(&address) {
@@ -210,12 +215,21 @@ impl Callees {
         self.rested(id, persisted);
     }
 
+    /// Its place was taken by another log-in: whoever still has one comes before it. A call that is under way goes on.
+    pub fn stand_back(&mut self, id: ConnectionId) {
+        let Some(callee) = self.all.get_mut(&id) else { return };
+        callee.stands_back = true;
+        if callee.call().is_none() {
+            callee.is_proven = false;
+        }
+    }
+
     /// Puts it into the line if it has to be called.
     pub fn consider(&mut self, id: ConnectionId, persisted: BatchNumber) {
         let Some(callee) = self.all.get_mut(&id) else { return };
         if callee.line == Line::Out && callee.log_in.is_none() && callee.queue.may_leave(persisted) {
             callee.line = Line::In;
-            let line = if callee.failed { &mut self.again } else { &mut self.first };
+            let line = if callee.is_proven { &mut self.first } else { &mut self.again };
             line.push_back(id);
         }
     }
@@ -232,8 +246,13 @@ impl Callees {
     /// Who is called next, if anybody may be now.
     pub fn next(&mut self, persisted: BatchNumber) -> Option<ConnectionId> {
         while self.has_next() {
+            let is_first = !self.first.is_empty();
             let id = self.first.pop_front().or_else(|| self.again.pop_front())?;
             let Some(callee) = self.all.get_mut(&id).filter(|callee| callee.line == Line::In) else { continue };
+            if is_first && !callee.is_proven {
+                self.again.push_back(id);
+                continue;
+            }
             callee.line = Line::Out;
             // Something may have been taken back meanwhile.
             if callee.queue.may_leave(persisted) {
@@ -249,7 +268,7 @@ impl Callees {
         debug_assert_eq!(callee.line, Line::Out, "one call at a time");
         callee.line = Line::UnderWay(call);
         self.calls += 1;
-        self.retries += usize::from(callee.failed);
+        self.retries += usize::from(!callee.is_proven);
     }
 
     /// It has taken its chunk, or not; or it could not even be dialled.
@@ -257,9 +276,9 @@ impl Callees {
         let callee = self.all.get_mut(&id)?;
         if let Line::UnderWay(_) = callee.line {
             self.calls -= 1;
-            self.retries -= usize::from(callee.failed);
+            self.retries -= usize::from(!callee.is_proven);
         }
-        callee.failed = !reached;
+        callee.is_proven = reached && !callee.stands_back;
         callee.line = if reached { Line::Out } else { Line::Rests };
         let shown = if reached { callee.queue.finish_chunk() } else { None };
         if !reached {
@@ -283,7 +302,7 @@ impl Callees {
                 Line::In => in_line.push(id),
                 Line::UnderWay(_) => {
                     calls += 1;
-                    retries += usize::from(callee.failed);
+                    retries += usize::from(!callee.is_proven);
                 }
                 Line::Out | Line::Rests => {}
             }
@@ -334,6 +353,15 @@ mod tests {
             callees.log_in_over(id(slot), 0);
         }
         callees
+    }
+
+    /// Each of them is reached once.
+    fn prove(callees: &mut Callees) {
+        for slot in 0..callees.len() as u32 {
+            say(callees, id(slot), "hello", Kind::Control);
+            assert_eq!(call(callees), Some(slot));
+            callees.ended(id(slot), true, 0);
+        }
     }
 
     /// Begins the next call.
@@ -396,6 +424,7 @@ mod tests {
     #[test]
     fn who_does_not_answer_keeps_nobody_waiting() {
         let mut callees = callees(8, 4);
+        prove(&mut callees);
         for slot in 0..8 {
             say(&mut callees, id(slot), "hi", Kind::Control);
         }
@@ -417,6 +446,30 @@ mod tests {
         assert_eq!(call(&mut callees), Some(7));
         callees.ended(id(0), false, 0);
         assert_eq!((call(&mut callees), call(&mut callees)), (Some(2), None));
+    }
+
+    #[test]
+    fn who_logs_in_again_and_again_keeps_nobody_waiting() {
+        let mut callees = callees(8, 4);
+        prove(&mut callees);
+        // 7 is displaced while it waits for its turn, the others while they do not; 6 was called before.
+        say(&mut callees, id(6), "hi", Kind::Control);
+        assert_eq!(call(&mut callees), Some(6));
+        say(&mut callees, id(7), "hi", Kind::Control);
+        for slot in 1..8 {
+            callees.stand_back(id(slot));
+            callees.leave(id(slot), 0);
+            say(&mut callees, id(slot), "logout_duplicate", Kind::Control);
+            callees.check_invariants(0);
+        }
+        callees.add(id(8), (HERE, 5000).into(), id(108));
+        callees.log_in_over(id(8), 0);
+        say(&mut callees, id(8), "note", Kind::Control);
+        assert_eq!([(); 3].map(|()| call(&mut callees)), [Some(1), Some(2), None], "half of the calls are the others'");
+        say(&mut callees, id(0), "hi", Kind::Control);
+        assert_eq!(call(&mut callees), Some(0));
+        callees.ended(id(6), true, 0);
+        assert_eq!(call(&mut callees), None, "its calls go on behind the others'");
     }
 
     #[test]

@@ -403,6 +403,25 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_are_said_at_once_are_one_piece_up_to_a_chunk() {
+        let mut pieces = Pieces::default();
+        for (text, kind) in [("a", message(1)), ("b", message(2)), ("c", TEXT), ("word", CONTROL), ("d", TEXT)] {
+            pieces.bytes.extend_from_slice(text.as_bytes());
+            pieces.end(kind);
+        }
+        let Encoded::Pieces(joined) = Encoded::of(&pieces, Some(CHUNKING)) else { panic!("it is not framed") };
+        let joined: Vec<(&[u8], Kind)> = joined.iter().map(|piece| (&piece.bytes[..], piece.kind)).collect();
+        assert_eq!(joined, [(&b"a\nb\nc"[..], message(2)), (b"word", CONTROL), (b"d", TEXT)]);
+        let mut long = Pieces::default();
+        for _ in 0..2 {
+            long.bytes.extend(vec![b'x'; CHUNKING.bytes_max / 2 + 1]);
+            long.end(TEXT);
+        }
+        let Encoded::Pieces(apart) = Encoded::of(&long, Some(CHUNKING)) else { panic!("it is not framed") };
+        assert_eq!(apart.len(), 2, "they are read one after the other");
+    }
+
+    #[test]
     fn a_chunk_that_is_begun_stays_what_it_is() {
         let mut queue = of(&[("ab", TEXT), ("cd", message(3))]);
         assert_eq!(chunk(&mut queue, 0), "ab\ncd");
@@ -436,9 +455,9 @@ mod tests {
         assert_eq!(chunk(&mut queue, 0), "ab");
         queue.wrote(1);
         let mut pieces = Pieces::default();
-        for part in ["one", "two"] {
+        for (part, kind) in [("one", TEXT), ("two", CONTROL)] {
             pieces.bytes.extend_from_slice(part.as_bytes());
-            pieces.end(TEXT);
+            pieces.end(kind);
         }
         let encoded = Encoded::of(&pieces, Some(CHUNKING));
         assert_eq!(encoded.bytes(), 6);

@@ -101,7 +101,7 @@ impl ClassicMix {
         let (resets, splits, pieces, lulls) = (some(40), some(20), some(50), some(20));
         let (twins, vanishing, forgeries, slow_typing) = (some(50), some(40), some(40), some(40));
         ClassicMix {
-            callers: if there { dice.range(0, 4) } else { 0 },
+            callers: if there { *dice.pick(&[0, 1, 2, 2, 3, 4]) } else { 0 },
             others_too: dice.one_in(2),
             guests: if there { dice.range(0, 3) } else { 0 },
             refusals,

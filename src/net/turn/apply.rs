@@ -28,10 +28,14 @@ impl<E: Environment> Turn<E> {
                         self.push_run(run.replace(next), &outbox, batch);
                     }
                 },
-                Effect::Reply { connection, .. }
-                    if run.as_mut().is_some_and(|run| run.is_apart(*connection, &outbox)) =>
-                {
-                    self.apply(now, effect, batch);
+                Effect::Reply { connection, id, answer, if_lost } if self.connections.get(*connection).is_some() => {
+                    // What a protocol has no word for parts no run.
+                    let Some(encoded) = self.encode_answer(*connection, *id, answer) else { continue };
+                    if !run.as_mut().is_some_and(|run| run.is_apart(*connection, &outbox)) {
+                        self.push_run(run.take(), &outbox, batch);
+                    }
+                    let batch = self.rests_on(effect, *if_lost, batch);
+                    self.push(*connection, encoded, batch, fate(*if_lost, *id));
                 }
                 _ => {
                     self.push_run(run.take(), &outbox, batch);
@@ -47,12 +51,10 @@ impl<E: Environment> Turn<E> {
 
     fn apply(&mut self, now: Now, effect: &Effect, batch: BatchNumber) {
         match effect {
+            // To a client that is reached by calls; connections are answered where runs are put together.
             Effect::Reply { connection, id, answer, if_lost } => {
                 let batch = self.rests_on(effect, *if_lost, batch);
-                match self.connections.get(*connection) {
-                    Some(_) => self.push_answer(*connection, *id, answer, batch, fate(*if_lost, *id)),
-                    None => self.answer_callee(*connection, *id, answer, batch, fate(*if_lost, *id)),
-                }
+                self.answer_callee(*connection, *id, answer, batch, fate(*if_lost, *id));
             }
             // Part of a run.
             Effect::Event { .. } => {}
@@ -157,13 +159,18 @@ impl<E: Environment> Turn<E> {
         batch: BatchNumber,
         if_lost: IfLost,
     ) {
-        let Some(conversation) = self.connections.get_mut(id).and_then(|found| found.conversation.as_mut()) else {
-            return;
-        };
+        if let Some(encoded) = self.encode_answer(id, request, answer) {
+            self.push(id, encoded, batch, if_lost);
+        }
+    }
+
+    /// An answer in the words of a connection's conversation; `None`: it has none, or there is nobody.
+    fn encode_answer(&mut self, id: ConnectionId, request: Option<RequestId>, answer: &Answer) -> Option<Encoded> {
+        let conversation = self.connections.get_mut(id)?.conversation.as_mut()?;
         self.encode_buffer.clear();
         conversation.encode_answer(request, answer, &mut self.encode_buffer);
-        let encoded = Encoded::of(&self.encode_buffer, conversation.dialect().chunking());
-        self.push(id, encoded, batch, if_lost);
+        let is_said = !self.encode_buffer.is_empty();
+        is_said.then(|| Encoded::of(&self.encode_buffer, conversation.dialect().chunking()))
     }
 
     /// The batch that an effect of a turn waits for, if the turn's own is `batch`.

@@ -135,6 +135,10 @@ impl<E: Environment> Turn<E> {
     pub(super) fn dismiss(&mut self, now: Now, id: ConnectionId) {
         let Some(callee) = self.callees.get(id) else { return };
         let before = callee.queue.bytes();
+        // At the end of the server nobody is left who could be kept waiting.
+        if self.stopping.is_none() {
+            self.callees.stand_back(id);
+        }
         self.callees.leave(id, self.persisted);
         self.out_bytes -= before - self.callees.get(id).map_or(0, |callee| callee.queue.bytes());
         self.timers.set(id, Timer::Leave, now.instant + DRAIN_WITHIN);
@@ -204,6 +208,17 @@ impl<E: Environment> Turn<E> {
                 self.drop_connection(id);
                 false
             }
+        }
+    }
+
+    /// The time for a call is over. If the connection is made by now, it brings what it is for: one that brings nothing would
+    /// end the client (protocols.md, section 1).
+    pub(super) fn give_up_dialling(&mut self, now: Now, id: ConnectionId) {
+        if self.is_made(id) {
+            self.mark_dirty(id);
+            self.set_deadline(id, Some(now.instant + CALL_WITHIN));
+        } else {
+            self.drop_connection(id);
         }
     }
 

@@ -215,8 +215,9 @@ impl<E: Environment> Turn<E> {
             (Stage::Strange, _) => self.too_slow(now, id),
             (Stage::LoggedIn, Known::AsCallee(_)) => self.end_violation(now, id, "its log-in is never over"),
             (Stage::LoggedIn, _) => {}
+            (Stage::Dialling, _) => self.give_up_dialling(now, id),
             (Stage::Ending | Stage::Lingering, _) if connection.resets => self.reset(id),
-            (Stage::Dialling | Stage::Ending | Stage::Lingering | Stage::Gone, _) => self.drop_connection(id),
+            (Stage::Ending | Stage::Lingering | Stage::Gone, _) => self.drop_connection(id),
         }
     }
 

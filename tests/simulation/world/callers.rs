@@ -10,6 +10,7 @@ use chatd::hub::name::UserName;
 use super::{Happens, World};
 use crate::classic::dialogue::{Dialogue, Obeys, Typed};
 use crate::classic::screen::{self, Item};
+use crate::dice::Dice;
 use crate::fired::Fault;
 use crate::ledger::{Told, Uid};
 use crate::link::{IN_ONE, LinkId, MS, SECOND, Time};
@@ -97,6 +98,12 @@ impl Callers {
         self.all.iter().rposition(|caller| caller.at == at && caller.stage != Stage::Gone)
     }
 
+    /// Somebody who has such a client.
+    fn pick(&self, dice: &mut Dice) -> UserName {
+        let users: Vec<&UserName> = self.uids.keys().collect();
+        (*dice.pick(&users)).clone()
+    }
+
     /// The user's last client that has not ended.
     fn of(&self, user: &UserName) -> Option<CallerId> {
         self.all.iter().rposition(|caller| caller.user == *user && caller.stage != Stage::Gone)
@@ -123,21 +130,23 @@ impl World {
         self.at(self.now + pause, Happens::Comes(place));
         let user = self.users[place].clone();
         match self.callers.of(&user) {
-            None => self.start_caller(&user),
+            None => self.start_caller(&user, None),
             Some(_) if self.mix.classic.twins && self.dice.one_in(4) => {
                 self.fires(Fault::Twin);
-                self.start_caller(&user);
+                self.start_caller(&user, None);
             }
             Some(_) => {}
         }
     }
 
-    /// A client is started.
-    fn start_caller(&mut self, user: &UserName) {
+    /// A client is started, there or wherever its user may be.
+    fn start_caller(&mut self, user: &UserName, address: Option<IpAddr>) {
         let is_careless = !self.calm && self.mix.wrong_passwords && self.dice.one_in(3);
-        let address = match self.mix.classic.slow_typing && self.dice.one_in(2) {
-            true => SLOW_HANDS,
-            false => self.source(user, is_careless),
+        let types_slowly = self.mix.classic.slow_typing && self.dice.one_in(2);
+        let address = match address {
+            Some(address) => address,
+            None if types_slowly => SLOW_HANDS,
+            None => self.source(user, is_careless),
         };
         let port = self.dice.range(1024, 65_536) as u16;
         let dialogue = Dialogue::new(self.what_is_typed(user, is_careless), port);
@@ -182,7 +191,9 @@ impl World {
             Errand::Restart => {
                 let user = self.callers.all[id].user.clone();
                 if self.callers.of(&user).is_none() && !self.leaving {
-                    self.start_caller(&user);
+                    // Perhaps as impatiently as before.
+                    let again = Some(self.callers.all[id].at.ip()).filter(|_| self.dice.one_in(2));
+                    self.start_caller(&user, again.filter(|_| !self.calm));
                 }
             }
             Errand::Opens(link) if stage == Stage::Coming => self.open_log_in(id, link),
@@ -422,12 +433,14 @@ impl World {
         let until = self.now + self.dice.range(SECOND, 12 * SECOND);
         let classic = self.mix.classic.clone();
         match self.dice.range(0, 100) {
-            0..40 => self.forward(id, Some(&other)),
-            40..54 => self.forward(id, None),
-            54..58 if self.mix.blocks => self.block_by_post(id, &other, true),
-            58..62 if self.mix.blocks => self.block_by_post(id, &other, false),
-            62..65 => self.post(id, format!("online,{user}")),
-            65..75 if self.mix.consents => {
+            0..32 => self.forward(id, Some(&other)),
+            32..43 => self.forward(id, None),
+            43..52 if self.mix.blocks => self.block_by_post(id, &other, true),
+            52..59 if self.mix.blocks => self.block_by_post(id, &other, false),
+            59..61 => self.post(id, format!("online,{user}")),
+            61..75 if self.mix.consents => {
+                // Mostly somebody who could answer.
+                let other = if self.dice.one_in(4) { other } else { self.callers.pick(&mut self.dice) };
                 self.ledger.plain_question(self.now, &user, &other);
                 self.post(id, format!("getaddress,{user},{other}"));
             }
@@ -643,9 +656,13 @@ impl World {
     fn may_stay(&self, id: CallerId) -> bool {
         let Caller { user, at, stage, .. } = &self.callers.all[id];
         let log_out = format!("logout,{user}");
-        let is_log_out = |used: &Use| matches!(used, Use::Post(bytes) if *bytes == log_out.as_bytes());
+        let ends_it = |used: &Use| match used {
+            Use::Post(bytes) => *bytes == log_out.as_bytes(),
+            Use::LogIn(other) => self.callers.all[*other].user == *user,
+            Use::Call(_) | Use::Over => false,
+        };
         let is_called = self.server.as_ref().is_some_and(|server| server.calls(user, *at));
-        *stage == Stage::In && is_called && !self.callers.links.values().any(is_log_out)
+        *stage == Stage::In && is_called && !self.callers.links.values().any(ends_it)
     }
 
     /// No more faults: old clients end, but for some that the server knows, and everybody has one.
@@ -668,7 +685,7 @@ impl World {
         let users: Vec<UserName> = self.callers.uids.keys().cloned().collect();
         for user in users {
             if self.callers.of(&user).is_none() {
-                self.start_caller(&user);
+                self.start_caller(&user, None);
             }
         }
     }

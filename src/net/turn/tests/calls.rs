@@ -204,6 +204,23 @@ fn whatever_is_not_taken_comes_again() {
 }
 
 #[test]
+fn whoever_has_answered_while_the_server_was_held_up_is_brought_what_is_for_them() {
+    let mut world = World::new();
+    let bob = world.log_in("bob", 1);
+    log_in(&mut world, "alice", 5000);
+    tell(&mut world, &bob, "alice", "hi");
+    let (_, call) = next_call(&mut world).unwrap();
+    call.wire.borrow_mut().answered = Some(true);
+    world.turn.note_writable(call.key());
+    world.pass(CALL_WITHIN);
+    assert_eq!((call.told().as_str(), call.closed()), ("bob:hi\n", (true, false)), "nothing would end her client");
+    world.close(&call);
+    world.settle();
+    world.pass(PAUSE);
+    assert!(next_call(&mut world).is_none());
+}
+
+#[test]
 fn what_comes_meanwhile_waits_for_the_next_call() {
     let mut world = World::new();
     let bob = world.log_in("bob", 1);
