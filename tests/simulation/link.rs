@@ -392,11 +392,6 @@ impl Links {
         self.map.get(&id).is_some_and(|link| link.call.is_some())
     }
 
-    /// Whether everything was said in a call.
-    pub fn is_written_call(&self, id: LinkId) -> bool {
-        self.map.get(&id).is_some_and(|link| link.call.is_some() && link.server_closed)
-    }
-
     /// Whether a call can bring nothing more, as far as the server may know.
     pub fn is_over(&self, id: LinkId) -> bool {
         self.map.get(&id).is_none_or(|link| link.server_gone || link.reset || link.up.fin.is_some())
@@ -442,6 +437,11 @@ impl Link {
     /// Whether it is a connection by now, as far as the server's kernel knows.
     pub fn is_made(&self) -> bool {
         self.call.is_none_or(|call| call.made)
+    }
+
+    /// Whether everything was said in a call.
+    pub fn is_written_call(&self) -> bool {
+        self.call.is_some() && self.server_closed
     }
 
     fn passes_singly(&self, to_server: bool) -> bool {

@@ -29,7 +29,7 @@ use crate::disk::{Disk, Fold, Told};
 use crate::fired::Fault;
 use crate::kernel::{Kernel, Listener};
 use crate::ledger::{Ledger, Tried};
-use crate::link::{self, LinkId, Links, MS, SECOND, Time};
+use crate::link::{self, Link, LinkId, Links, MS, SECOND, Time};
 use crate::plant::Plant;
 use crate::secrets;
 use crate::server::Around;
@@ -91,7 +91,7 @@ impl Lent {
     /// For planted bugs: whether a call seems to have been taken.
     fn seems_taken(&self, link: LinkId) -> bool {
         match self.plant {
-            Plant::TakenBeforeItIsRead => self.links.is_written_call(link),
+            Plant::TakenBeforeItIsRead => self.links.map.get(&link).is_some_and(Link::is_written_call),
             Plant::RefusedCountsAsTaken => self.links.is_call(link) && self.links.map[&link].reset,
             _ => false,
         }
@@ -484,7 +484,8 @@ impl Outside {
                 && std::mem::take(&mut link.edge)
             {
                 let ended = link.up.fin.is_some() || link.reset;
-                event.readable = Some(ended || self.plant == Plant::TakenBeforeItIsRead);
+                let seems_taken = self.plant == Plant::TakenBeforeItIsRead && link.is_written_call();
+                event.readable = Some(ended || seems_taken);
             }
             if event.writable || event.readable.is_some() {
                 events.push((id, event));
