@@ -337,7 +337,7 @@ impl Links {
         }
         let room = link.weather.buffer.saturating_sub(link.down.held).min(bytes.len());
         let room = if link.passes_singly(false) { room.min(1) } else { room };
-        let room = if room > 1 && link.weather.piece_max < IN_ONE && dice.one_in(8) {
+        let room = if room > 1 && link.call.is_none() && link.weather.piece_max < IN_ONE && dice.one_in(8) {
             dice.range(1, room as u64) as usize
         } else {
             room

@@ -483,7 +483,8 @@ impl Outside {
             if let Some(link) = links.map.get_mut(&known.link)
                 && std::mem::take(&mut link.edge)
             {
-                event.readable = Some(link.up.fin.is_some() || self.plant == Plant::TakenBeforeItIsRead);
+                let ended = link.up.fin.is_some() || link.reset;
+                event.readable = Some(ended || self.plant == Plant::TakenBeforeItIsRead);
             }
             if event.writable || event.readable.is_some() {
                 events.push((id, event));

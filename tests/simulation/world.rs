@@ -548,7 +548,13 @@ impl World {
             _ if !there => {}
             Segment::Call => self.called(link),
             Segment::Fin if to_server => self.ledger.call_ended(self.now, link),
-            Segment::Reset if to_server => self.ledger.call_broke(link),
+            Segment::Reset => {
+                // Wherever it arrives first, neither end reads on.
+                self.ledger.call_broke(link);
+                if !to_server {
+                    self.hear(link);
+                }
+            }
             _ if !to_server => self.hear(link),
             _ => {}
         }

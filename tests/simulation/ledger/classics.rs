@@ -295,12 +295,16 @@ impl Ledger {
         if sent.shown.contains_key(&uid) {
             return self.check_again(name, uid, number, call);
         }
-        if number <= device.last_shown {
-            return Err(format!("4: {number:?} was shown after {:?}", device.last_shown));
+        // What a block has held back comes late, if it ends.
+        let was_blocked = self.blocks.contains_key(&(device.user.clone(), sent.from.clone()));
+        let sender = sent.sender;
+        let last = device.orders.get(&sender).copied().unwrap_or(0);
+        if number.0 <= last && !was_blocked {
+            return Err(format!("4: {text:?} was shown after a later one of the same sender"));
         }
         self.sent[name].shown.insert(uid, number);
         if let Some(device) = self.devices.get_mut(&uid) {
-            device.last_shown = number;
+            device.orders.insert(sender, number.0.max(last));
         }
         let count = match told.call {
             Some(link) => {

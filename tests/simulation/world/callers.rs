@@ -407,8 +407,11 @@ impl World {
 
     fn post_from(&mut self, source: IpAddr, request: String) -> LinkId {
         let mut weather = self.mix.weather(&mut self.dice);
+        let mut delay_max = self.mix.delay_max;
         if self.calm {
-            weather.reset_after = None;
+            // Signs of life come in time.
+            delay_max = delay_max.min(200 * MS);
+            (weather.reset_after, weather.delay_max) = (None, delay_max);
         }
         if source == SLOW_HANDS {
             // Whoever hesitates there is asked for a nickname, and a word that hesitates may be one.
@@ -417,7 +420,7 @@ impl World {
         }
         let link = self.links.open(source, weather, None);
         self.callers.links.insert(link, Use::Post(request.into_bytes()));
-        let at = self.now + self.dice.range(100, self.mix.delay_max + 200);
+        let at = self.now + self.dice.range(100, delay_max + 200);
         self.at(at, Happens::Connect(link));
         link
     }
@@ -635,6 +638,8 @@ impl World {
     fn obey_word(&mut self, id: CallerId, user: &UserName, word: &str) {
         let fields: Vec<&str> = word.split(',').collect();
         match fields[..] {
+            // Somebody comes back in time, but when nothing is wrong any more that is soon.
+            ["logout_duplicate" | "shutdown"] if self.calm => self.log_in_again(id),
             ["logout_duplicate" | "shutdown"] => self.callers.all[id].stage = Stage::Gone,
             ["private_consent", asker] => {
                 self.ledger.plain_question_told(user, asker);
@@ -654,7 +659,7 @@ impl World {
 
     /// Whether this is the client that the server calls, and nothing is under way that would end its session.
     fn may_stay(&self, id: CallerId) -> bool {
-        let Caller { user, at, stage, .. } = &self.callers.all[id];
+        let Caller { user, at, stage, silent_until, .. } = &self.callers.all[id];
         let log_out = format!("logout,{user}");
         let ends_it = |used: &Use| match used {
             Use::Post(bytes) => *bytes == log_out.as_bytes(),
@@ -662,7 +667,8 @@ impl World {
             Use::Call(_) | Use::Over => false,
         };
         let is_called = self.server.as_ref().is_some_and(|server| server.calls(user, *at));
-        *stage == Stage::In && is_called && !self.callers.links.values().any(ends_it)
+        let is_well = *stage == Stage::In && *silent_until == 0;
+        is_well && is_called && !self.callers.links.values().any(ends_it)
     }
 
     /// No more faults: old clients end, but for some that the server knows, and everybody has one.
@@ -684,8 +690,10 @@ impl World {
         }
         let users: Vec<UserName> = self.callers.uids.keys().cloned().collect();
         for user in users {
-            if self.callers.of(&user).is_none() {
-                self.start_caller(&user, None);
+            match self.callers.of(&user) {
+                None => self.start_caller(&user, None),
+                // What is under way is lost.
+                Some(id) => self.post(id, format!("alive,{user}")),
             }
         }
     }

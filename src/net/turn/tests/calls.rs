@@ -259,6 +259,19 @@ fn no_more_are_called_at_a_time_than_there_is_room_for() {
     assert_eq!(take_call(&mut world).0.port(), 5001);
 }
 
+/// To the client a call that ends without a word is the end of the server.
+#[test]
+fn a_call_that_has_brought_nothing_is_reset() {
+    let mut world = World::new();
+    log_in(&mut world, "alice", 5000);
+    log_in(&mut world, "alice", 5001);
+    let (_, call) = next_call(&mut world).unwrap();
+    call.wire.borrow_mut().room = 0;
+    answer(&mut world, &call, true);
+    world.pass(CALL_WITHIN);
+    assert_eq!((call.told().as_str(), call.closed(), world.is_there(&call)), ("", (false, true), false));
+}
+
 fn with_calls(calls: usize) -> World {
     let admission = admission(Scope::Any, None);
     World::with(Admission { room: Room { calls, ..admission.room }, ..admission }, PLENTY / 2)
