@@ -27,6 +27,11 @@ pub trait Stream: Read + Write {
     /// How much of what was written the peer's system has not acknowledged, in bytes. The end of our side counts as one.
     fn unacknowledged(&self) -> io::Result<usize>;
 
+    /// On which of this machine's networks the peer is, where its address does not tell (RFC 4007, section 6); zero: it does.
+    fn peer_zone(&self) -> u32 {
+        0
+    }
+
     /// Closed, the connection is reset: who does not notice an orderly close notices that.
     fn reset_on_close(&self) -> io::Result<()>;
 

@@ -1,7 +1,7 @@
 //! The sockets that connections are made of: TCP from the network, a Unix socket from the operator.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use mio::event::Source;
@@ -74,6 +74,13 @@ impl Stream for Socket {
         self.tcp().map_or(Ok(0), unacknowledged)
     }
 
+    fn peer_zone(&self) -> u32 {
+        match self.tcp().map(TcpStream::peer_addr) {
+            Some(Ok(SocketAddr::V6(peer))) => peer.scope_id(),
+            _ => 0,
+        }
+    }
+
     fn reset_on_close(&self) -> io::Result<()> {
         self.tcp().map_or(Ok(()), |stream| SockRef::from(stream).set_linger(Some(Duration::ZERO)))
     }
@@ -136,8 +143,6 @@ impl Source for Socket {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use super::*;
 
     #[test]

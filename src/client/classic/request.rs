@@ -24,6 +24,9 @@ use crate::wire::request::READ_BYTES_MAX;
 use crate::wire::request::client::{self as wire, Heard, LogIn, NoAddress, Step};
 use crate::wire::{Password, Text, UserName};
 
+/// What is said where a server refuses a log-in without a word.
+const NOT_LET_IN: &str = "the server does not let you in, and does not say why";
+
 /// Who logs in.
 pub struct Login {
     pub user: UserName,
@@ -101,7 +104,8 @@ impl Session {
         let Phase::LoggingIn { dialogue, .. } = &mut self.phase else { return };
         let refused = |said: String| {
             let lines: Vec<String> = said.lines().map(render::visible_line).collect();
-            Failure::new(Status::Refused, lines.join("\n"))
+            let why = if lines.is_empty() { NOT_LET_IN.to_owned() } else { lines.join("\n") };
+            Failure::new(Status::Refused, why)
         };
         match dialogue.hear(chunk) {
             Step::Reply(bytes) => self.outbox.act(Action::Write(bytes.to_vec())),

@@ -27,9 +27,12 @@ impl<E: Environment> Turn<E> {
             return;
         };
         let port = connection.conversation.as_ref().and_then(Conversation::listens_at);
-        let Some(address) = port.and_then(|port| self.where_to_call(connection.door, port)) else {
+        let Some(mut address) = port.and_then(|port| self.where_to_call(connection.door, port)) else {
             return self.vanished(now, id);
         };
+        if let SocketAddr::V6(address) = &mut address {
+            address.set_scope_id(connection.stream.peer_zone());
+        }
         let Some(mut connection) = self.connections.vacate(id) else { return };
         let deadline = connection.deadline.take();
         if let Some(at) = deadline {

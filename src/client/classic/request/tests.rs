@@ -159,6 +159,10 @@ fn a_log_in_that_fails_says_why() {
     assert_eq!(wrong, [Happening::End(End::WrongPassword(why))]);
     let locked = failure(&["Due to \u{1b}[2Jfailures,\nlater.\n", "exit"]);
     assert_eq!(locked, [Happening::End(End::Failed(refused("Due to <U+001B>[2Jfailures,\nlater.")))]);
+    for (word, end) in [("prompt", End::WrongPassword as fn(Failure) -> End), ("exit", End::Failed)] {
+        let silent = "the server does not let you in, and does not say why";
+        assert_eq!(failure(&[word]), [Happening::End(end(refused(silent)))], "nobody is left without a word");
+    }
 }
 
 #[test]

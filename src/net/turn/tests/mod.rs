@@ -49,6 +49,8 @@ struct Wire {
     answered: Option<bool>,
     /// What the peer's system has not acknowledged.
     unacknowledged: usize,
+    /// On which network the peer is.
+    zone: u32,
     /// Closed by us, it is reset.
     resets: bool,
     at_once: bool,
@@ -116,6 +118,10 @@ impl Stream for Pipe {
 
     fn unacknowledged(&self) -> io::Result<usize> {
         Ok(self.0.borrow().unacknowledged)
+    }
+
+    fn peer_zone(&self) -> u32 {
+        self.0.borrow().zone
     }
 
     fn reset_on_close(&self) -> io::Result<()> {

@@ -43,6 +43,22 @@ fn a_request_that_has_come_with_its_end_is_done_in_one_round() {
 }
 
 #[test]
+fn a_link_local_client_is_called_on_its_own_network() {
+    let mut world = World::new();
+    let door = Door::main("fe80::1".parse().unwrap());
+    let client = world.connect_by(door);
+    client.wire.borrow_mut().zone = 3;
+    world.chunk(&client, "newUser,alice,password,5000");
+    world.close(&client);
+    world.settle();
+    let client = world.connect_by(door);
+    world.say(&client, b"online,alice");
+    world.close(&client);
+    world.settle();
+    assert_eq!(take_call(&mut world), ("[fe80::1%3]:5000".parse().unwrap(), "online".to_owned()));
+}
+
+#[test]
 fn a_request_from_elsewhere_or_for_nobody_is_ignored() {
     let mut world = World::new();
     log_in(&mut world, "alice", 5000);
