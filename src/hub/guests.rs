@@ -19,6 +19,8 @@ use super::{Answered, Hub};
 
 /// Guests that can be here at a time.
 pub const GUESTS_MAX: usize = 2000;
+/// With so many names of guests in the log since the start only those come in who were here before: a name in the log is kept.
+pub const GUEST_NAMES_MAX: usize = 4000;
 
 /// All guests, and their ids.
 #[derive(Debug, Default)]
@@ -33,6 +35,11 @@ pub struct Guests {
 }
 
 impl Guests {
+    /// Whether the log has this guest's name, or room for it.
+    fn has_name_for(&self, name: &UserName) -> bool {
+        self.logged.len() < GUEST_NAMES_MAX || self.gone.contains_key(name.as_str())
+    }
+
     /// The id of a guest who comes. `None`: one that nobody has had.
     fn arrive(&mut self, name: &UserName) -> Option<UserId> {
         self.gone.remove(name.as_str()).or_else(|| self.free.pop_first())
@@ -101,7 +108,7 @@ impl Hub {
         if self.accounts.find_ever(name).is_some() || self.accounts.has_in_file(name) {
             return Err(Refusal::NameTaken(name.clone()));
         }
-        if self.guests.here.len() >= GUESTS_MAX {
+        if self.guests.here.len() >= GUESTS_MAX || !self.guests.has_name_for(name) {
             return Err(Refusal::TooManyGuests);
         }
         Ok(())

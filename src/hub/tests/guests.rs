@@ -1,7 +1,7 @@
 use super::*;
 use crate::hub::change::AWAY;
 use crate::hub::effect::{Close, CloseReason, LogInFailure, Reach};
-use crate::hub::guests::GUESTS_MAX;
+use crate::hub::guests::{GUEST_NAMES_MAX, GUESTS_MAX};
 use crate::hub::id::UserId;
 use crate::hub::input::Operation;
 use crate::hub::message::{Recipient, Sender};
@@ -95,6 +95,27 @@ fn there_are_so_many_guests_and_no_more() {
     refused(&mut world, "gus", Refusal::TooManyGuests);
     world.close(guests[0]);
     world.guest("gus");
+}
+
+#[test]
+fn the_log_has_so_many_names_of_guests_and_then_only_those_come_in_who_were_here() {
+    let mut world = World::new();
+    let silent = world.guest("silent");
+    for n in 0..GUEST_NAMES_MAX {
+        let connection = ConnectionId { slot: 10_000, generation: n as u32 };
+        let address = PeerAddress::of([127, 0, 0, 1].into());
+        let peer = Peer::Stranger { address, binding: None, may_sign_up: false };
+        let text = Text::parse("hi").unwrap();
+        let requests = [Request::Enter(name(&format!("g{n}"))), Request::Broadcast { text, counter: None }];
+        let asked = requests.map(|request| Input::Request { connection, id: None, request });
+        for input in std::iter::once(Input::Connected { connection, peer }).chain(asked) {
+            world.hub.handle(world.now, input, &mut Outbox::new());
+        }
+        world.hub.handle(world.now, Input::Closed { connection }, &mut Outbox::new());
+    }
+    refused(&mut world, "gus", Refusal::TooManyGuests);
+    world.guest("g0");
+    assert!(world.broadcast(silent, "and I?").answer().is_ok(), "who is here may speak");
 }
 
 #[test]
