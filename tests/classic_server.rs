@@ -12,6 +12,8 @@ mod blocks;
 mod calls;
 #[path = "classic_server/coming_and_going.rs"]
 mod coming_and_going;
+#[path = "classic_server/kill.rs"]
+mod kill;
 #[path = "classic_server/listeners.rs"]
 mod listeners;
 #[path = "classic_server/log_in.rs"]

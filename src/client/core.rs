@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::wire::native::client::{self as wire, Ask, FromServer, Hear, Heard, News, Problem, ReachTold, Told};
 use crate::wire::native::{HISTORY_LIMIT_MAX, SERVER_LINE_BYTES_MAX};
+use crate::wire::nick::server::PROMPT;
 use crate::wire::scram::{ChannelBinding, ClientExchange, Secret, ServerSignature};
 use crate::wire::{
     DeviceClaim, DeviceId, Fingerprint, LogId, Number, Offer, PrivacyList, RequestId, ResumeToken, Text, UserName,
@@ -215,6 +216,8 @@ pub struct Session {
     counter: u64,
     pending: BTreeMap<Tag, Pending>,
     input: Vec<u8>,
+    /// The server has said nothing yet that counts.
+    unheard: bool,
     output: Vec<u8>,
     happenings: VecDeque<Happening>,
     heartbeat: Duration,
@@ -297,6 +300,7 @@ impl Session {
             counter: 0,
             pending: BTreeMap::new(),
             input: Vec::new(),
+            unheard: false,
             output: Vec::new(),
             happenings: VecDeque::new(),
             heartbeat: Duration::ZERO,
@@ -315,6 +319,7 @@ impl Session {
     /// bound to it will do.
     pub fn connected(&mut self, now: Now, nonces: Nonces, binding: Option<ChannelBinding>) {
         self.disconnected();
+        self.unheard = true;
         self.binding = binding;
         let has_token = self.login.device.as_ref().is_some_and(|device| device.token.is_some());
         let by = if has_token && (self.proven || self.login.password.is_none()) { By::Token } else { By::Password };
@@ -323,6 +328,16 @@ impl Session {
             return;
         }
         self.log_in(by, nonces[0], Some(nonces[1]), now + LOG_IN_WITHIN);
+    }
+
+    /// Takes the question for a nickname off the beginning: a server asks it of whoever is slow to begin, and knows what comes
+    /// late all the same. Says whether nothing else has come.
+    fn is_only_a_prompt(&mut self) -> bool {
+        if self.input.starts_with(PROMPT) {
+            self.input.drain(..PROMPT.len());
+            return self.input.is_empty();
+        }
+        PROMPT.starts_with(&self.input)
     }
 
     /// The connection is gone. Requests without an answer wait for the next one. Without a device, where a repeated send
@@ -357,6 +372,10 @@ impl Session {
             return;
         }
         self.input.extend_from_slice(bytes);
+        if self.unheard && self.is_only_a_prompt() {
+            return;
+        }
+        self.unheard = false;
         let may_be_whole = bytes.contains(&b'\n') || self.input.len() >= SERVER_LINE_BYTES_MAX;
         if !may_be_whole && self.input.trim_ascii_start().first() == Some(&b'{') {
             return;

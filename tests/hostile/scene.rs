@@ -127,7 +127,9 @@ impl Scene {
         loop {
             let now = self.operator.status(&self.chatd);
             // The connections are the bystander's and the operator's.
-            let idle = ["out-bytes", "deadlines", "waiting"].iter().all(|&count| now.counts[count] == 0);
+            let idle = ["batches", "deadlines", "in-bytes", "out-bytes", "waiting"]
+                .iter()
+                .all(|&count| now.counts[count] == 0);
             if idle && now.counts["connections"] == 2 {
                 self.before = now;
                 return;

@@ -484,7 +484,8 @@ impl Outside {
                 && std::mem::take(&mut link.edge)
             {
                 let seems_taken = self.plant == Plant::TakenBeforeItIsRead && link.is_written_call();
-                event.readable = Some(link.up.fin.is_some() || seems_taken);
+                let ended = link.up.fin.is_some() || link.reset;
+                event.readable = Some(ended || seems_taken);
             }
             if event.writable || event.readable.is_some() {
                 events.push((id, event));

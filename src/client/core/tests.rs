@@ -122,6 +122,25 @@ fn heard(number: u64) -> Happening {
     Happening::News(News::Message(Heard { number: Number(number), time: 1, from, to, text: "hi".into() }))
 }
 
+/// Servers ask whoever is slow to begin for a nickname.
+#[test]
+fn the_question_for_a_nickname_is_passed_over_before_anything_else() {
+    for at_a_time in [1, 3, 100] {
+        let mut session = Session::new(login(Some("wonderland"), Some(device())));
+        let mut peer = Peer::new();
+        session.connected(seconds(0), NONCES, None);
+        let challenge = format!("NICK{}", peer.challenge(&sent(&mut session)[0]));
+        challenge.as_bytes().chunks(at_a_time).for_each(|bytes| session.received(seconds(0), bytes));
+        let proof = peer.check(&sent(&mut session)[0], 0);
+        hear(&mut session, seconds(0), &proof);
+        assert_eq!(happened(&mut session), [Happening::LoggedIn { user: name("alice"), waiting: 0 }]);
+    }
+    let mut session = Session::new(login(Some("wonderland"), Some(device())));
+    session.connected(seconds(0), NONCES, None);
+    session.received(seconds(0), b"NICKNICK\n");
+    assert_eq!(happened(&mut session), [Happening::End(End::NotUnderstood)], "once");
+}
+
 #[test]
 fn a_log_in_says_exactly_this() {
     let mut session = Session::new(login(Some("wonderland"), Some(device())));

@@ -11,12 +11,16 @@ use rustls::{Connection, Error, HandshakeKind};
 use super::tls::TlsFailure;
 use crate::hub::fingerprint::Fingerprint;
 use crate::hub::scram::ChannelBinding;
+use crate::wire::nick::server::PROMPT;
 
 /// A TLS record of a handshake, and of an alert: what the other end can begin with (RFC 8446, section 5.1).
 const RECORDS_AT_FIRST: [u8; 2] = [0x16, 0x15];
 
 pub(super) struct Conversation {
     connection: Connection,
+    /// How much of `PROMPT` the other end has said before anything else. A server asks whoever is slow to begin for a
+    /// nickname, and knows what comes late all the same.
+    prompted: usize,
     /// The first byte that the other end said.
     first: Option<u8>,
     /// The handshake is not through, or nobody has asked yet whether it is.
@@ -53,7 +57,7 @@ impl End {
 impl Conversation {
     /// `patience`: what the other end may say before the handshake is through, in bytes; some of it is kept meanwhile.
     pub(super) fn new(connection: impl Into<Connection>, patience: usize) -> Conversation {
-        Conversation { connection: connection.into(), first: None, shaking: true, patience }
+        Conversation { connection: connection.into(), prompted: 0, first: None, shaking: true, patience }
     }
 
     /// Reads from `stream`, which is cleared of `readable` when it has nothing more, until `limit` bytes are there or have been
@@ -82,7 +86,7 @@ impl Conversation {
                 break None;
             }
             let shaking = self.connection.is_handshaking();
-            let mut tap = Tap { stream, first: &mut self.first };
+            let mut tap = Tap { stream, prompted: &mut self.prompted, first: &mut self.first };
             let taken = match self.connection.read_tls(&mut tap) {
                 Ok(taken) => taken,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -188,18 +192,68 @@ impl Conversation {
     }
 }
 
-/// Lets bytes through, and notes the first.
+/// Lets bytes through but a `PROMPT` before all others, and notes the first.
 struct Tap<'a, S> {
     stream: &'a mut S,
+    prompted: &'a mut usize,
     first: &'a mut Option<u8>,
 }
 
 impl<S: Read> Read for Tap<'_, S> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let count = self.stream.read(bytes)?;
-        if let Some(&byte) = bytes[..count].first() {
-            self.first.get_or_insert(byte);
+        loop {
+            let mut count = self.stream.read(bytes)?;
+            let was_end = count == 0;
+            if self.first.is_none() {
+                let due = &PROMPT[*self.prompted..];
+                let prompt = bytes[..count].iter().zip(due).take_while(|(said, due)| said == due).count();
+                *self.prompted += prompt;
+                bytes.copy_within(prompt..count, 0);
+                count -= prompt;
+            }
+            if let Some(&byte) = bytes[..count].first() {
+                // What began like a prompt and is none is no TLS, whatever follows.
+                let is_broken = (1..PROMPT.len()).contains(self.prompted);
+                self.first.get_or_insert(if is_broken { PROMPT[0] } else { byte });
+            }
+            if count > 0 || was_end {
+                return Ok(count);
+            }
         }
-        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads so much at a time, whatever there is room for.
+    struct Piecemeal<'a>(&'a [u8], usize);
+
+    impl Read for Piecemeal<'_> {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            let count = self.1.min(bytes.len());
+            self.0.read(&mut bytes[..count])
+        }
+    }
+
+    /// What comes through, and what counts as the first byte.
+    fn tapped(said: &[u8], at_a_time: usize) -> (Vec<u8>, Option<u8>) {
+        let (mut prompted, mut first) = (0, None);
+        let mut through = Vec::new();
+        let mut stream = Piecemeal(said, at_a_time);
+        Tap { stream: &mut stream, prompted: &mut prompted, first: &mut first }.read_to_end(&mut through).unwrap();
+        (through, first)
+    }
+
+    #[test]
+    fn the_question_for_a_nickname_is_passed_over_however_it_is_split() {
+        for at_a_time in 1..9 {
+            assert_eq!(tapped(b"NICK\x16\x03NICK", at_a_time), (b"\x16\x03NICK".to_vec(), Some(0x16)));
+            assert_eq!(tapped(b"\x16\x03", at_a_time), (b"\x16\x03".to_vec(), Some(0x16)));
+            assert_eq!(tapped(b"NICK", at_a_time), (vec![], None));
+            assert_eq!(tapped(b"NICKNICK", at_a_time).1, Some(b'N'), "once");
+            assert_eq!(tapped(b"NIX\x16", at_a_time).1, Some(b'N'), "what is no such question is no TLS");
+        }
     }
 }

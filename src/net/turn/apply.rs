@@ -254,7 +254,9 @@ impl<E: Environment> Turn<E> {
         let Some(connection) = self.connections.get_mut(id) else { return };
         self.out_bytes += bytes;
         connection.queue.push(encoded, batch, if_lost);
-        if !connection.dirty {
+        // Who still reads its last chunk is written to after that.
+        let will_be_written = connection.dirty || connection.paced && connection.queue.may_leave(self.persisted);
+        if !will_be_written {
             connection.dirty = true;
             self.dirty.push(id);
         }

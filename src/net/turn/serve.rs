@@ -65,6 +65,9 @@ impl<E: Environment> Turn<E> {
             Stage::Ending | Stage::Lingering => return self.discard(now, id),
             Stage::Strange | Stage::LoggedIn => {}
         }
+        if connection.suspended && connection.is_log_in() {
+            return self.look_whether_it_stays(now, id);
+        }
         if connection.is_paused() {
             // It stands on the list because more has come of it, which is as good a sign of life as any.
             if connection.readable {
@@ -82,6 +85,22 @@ impl<E: Environment> Turn<E> {
         }
         // The end of a request that is posted has mostly come with it, and is not waited for.
         while self.read(now, id, &mut budget) && self.connections.get(id).is_some_and(Connection::is_post) {}
+    }
+
+    /// Who logs in with a password has more to say than that: whoever is gone meanwhile logs in no more, and displaces nobody.
+    /// What is said too early is kept.
+    fn look_whether_it_stays(&mut self, now: Now, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id).filter(|found| found.readable) else { return };
+        match connection.read(&mut self.read_buffer) {
+            Ok(0) if connection.read_closed => self.end(now, id, Close::Orderly),
+            Ok(bytes) => {
+                connection.inbound.extend_from_slice(&self.read_buffer[..bytes]);
+                if connection.inbound.len() > STRANGE_BYTES_MAX {
+                    self.farewell(now, id, Farewell::TooMuch);
+                }
+            }
+            Err(_) => self.vanished(now, id),
+        }
     }
 
     /// Reads once, and does what comes of it. Says whether something has come.

@@ -3,10 +3,10 @@
 //! Knows no time: a chunk is what came until it was quiet.
 
 use super::READ_BYTES_MAX;
+use super::server::PROMPT;
 use crate::wire::parts::{INDENT, indented_parts};
 use crate::wire::{Text, UserName};
 
-const QUESTION: &str = "NICK";
 const JOINED: &str = " joined the chat!";
 const LEFT: &str = " left the chat!";
 const PRIVATE: &str = " (private)";
@@ -14,7 +14,7 @@ const CONNECTED: &str = "Connected to the server!";
 
 /// Whether the server asks for the nickname.
 pub fn is_question(chunk: &[u8]) -> bool {
-    chunk.trim_ascii() == QUESTION.as_bytes()
+    chunk.trim_ascii() == PROMPT
 }
 
 /// The answer to it.

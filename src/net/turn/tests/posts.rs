@@ -165,6 +165,28 @@ fn a_step_that_came_in_time_counts_however_long_the_server_was_held_up() {
 }
 
 #[test]
+fn who_is_gone_before_the_password_is_checked_logs_in_no_more() {
+    let leave: [fn(&mut World, &Client); 2] = [World::close, World::reset];
+    for leave in leave {
+        let mut world = World::new();
+        let alice = log_in(&mut world, "alice", 5000);
+        let client = world.connect();
+        world.say(&client, b"newUser,alice,password,5001");
+        world.settle();
+        world.now.instant = world.now.instant + QUIET;
+        for _ in 0..2 {
+            world.turn.go_round(world.now, Some(world.now.instant));
+        }
+        assert_eq!(world.turn.environment.done.len(), 1, "the worker is at it");
+        leave(&mut world, &client);
+        world.turn.go_round(world.now, Some(world.now.instant));
+        world.settle();
+        assert!(!world.is_there(&client) && world.turn.environment.dialled.is_empty(), "nobody is displaced");
+        assert!(world.turn.callees.get(alice).is_some());
+    }
+}
+
+#[test]
 fn after_exit_the_client_closes_by_itself_or_is_reset() {
     for closes in [true, false] {
         let mut world = World::new();
