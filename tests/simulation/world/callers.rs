@@ -296,7 +296,7 @@ impl World {
 
     /// Where what is said without framing is cut on its way, and whether so that nobody can know.
     pub(super) fn cut(&mut self, text: &str) -> Vec<(usize, bool)> {
-        let lulls = !self.calm && self.mix.classic.lulls && self.dice.one_in(12);
+        let lulls = !self.calm && self.mix.classic.lulls && self.dice.one_in(6);
         let pieces = !self.calm && self.mix.classic.pieces && self.dice.one_in(3);
         if text.len() < 30 || !(lulls || pieces) {
             return Vec::new();
