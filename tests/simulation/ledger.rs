@@ -81,6 +81,8 @@ struct BlockAsked {
     asked: Time,
     /// When the answer came, and whether it was yes.
     answered: Option<(Time, bool)>,
+    /// It was about a guest who has gone.
+    of_another: bool,
 }
 
 /// Where a name stands from one source, in a reference of its own.
@@ -248,6 +250,8 @@ impl Ledger {
                         asked.is_some_and(|list| list.iter().any(|asked| asked.block))
                     }),
                     "queue-full" => true,
+                    // A guest may have gone.
+                    "no-such-user" => sent.to.as_ref().is_some_and(|to| self.classics.is_nickname(to)),
                     "too-fast" => self.limited,
                     "shutting-down" => self.shut_down,
                     // What was refused is not remembered over a restart, nor what was lost, and later ones were taken since.
@@ -362,7 +366,7 @@ impl Ledger {
 
     pub fn block_asked(&mut self, now: Time, by: Uid, user: &UserName, other: &UserName, block: bool) -> usize {
         let list = self.blocks.entry((user.clone(), other.clone())).or_default();
-        list.push(BlockAsked { block, by, asked: now, answered: None });
+        list.push(BlockAsked { block, by, asked: now, answered: None, of_another: false });
         list.len() - 1
     }
 
@@ -381,6 +385,10 @@ impl Ledger {
             // A copy may be refused with what is lost beside it, though the first was done.
             return;
         }
+        if self.classics.is_nickname(other) && !is_same_guest(&self.devices, other, list[index].asked) {
+            // It may be another guest who was blocked.
+            return;
+        }
         list[index].answered = Some((now, yes));
         let (block, asked) = (list[index].block, list[index].asked);
         // Only if nobody meant to change it meanwhile.
@@ -394,6 +402,7 @@ impl Ledger {
             .blocks
             .keys()
             .any(|(by, whom)| disk.fold.name(*by) == Some(user) && disk.fold.name(*whom) == Some(other));
+        let block = block && !self.classics.is_nickname(other);
         if yes && alone && stored != block {
             self.broken(&format!(
                 "5: {user:?} was told that {other:?} is blocked: {block}, and the disk says {stored}"
@@ -402,6 +411,10 @@ impl Ledger {
     }
 
     pub fn delivered(&mut self, number: Number, to: &UserName) {
+        if self.classics.is_nickname(to) {
+            // Their machine has it.
+            return;
+        }
         let shown = self
             .sent
             .iter()
@@ -626,6 +639,12 @@ fn is_told(sent: &Sent, device: &Device) -> bool {
     device.user != sent.from || device.id == DeviceId::NICK
 }
 
+/// Whether a guest of this name has been here since then.
+fn is_same_guest(devices: &BTreeMap<Uid, Device>, name: &UserName, then: Time) -> bool {
+    let mut guests = devices.values().filter(|device| device.id == DeviceId::NICK && device.user == *name);
+    guests.any(|guest| guest.known_since.is_some_and(|since| since < then))
+}
+
 fn was_here(sent: &Sent, number: Number, device: &Device) -> bool {
     let Some(accepted) = sent.accepted_as(number) else { return false };
     // A guest of the same name may be another.
@@ -666,7 +685,8 @@ fn check_meant(sent: &Sent, device: &Device, number: Number) -> Result<(), Strin
 
 /// Since when a block holds for certain, and who asked for it.
 fn holds(asked: &[BlockAsked]) -> Option<(Time, Uid)> {
-    let place = asked.iter().rposition(|one| one.block && one.answered.is_some_and(|(_, yes)| yes))?;
+    let is_done = |one: &BlockAsked| one.block && !one.of_another && one.answered.is_some_and(|(_, yes)| yes);
+    let place = asked.iter().rposition(is_done)?;
     let block = &asked[place];
     let doubtful = asked
         .iter()

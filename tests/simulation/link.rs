@@ -439,6 +439,11 @@ impl Link {
         self.call.is_none_or(|call| call.made)
     }
 
+    /// Whether some of what was written is on its way, or lost.
+    pub fn has_more_to_come(&self) -> bool {
+        self.down.held > 0 || self.cut
+    }
+
     /// Whether everything was said in a call.
     pub fn is_written_call(&self) -> bool {
         self.call.is_some() && self.server_closed
@@ -466,11 +471,6 @@ impl Link {
 }
 
 impl Half {
-    /// Whether some of what was written is on its way.
-    pub fn has_more_to_come(&self) -> bool {
-        self.held > 0
-    }
-
     /// Takes what has come, at most `max` bytes.
     pub fn take(&mut self, max: usize) -> Vec<u8> {
         let mut taken = Vec::new();

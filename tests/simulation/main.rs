@@ -1,5 +1,5 @@
 //! The server's turn with its hub and wire code in virtual time, over simulated links and a model of the store, with real
-//! clients, and every fault that a seed can draw. A run is its seed: the same one gives the same run, byte for byte.
+//! clients, models of those that can't be changed, and every fault that a seed can draw. A run is its seed: the same one gives the same run, byte for byte.
 //!
 //! `cargo test --test simulation` runs `SEEDS` seeds and those of `failing-seeds.txt`. `CHATD_SIMULATION_SEED=n` runs one
 //! and tells everything; `CHATD_SIMULATION_SEEDS=n` runs so many.

@@ -35,6 +35,7 @@ pub struct Classics {
     /// On whose screen a text comes in parts, and where those begin that have come, or that come next.
     parts: BTreeMap<Uid, (usize, BTreeSet<usize>)>,
     streams: BTreeMap<Uid, Stream>,
+    nicknames: BTreeSet<UserName>,
     /// On which connection is which guest.
     pub guests: BTreeMap<LinkId, Uid>,
     questions: Vec<PlainQuestion>,
@@ -101,6 +102,10 @@ impl Classics {
         self.unanswered.contains(&uid)
     }
 
+    pub fn is_nickname(&self, name: &UserName) -> bool {
+        self.nicknames.contains(name)
+    }
+
     /// What the server knows is what is on the disk.
     pub(super) fn restarted(&mut self, devices: &BTreeMap<Uid, Device>, disk: &Disk) {
         self.restarts += 1;
@@ -128,6 +133,11 @@ impl Ledger {
         }
     }
 
+    /// Guests come under this name.
+    pub fn add_nickname(&mut self, name: UserName) {
+        self.classics.nicknames.insert(name);
+    }
+
     /// The server has let a guest in.
     pub fn guest_entered(&mut self, now: Time, link: LinkId, user: &UserName) {
         let uid = self.classics.guests.get(&link).copied();
@@ -135,6 +145,7 @@ impl Ledger {
         if self.devices.values().any(is_named) {
             self.broken(&format!("14: a guest has the name of an account, {user:?}"));
         }
+        self.end_blocks_of_guest(user);
         if let Some(device) = uid.and_then(|uid| self.devices.get_mut(&uid)) {
             (device.known_since, device.session_since) = (Some(now), now);
         }
@@ -142,8 +153,17 @@ impl Ledger {
 
     /// A guest has gone, and nothing is owed to them.
     pub fn guest_left(&mut self, uid: Uid) {
-        self.devices.remove(&uid);
+        if let Some(device) = self.devices.remove(&uid) {
+            self.end_blocks_of_guest(&device.user);
+        }
         self.classics.parts.remove(&uid);
+    }
+
+    /// Whoever was blocked under this name has gone, and whoever comes is another.
+    fn end_blocks_of_guest(&mut self, user: &UserName) {
+        for (_, asked) in self.blocks.iter_mut().filter(|((_, other), _)| other == user) {
+            asked.iter_mut().for_each(|one| one.of_another |= one.answered.is_some());
+        }
     }
 
     /// A guest says this, in pieces that end there. Texts may also end at each newline.

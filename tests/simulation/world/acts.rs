@@ -32,6 +32,7 @@ impl World {
         if self.mix.consents && !flooding && self.dice.one_in(4) {
             return self.mind_privacy(uid, other);
         }
+        let other = self.guests.one_instead_of(other, &mut self.dice);
         match self.dice.range(0, 100) {
             _ if flooding => self.flood(uid),
             0..45 => self.message(uid, Some(other)),

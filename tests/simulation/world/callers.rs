@@ -296,7 +296,7 @@ impl World {
 
     /// Where what is said without framing is cut on its way, and whether so that nobody can know.
     pub(super) fn cut(&mut self, text: &str) -> Vec<(usize, bool)> {
-        let lulls = !self.calm && self.mix.classic.lulls && self.dice.one_in(12);
+        let lulls = !self.calm && self.mix.classic.lulls && self.dice.one_in(6);
         let pieces = !self.calm && self.mix.classic.pieces && self.dice.one_in(3);
         if text.len() < 30 || !(lulls || pieces) {
             return Vec::new();
@@ -469,9 +469,9 @@ impl World {
     }
 
     /// Somebody of any protocol.
-    pub(super) fn pick_anybody(&mut self) -> UserName {
-        let guest = if self.dice.one_in(4) { self.guests.pick(&mut self.dice) } else { None };
-        guest.unwrap_or_else(|| self.dice.pick(&self.users).clone())
+    fn pick_anybody(&mut self) -> UserName {
+        let user = self.dice.pick(&self.users).clone();
+        self.guests.one_instead_of(user, &mut self.dice)
     }
 
     /// A text that nobody else has sent.
@@ -511,7 +511,7 @@ impl World {
     fn block_by_post(&mut self, id: CallerId, other: &UserName, block: bool) {
         let caller = &self.callers.all[id];
         let user = caller.user.clone();
-        if user == *other || self.now < caller.silent_until || !self.users.contains(other) {
+        if user == *other || self.now < caller.silent_until {
             return;
         }
         self.ledger.block_asked(self.now, caller.uid, &user, other, block);
@@ -575,7 +575,7 @@ impl World {
         let Some(found) = self.links.map.get_mut(&link) else { return };
         let broken = found.reset;
         let chunk = found.down.take(READ_BYTES_MAX);
-        let (ended, is_cut) = (found.down.fin.is_some(), found.down.has_more_to_come());
+        let (ended, is_cut) = (found.down.fin.is_some(), found.has_more_to_come());
         if broken || caller.stage == Stage::Gone {
             return self.hang_up_on_call(link);
         }

@@ -51,9 +51,12 @@ impl Guests {
         self.0.iter().position(|guest| guest.link == Some(link))
     }
 
-    /// Somebody who may be there.
-    pub fn pick(&self, dice: &mut Dice) -> Option<UserName> {
-        (!self.0.is_empty()).then(|| dice.pick(&self.0).name.clone())
+    /// Now and then a guest, who may be there, and not the user.
+    pub fn one_instead_of(&self, user: UserName, dice: &mut Dice) -> UserName {
+        if self.0.is_empty() || !dice.one_in(4) {
+            return user;
+        }
+        dice.pick(&self.0).name.clone()
     }
 }
 
@@ -61,6 +64,7 @@ impl World {
     pub(super) fn add_guest(&mut self) {
         let id = self.guests.0.len();
         let name = UserName::parse(NICKNAMES[id]).expect("a name");
+        self.ledger.add_nickname(name.clone());
         let by_lines = self.dice.one_in(3);
         let guest = Guest { name, uid: 0, link: None, stage: Stage::Away, says_more: false, by_lines, said: 0 };
         self.guests.0.push(guest);
