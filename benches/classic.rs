@@ -2,7 +2,7 @@
 //! processor time of a bare mio loop that makes the same system calls.
 //!
 //! `cargo bench --bench classic`; `-- request`, `-- delivery` or `-- nick` for one. All servers run in this process, each on
-//! a thread of its own; one other thread plays the clients; what is compared is measured in turns.
+//! a thread of its own; one other thread plays the clients; all share one processor; what is compared is measured in turns.
 
 mod support;
 
@@ -19,7 +19,9 @@ use support::counting::Counting;
 use support::crowd::{Crowd, name};
 use support::guests::{self, Guests};
 use support::receivers::Receivers;
-use support::{Effort, LIMIT, Running, bare_calls, bare_posts, effort, in_turns, middle, part, verdict};
+use support::{
+    Effort, LIMIT, Running, bare_calls, bare_posts, effort, in_turns, middle, part, share_one_processor, verdict,
+};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -43,6 +45,7 @@ const LINES_IN_FLIGHT: [usize; 2] = [1, 32];
 const LINE_BYTES: usize = 64;
 
 fn main() {
+    share_one_processor();
     if part("request") {
         short_requests();
     }

@@ -28,6 +28,7 @@ use chatd::hub::{Config, Hub};
 use chatd::net::server::{Options, Server, Stopper};
 use chatd::net::tls::identity::{Origin, load};
 use chatd::store::Opened;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustls::ServerConfig;
 
 /// Nothing in a bench takes longer than this on a working server; a bench that waits longer gives up.
@@ -59,6 +60,16 @@ pub fn effort() -> Effort {
 pub fn part(name: &str) -> bool {
     let mut parts = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
     parts.peek().is_none() || parts.any(|argument| argument == name)
+}
+
+/// Puts this thread, and those that it starts from now on, on one processor. On several, what a server's thread costs depends
+/// on where it runs beside the clients', by more than many of the differences that are measured.
+pub fn share_one_processor() {
+    let allowed = sched_getaffinity(None).expect("a Linux");
+    let first = (0..CpuSet::MAX_CPU).find(|&processor| allowed.is_set(processor)).expect("a processor");
+    let mut one = CpuSet::new();
+    one.set(first);
+    sched_setaffinity(None, &one).expect("a processor that is allowed");
 }
 
 /// A thread of this process whose processor time can be read from another.
