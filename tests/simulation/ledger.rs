@@ -320,6 +320,7 @@ impl Ledger {
         let _ = now;
         self.shown_count += 1;
         let Heard { number, from, to, text, .. } = heard;
+        let of_guest_gone = self.by_text.get(text).is_some_and(|&name| self.is_of_guest_gone(&self.sent[name]));
         let Some(device) = self.devices.get_mut(&uid) else {
             return Err(format!("6: {text:?} was told to a session without a device"));
         };
@@ -358,6 +359,7 @@ impl Ledger {
         let asked = self.blocks.get(&(device.user.clone(), sent.from.clone()));
         if let Some((since, by)) = asked.and_then(|asked| holds(asked))
             && (sent.asked >= since || device.session_since >= since || by == uid)
+            && !of_guest_gone
         {
             return Err(format!("5: {text:?} was shown to {:?}, who had blocked the sender", device.user));
         }

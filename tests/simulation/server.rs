@@ -26,6 +26,8 @@ use crate::link::{LinkId, Links, Time};
 use crate::outside::{OWN_PORT, Outside};
 use crate::plant::Plant;
 
+/// So much of what there is too much of is told, in characters.
+const EXCERPT: usize = 300;
 /// From where guests come, and whoever else is asked for a nickname while they type.
 const GUESTS: &str = "10.0.4.0/24";
 const NO_CONSENTS: &str = "Consents { questions: {}, asking: {}, given: {}, unwilling: {}, deadlines: {} }";
@@ -270,7 +272,10 @@ impl Server {
             "due: {}",
         ] {
             if !hub.contains(empty) {
-                return Err(format!("11: nobody is connected, everything is shown, and the hub has no '{empty}'"));
+                let name = empty.split(':').next().unwrap_or_default();
+                let there: String = hub[hub.find(name).unwrap_or(0)..].chars().take(EXCERPT).collect();
+                let law = "nobody is connected and everything is shown, but the hub has not";
+                return Err(format!("11: {law} '{empty}': {there}"));
             }
         }
         Ok(())

@@ -450,6 +450,9 @@ impl World {
         if self.mix.wall_jumps > 0 && !self.calm && self.dice.one_in(3) {
             self.jump();
         }
+        if self.calm {
+            self.callers_miss_the_server();
+        }
         let after = self.dice.range(20 * MS, 3 * SECOND);
         self.boot_in(after);
     }

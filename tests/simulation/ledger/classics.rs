@@ -8,7 +8,7 @@ use chatd::hub::input::Offer;
 use chatd::hub::message::{Message, Recipient, Sender};
 use chatd::hub::name::UserName;
 
-use super::{Device, Ledger, Uid, check_meant, holds, number_on_disk};
+use super::{Device, Ledger, Sent, Uid, check_meant, holds, number_on_disk};
 use crate::classic::dialogue::Typed;
 use crate::disk::Disk;
 use crate::link::{LinkId, SECOND, Time};
@@ -157,6 +157,11 @@ impl Ledger {
             self.end_blocks_of_guest(&device.user);
         }
         self.classics.parts.remove(&uid);
+    }
+
+    /// Whether a guest has said this who is not here any more; another may have the name.
+    pub(super) fn is_of_guest_gone(&self, sent: &Sent) -> bool {
+        self.classics.is_nickname(&sent.from) && !self.devices.contains_key(&sent.sender)
     }
 
     /// Whoever was blocked under this name has gone, and whoever comes is another.
@@ -342,6 +347,7 @@ impl Ledger {
         let sent = &self.sent[name];
         let asked = self.blocks.get(&(device.user.clone(), sent.from.clone()));
         match asked.and_then(|asked| holds(asked)) {
+            _ if self.is_of_guest_gone(sent) => Ok(()),
             Some((blocked, _)) if sent.asked >= blocked || since >= blocked => {
                 Err(format!("5: {:?} was shown to {:?}, who had blocked the sender", sent.text, device.user))
             }

@@ -698,6 +698,15 @@ impl World {
         }
     }
 
+    /// Clients that are called do not notice that the server has gone; their users do.
+    pub(super) fn callers_miss_the_server(&mut self) {
+        for id in 0..self.callers.all.len() {
+            if self.callers.all[id].stage == Stage::In {
+                self.log_in_again(id);
+            }
+        }
+    }
+
     /// Nothing is wrong any more.
     pub(super) fn check_callers(&mut self) {
         let is_in = |user: &UserName| self.callers.of(user).is_some_and(|id| self.callers.all[id].stage == Stage::In);
