@@ -50,8 +50,8 @@ leaves bob 0
 sees alice "* bob is offline"
 types alice "message bob you have left already?"
 sees alice "ok 4"
-expect 75 "chat: the message is safe on the server, but was not delivered within 0.5 s" \
-    alice --wait delivered --timeout 0.5 message bob "and this?"
+expect 75 "chat: the message is safe on the server, but was not delivered within 3 s" \
+    alice --wait delivered --timeout 3 message bob "and this?"
 join bob
 sees alice "* bob is online"
 sees bob "alice: you have left already?"

@@ -59,8 +59,8 @@ fn every_exit_status_but_those_of_signals() {
     let no_file = "chat: can't read a password from nowhere: No such file or directory (os error 2)\n";
     alice.chat(&["--password-file", "nowhere", "online"]).is("", no_file, 66);
     alice.chat(&["message", "nobody", "hi"]).is("", "chat: there is no user nobody\n", 67);
-    let late = "chat: the message is safe on the server, but was not delivered within 0.5 s\n";
-    alice.chat(&["--wait", "delivered", "--timeout", "0.5", "message", "bob", "hi"]).is("", late, 75);
+    let late = "chat: the message is safe on the server, but was not delivered within 3 s\n";
+    alice.chat(&["--wait", "delivered", "--timeout", "3", "message", "bob", "hi"]).is("", late, 75);
     alice.chat(&["block", "alice"]).is("", "chat: you can't block yourself\n", 77);
     let mut other = stranger(b"HTTP/1.1 400 Bad Request\r\n\r\n", "alice");
     let strange = "chat: what answers there does not speak this protocol: check the host and the port\n";
@@ -129,7 +129,7 @@ fn delivered_means_that_it_was_shown() {
     // From standard input likewise.
     let late = "chat: line 1: the message is safe on the server, but was not delivered in time\n";
     let script = b"message bob a\nbroadcast b\n";
-    let outcome = alice.chat_with_input(&["--wait", "delivered", "--timeout", "0.5"], script);
+    let outcome = alice.chat_with_input(&["--wait", "delivered", "--timeout", "3"], script);
     let error = late.to_owned() + "chat: line 2: a broadcast has no receipts: leave out '--wait delivered'\n";
     outcome.is("ok 3\n", &error, 75);
 }
