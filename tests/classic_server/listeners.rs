@@ -2,7 +2,6 @@
 
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::existing::request_client::{Outcome, RequestClient};
@@ -13,8 +12,6 @@ use crate::support::Chatd;
 const GUESTS: [&str; 3] = ["--memory", "--guests", "loopback"];
 /// Longer than the silence after which guests are asked.
 const LONGER_THAN_SILENCE: Duration = Duration::from_millis(1500);
-/// Longer than a program has to say its first word.
-const TYPING: Duration = Duration::from_secs(22);
 const NOT_UNDERSTOOD: &str = "chatd: this is a chat server, and that is no protocol it speaks. Try: chat HOST PORT\n";
 
 /// Whoever says nothing here hears nothing either.
@@ -41,22 +38,6 @@ fn nobody_is_asked_before_a_second_is_over() {
     let began = Instant::now();
     ByHand::connect(chatd.address()).hears("NICK");
     assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
-}
-
-#[test]
-fn people_have_time_to_type() {
-    let chatd = Chatd::start(&["--memory", "--guests", "off"]);
-    let mut silent = ByHand::connect(chatd.address());
-    let mut thinks = ByHand::connect(chatd.address());
-    thinks.say("newUser,alice,wrong,5000");
-    thinks.hears("Invalid Password. Please try again.\n");
-    thinks.say("ok");
-    thinks.hears("prompt_password");
-    thread::sleep(TYPING);
-    thinks.say("wonderland");
-    thinks.hears("Welcome to simple chat server!\n");
-    silent.say("newUser,bob,builder,5000");
-    silent.hears("Welcome to simple chat server!\n");
 }
 
 #[test]
