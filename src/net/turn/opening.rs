@@ -167,7 +167,9 @@ impl<E: Environment> Turn<E> {
                 binding: connection.tls.as_ref().and_then(|tls| tls.binding()),
                 may_sign_up: registration.contains(address),
             },
-            Door::Control | Door::Dialled { .. } => Peer::Operator,
+            Door::Control => Peer::Operator,
+            // Whoever is called is not listened to.
+            Door::Dialled { .. } => return Recognised::Nothing,
         };
         let is_bound = matches!(&peer, Peer::Stranger { binding: Some(_), .. });
         debug_assert_eq!(is_bound, connection.tls.is_some(), "what is encrypted can be bound to");
