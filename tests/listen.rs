@@ -135,7 +135,8 @@ fn each_is_announced_and_speaks_its_protocol_only() {
     for address in [main, request] {
         assert_eq!(ask(address, wrong), "Invalid Username. Please try again.\n");
     }
-    assert_eq!(ask(nick, json), "NICK");
+    // The refusal follows, and a busy machine reads both at once.
+    assert!(ask(nick, json).starts_with("NICK"));
     let mut guest = connect(nick);
     assert_eq!(read(&mut guest), "NICK");
     guest.write_all(json.as_bytes()).expect("sent");
