@@ -202,6 +202,17 @@ sees_like() {
     passed
 }
 
+# sees_both USER LINE LINE: the next two lines are these, whichever comes first.
+sees_both() {
+    local user=$1 first='' second=''
+    read -r -t "$limit" -u "${session_out[$user]}" first || fail "$user should see: $2"
+    say "            $user sees: $first"
+    read -r -t "$limit" -u "${session_out[$user]}" second || fail "$user should see: $3"
+    say "            $user sees: $second"
+    [[ $first == "$2" && $second == "$3" || $first == "$3" && $second == "$2" ]] || fail "$user should see: $2, and: $3"
+    passed
+}
+
 # sees_soon USER LINE: the same, but other lines may come before it.
 sees_soon() {
     local line=''
