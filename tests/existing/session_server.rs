@@ -284,6 +284,7 @@ impl Shared {
     fn serve_session(&self, listener: &TcpListener, awaited: &Awaited) {
         let Some(stream) = self.sockets.incoming(listener).next() else { return };
         let Some(connect) = self.read(&stream, &awaited.cipher) else { return };
+        self.record(&connect);
         if argument(&connect, "CONNECT") != Some(&awaited.rand) {
             return self.fault(Fault::NoRequest(connect));
         }
@@ -302,10 +303,13 @@ impl Shared {
     fn converse(&self, stream: &TcpStream, awaited: &Awaited) {
         while let Some(text) = self.read(stream, &awaited.cipher) {
             if text.trim().eq_ignore_ascii_case("log off") {
+                self.record(&text);
                 return;
             }
-            let handled = self.chats().handle(&awaited.user, &text);
-            if let Err(fault) = handled {
+            // Whoever has seen the message in the journal finds it handled.
+            let mut chats = self.chats();
+            self.record(&text);
+            if let Err(fault) = chats.handle(&awaited.user, &text) {
                 self.fault(fault);
             }
         }
@@ -315,12 +319,14 @@ impl Shared {
     fn read(&self, stream: &TcpStream, cipher: &Cipher) -> Option<String> {
         let Received::Bytes(bytes) = receive(stream, READ_SIZE) else { return None };
         let text = decode_utf8(bytes).map_err(|bytes| self.fault(Fault::Undecodable(bytes))).ok()?;
-        let text = cipher.apply(&text);
-        self.journal.chunk(text.clone());
+        Some(cipher.apply(&text))
+    }
+
+    fn record(&self, text: &str) {
+        self.journal.chunk(text.to_owned());
         if text.contains(|character: char| character.is_control() && !matches!(character, '\n' | '\t')) {
-            self.fault(Fault::Rubbish(text.clone()));
+            self.fault(Fault::Rubbish(text.to_owned()));
         }
-        Some(text)
     }
 
     /// Until the session is over.
