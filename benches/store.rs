@@ -16,7 +16,7 @@ use chatd::hub::id::{DeviceId, Number, UserId};
 use chatd::hub::message::{HistoryPage, HistoryQuery, Message, Origin, Recipient, Sender};
 use chatd::hub::name::UserName;
 use chatd::hub::text::Text;
-use chatd::hub::time::WallTime;
+use chatd::hub::time::{LocalTime, WallTime};
 use chatd::store::{Batch, Completion, Durability, Hooks, Store, Submitted, Ticket};
 use support::{Effort, LIMIT, effort};
 use tempfile::TempDir;
@@ -164,6 +164,7 @@ fn written(number: u64) -> Message {
     Message {
         number: Number(number),
         time: WallTime::from_millis(1000 + number),
+        local: LocalTime::from_number(20_240_101_000_000),
         from: Sender::User(UserId(from), name(from)),
         to: if everyone { Recipient::Everyone } else { Recipient::User(UserId(to), name(to)) },
         text: Text::parse(&format!("a message of an ordinary length, and its number is {number}")).expect("a text"),

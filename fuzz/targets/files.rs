@@ -12,9 +12,9 @@ use chatd::client::command::{Command, parse_line};
 use chatd::client::core::{Login, Request, Session};
 use chatd::client::exit::Failure;
 use chatd::client::known_servers::{KnownServers, Unusable, find};
-use chatd::client::protocol::Protocol;
 use chatd::client::state;
 use chatd::hub::credentials::parse_credentials;
+use chatd::wire::Protocol;
 use chatd::wire::{Fingerprint, UserName};
 
 use super::script::Sizes;

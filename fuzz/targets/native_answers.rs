@@ -8,7 +8,7 @@ use chatd::hub::effect::{Answer, AskOver, Event, NoAddress, Reach, Reply};
 use chatd::hub::id::{PeerAddress, UserId};
 use chatd::hub::input::PeerPort;
 use chatd::hub::message::{HistoryPage, Message, Recipient, Sender};
-use chatd::hub::time::WallTime;
+use chatd::hub::time::{LocalTime, WallTime};
 use chatd::wire::native::client::{FromServer, Hear, Heard, News, Party, ReachTold, Told, decode};
 use chatd::wire::native::{REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
 use chatd::wire::scram::{Checked, ClientFinal, ClientFirst, SALT_BYTES, Secret, ServerExchange, StoredKeys};
@@ -166,7 +166,7 @@ fn event(news: &News) -> Option<Event> {
         News::Message(heard) => Event::Message(message(&heard)?),
         News::Online { user } => Event::Online(user),
         News::Offline { user } => Event::Offline(user),
-        News::Delivered { number, to } => Event::Delivered { number, to },
+        News::Delivered { number, to } => Event::Delivered { number, to, words: None },
         News::Token => Event::Token,
         News::Missed { count } => Event::Missed { count },
         News::Asks { user, certificate, answer_within } => {
@@ -223,7 +223,15 @@ fn message(heard: &Heard) -> Option<Arc<Message>> {
         return None;
     }
     let (number, time) = (heard.number, WallTime::from_millis(heard.time));
-    Some(Arc::new(Message { number, time, from, to, text: Text::parse(&heard.text).ok()?, origin: None }))
+    Some(Arc::new(Message {
+        number,
+        time,
+        local: LocalTime::default(),
+        from,
+        to,
+        text: Text::parse(&heard.text).ok()?,
+        origin: None,
+    }))
 }
 
 /// A session, and what has come of it.

@@ -117,7 +117,14 @@ fn ask(line: &[u8], request: &Request) -> Ask {
         Request::AskAddress { user, certificate } => {
             Ask::AskAddress { user, certificate: certificate.expect("it was read before") }
         }
-        Request::LogInByPassword { .. } | Request::Enter(_) | Request::Unfit(_) => panic!("another protocol's"),
+        Request::LogInByPassword { .. }
+        | Request::LogInByDigest { .. }
+        | Request::Connect(_)
+        | Request::Enter(_)
+        | Request::Chat(_)
+        | Request::Say(_)
+        | Request::EndChat(_)
+        | Request::Unfit(_) => panic!("another protocol's"),
         Request::Consent { user, offer } => Ask::Consent { user, offer },
         Request::Revoke(user) => Ask::Revoke { user },
         Request::Privacy => Ask::Privacy,

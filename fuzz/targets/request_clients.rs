@@ -9,7 +9,8 @@ use chatd::wire::{Conversation, Lull, Protocol, Request, Step, Text, UserName};
 
 use super::unframed::{self, check_told};
 
-const SERVED: Openings = Openings { native: true, request: true, nick: true, prompted: false, tls: true };
+const SERVED: Openings<'_> =
+    Openings { native: true, request: true, nick: true, prompted: false, tls: true, expected: None };
 
 pub fn run(data: &[u8]) {
     let Some((&mode, rest)) = data.split_first() else { return };
@@ -23,7 +24,7 @@ pub fn run(data: &[u8]) {
 
 /// The whole of what came on a connection.
 fn post(data: &[u8]) {
-    let mut client = Conversation::begin(Protocol::Request, b"", false);
+    let mut client = Conversation::begin(Protocol::Request, b"", false).unwrap();
     let step = client.decode(data, Lull::Ended);
     if let Step::Posted { used, .. } = &step {
         assert_eq!(*used, data.len(), "there is nothing behind a request");
@@ -40,7 +41,7 @@ fn check(_: &[u8], step: &Step) {
             if again.len() >= REQUEST_BYTES_MAX {
                 return; // Its newlines were not indented.
             }
-            let mut client = Conversation::begin(Protocol::Request, b"", false);
+            let mut client = Conversation::begin(Protocol::Request, b"", false).unwrap();
             match client.decode(&again, Lull::Ended) {
                 Step::Posted { user: poster, id: as_told, request: posted, .. } => {
                     assert_eq!(format!("{poster} {posted:?}"), format!("{user} {request:?}"));

@@ -2,8 +2,9 @@
 //!
 //! The first byte says what the rest is: a datagram of the log-on, what was read of a session, or a text for a client.
 
+use chatd::hub::time::LocalTime;
 use chatd::wire::session::glued::Endings;
-use chatd::wire::session::messages::{ChatId, FromClient, FromServer};
+use chatd::wire::session::messages::{FromClient, FromServer};
 use chatd::wire::session::{Challenge, MESSAGE_BYTES_MAX, READ_BYTES_MAX, SessionKey, log_on, texts};
 use chatd::wire::{Password, Pieces, Text, UserName};
 
@@ -60,7 +61,7 @@ fn read(message: &[u8]) {
 
 /// Messages that were read as one: each byte below 4 of the input is a command that is known, the rest is text.
 fn glued(parts: &[u8]) {
-    let (id, peer) = (ChatId::at(Default::default(), jiff::tz::Offset::UTC), UserName::parse("bob").expect("a name"));
+    let (id, peer) = (LocalTime::at(Default::default(), Default::default()), UserName::parse("bob").expect("a name"));
     let commands =
         [FromClient::ChatCheck { id, peer: peer.clone() }, FromClient::EndCheck(id), FromClient::EndRequest(Some(id))];
     let mut bytes = Vec::new();
@@ -84,7 +85,7 @@ fn text(text: &[u8]) {
     let mut told = Pieces::default();
     texts::relayed(user.as_str(), &text, None, &mut told);
     let line = texts::Line {
-        id: ChatId::at(Default::default(), jiff::tz::Offset::UTC),
+        id: LocalTime::at(Default::default(), Default::default()),
         from: user.clone(),
         text: text.clone(),
     };

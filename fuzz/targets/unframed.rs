@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chatd::hub::effect::{Answer, Event, Reach, Refusal, Reply};
 use chatd::hub::id::UserId;
 use chatd::hub::message::{Message, Recipient, Sender};
-use chatd::hub::time::WallTime;
+use chatd::hub::time::{LocalTime, WallTime};
 use chatd::wire::{Conversation, Dialect, Lull, Number, Pieces, Protocol, Step, Text, TextError, UserName};
 
 use super::script::{Sizes, parts};
@@ -18,7 +18,7 @@ const REPLY_BYTES_MAX: usize = 256;
 
 /// Says everything, whole and split. Each step passes `check` once, with the bytes that it took.
 pub fn run(data: &[u8], protocol: Protocol, first: &[u8], prompted: bool, check: fn(&[u8], &Step)) {
-    let begin = || Conversation::begin(protocol, first, prompted);
+    let begin = || Conversation::begin(protocol, first, prompted).expect("first bytes say this");
     let whole = play(data, begin(), || usize::MAX, check);
     let (mut sizes, checked) = (Sizes::of(data), |_: &[u8], _: &Step| {});
     assert_eq!(whole, play(data, begin(), || sizes.next(), checked), "the split changes what is understood");
@@ -125,7 +125,7 @@ pub fn check_told(text: &Text) {
     let (number, time) = (Number(7), WallTime::from_millis(0));
     for to in [Recipient::Everyone, Recipient::User(UserId(2), UserName::parse("carol").expect("a name"))] {
         let from = Sender::User(UserId(1), from.clone());
-        let message = Message { number, time, from, to, text: text.clone(), origin: None };
+        let message = Message { number, time, local: LocalTime::default(), from, to, text: text.clone(), origin: None };
         let event = Event::Message(Arc::new(message));
         for dialect in [Dialect::Delivery, Dialect::NickAscii, Dialect::Nick] {
             let mut out = Pieces::default();

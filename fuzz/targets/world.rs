@@ -221,7 +221,8 @@ fn tls() -> Arc<ServerConfig> {
 
 impl World {
     pub fn new() -> World {
-        let now = Now { instant: Instant::from_micros(1), wall: WallTime::from_millis(1_700_000_000_000) };
+        let now =
+            Now { instant: Instant::from_micros(1), wall: WallTime::from_millis(1_700_000_000_000), ..Now::default() };
         let mut outbox = Outbox::new();
         let config = Config { scram_iterations: 1, queue_expiry: Duration::from_secs(120), ..Config::default() };
         let hub = Hub::new(config, [7; 32], Snapshot::default(), now, &mut outbox);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use chatd::client::command::{self, Command, parse_seconds};
 use chatd::client::exit::{Failure, Status};
-use chatd::client::protocol::Protocol;
 use chatd::client::{Options, PasswordFrom, Target};
+use chatd::wire::Protocol;
 use chatd::wire::UserName;
 use clap::builder::ArgAction;
 use clap::{CommandFactory, Parser, ValueEnum};

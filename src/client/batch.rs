@@ -19,8 +19,8 @@ use super::command::{self, Command};
 use super::core::{Done, Happening, Now, Request, Session, Tag};
 use super::exit::{Failure, Status};
 use super::peers::{self, PeerNews};
-use super::protocol::Protocol;
 use super::render;
+use crate::wire::Protocol;
 use crate::wire::native::client::News;
 use crate::wire::{Number, Text, UserName};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::core::{HISTORY_COUNT_MAX, Request};
 use super::exit::Failure;
-use super::protocol::Protocol;
+use crate::wire::Protocol;
 use crate::wire::{Text, UserName};
 
 /// How many messages `history` shows unless told otherwise.

@@ -22,8 +22,8 @@ use super::exit::{Failure, Status};
 use super::interrupt::Interrupt;
 use super::output::Ended;
 use super::peers::{PeerNews, Stand};
-use super::protocol::Protocol;
 use super::render;
+use crate::wire::Protocol;
 use crate::wire::native::client::{Heard as Message, News, Party, ReachTold};
 use crate::wire::{Number, UserName};
 

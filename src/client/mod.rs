@@ -20,7 +20,6 @@ pub mod operator;
 mod output;
 pub mod passwords;
 pub mod peers;
-pub mod protocol;
 pub mod render;
 pub mod state;
 mod trust;
@@ -41,9 +40,9 @@ use self::exit::{Failure, Status};
 use self::interactive::Look;
 use self::interrupt::Interrupt;
 use self::output::{Ended, print};
-use self::protocol::Protocol;
 use self::state::StateDirectory;
 use self::trust::Trust;
+use crate::wire::Protocol;
 use crate::wire::{TEXT_BYTES_MAX, UserName};
 
 /// How many times a person may mistype a name or a password.
@@ -122,7 +121,7 @@ fn start(options: Options) -> Result<Status, Ended> {
     }
     match options.protocol {
         Protocol::Native => start_native(options),
-        Protocol::Request | Protocol::Nick => classic::start(options),
+        _ => classic::start(options),
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Account {
     pub verifier: Arc<Verifier>,
     /// The password itself, for protocols that can't do without.
     pub sealed: Option<Sealed>,
+    /// The verifier is of the password's SHA-256, in lower-case hexadecimal digits: more the server never had.
+    pub hashed: bool,
 }
 
 /// A user's yes to another's question.

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use aws_lc_rs::constant_time;
+use sha2::{Digest, Sha256};
+
+use super::hex::hex;
 use super::name::{NameError, UserName};
 
 /// The longest password, in bytes.
@@ -11,6 +15,10 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 /// A password. It has no way out but `as_str`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
+
+/// The SHA-256 of a password: all that the `datagram` protocol ever says of it.
+#[derive(Clone, Copy)]
+pub struct PasswordDigest(pub [u8; 32]);
 
 /// Why a text can't be a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +67,32 @@ impl Password {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl PasswordDigest {
+    pub fn of(password: &Password) -> PasswordDigest {
+        PasswordDigest(Sha256::digest(password.as_str()).into())
+    }
+
+    /// What stands in the place of the password where the digest is all that is known: its digits, in lower case.
+    pub fn as_password(&self) -> Password {
+        Password(hex(&self.0))
+    }
+}
+
+/// In a time that says nothing of where they differ.
+impl PartialEq for PasswordDigest {
+    fn eq(&self, other: &PasswordDigest) -> bool {
+        constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+}
+
+impl Eq for PasswordDigest {}
+
+impl fmt::Debug for PasswordDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordDigest(..)")
     }
 }
 

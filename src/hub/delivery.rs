@@ -17,7 +17,7 @@ use super::name::UserName;
 use super::presence::{Flow, Session};
 use super::sends::{Digest, Sends};
 use super::text::{TEXT_BYTES_MAX, Text};
-use super::time::{Instant, Now, WallTime};
+use super::time::{Instant, LocalTime, Now, WallTime};
 use super::{Answered, Hub};
 
 /// Private messages that wait for a recipient who has shown them on no device. With more the sender gets an error.
@@ -215,7 +215,11 @@ impl Delivery {
         let Some(mailbox) = self.mailboxes.get_mut(&user) else { return };
         for (connection, message) in mailbox.show(devices.highest_cursor(user)) {
             if let Recipient::User(_, to) = &message.to {
-                out.event(connection, Event::Delivered { number: message.number, to: to.clone() }, IfLost::Send);
+                out.event(
+                    connection,
+                    Event::Delivered { number: message.number, to: to.clone(), words: None },
+                    IfLost::Send,
+                );
             }
         }
         let lowest = devices.lowest_cursor(user);
@@ -390,7 +394,8 @@ impl Hub {
         }
         let from = Sender::User(draft.from, self.accounts.name(draft.from).clone());
         let Draft { text, origin, .. } = draft;
-        self.append(Message { number: self.delivery.last.next(), time: now.wall, from, to, text, origin }, out)
+        let (number, local) = (self.delivery.last.next(), now.local());
+        self.append(Message { number, time: now.wall, local, from, to, text, origin }, out)
     }
 
     fn append(&mut self, message: Message, out: &mut Outbox) -> Arc<Message> {
@@ -574,12 +579,12 @@ impl Hub {
         let recipient = self.accounts.name(user);
         let text = format!("Your message to {recipient} of {days} days ago was not delivered: it waited too long.");
         if let Ok(text) = Text::parse(&text) {
-            self.note(sender, text, now.wall, out);
+            self.note(sender, text, (now.wall, now.local()), out);
         }
     }
 
     /// The server has something to tell a user.
-    pub(super) fn note(&mut self, user: UserId, text: Text, time: WallTime, out: &mut Outbox) {
+    pub(super) fn note(&mut self, user: UserId, text: Text, (time, local): (WallTime, LocalTime), out: &mut Outbox) {
         if self.accounts.verifier(user).is_none() {
             return;
         }
@@ -588,7 +593,7 @@ impl Hub {
         }
         let number = self.delivery.last.next();
         let to = Recipient::User(user, self.accounts.name(user).clone());
-        let note = Message { number, time, from: Sender::Server, to, text, origin: None };
+        let note = Message { number, time, local, from: Sender::Server, to, text, origin: None };
         let note = self.append(note, out);
         self.wait_for(&note, user, None, out);
     }

@@ -4,16 +4,18 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::challenge::{Challenge, SessionKey};
 use super::change::Change;
 use super::credentials::Credential;
 use super::fingerprint::Fingerprint;
-use super::id::{ConnectionId, LogId, Number, PeerAddress, RequestId};
+use super::id::{ConnectionId, Endpoint, LogId, Number, PeerAddress, RequestId};
 use super::input::{PeerPort, Ticket};
 use super::message::{HistoryPage, HistoryQuery, Message};
 use super::name::UserName;
 use super::scram::{SALT_BYTES, Verifier};
 use super::status::{Chat, Status};
-use super::text::TextError;
+use super::text::{Text, TextError};
+use super::time::LocalTime;
 
 /// One thing to do. Every id that it needs is in it.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +49,30 @@ pub enum Effect {
         connection: ConnectionId,
         how: Close,
     },
+    /// The answer to a step of a log-on to a session, in a datagram. It waits as a reply does; if it would be a lie then, it is
+    /// not sent, and asked for again.
+    LogOn {
+        to: Endpoint,
+        answer: LogOnAnswer,
+        if_lost: IfLost,
+    },
+    /// From this address somebody may connect who has logged on: the first bytes are `CONNECT` with this challenge, ciphered
+    /// with this key (protocols.md, section 2).
+    Expect {
+        from: PeerAddress,
+        challenge: Challenge,
+        key: SessionKey,
+    },
+    /// They don't any more: they have come, or not in time.
+    ExpectNoMore {
+        from: PeerAddress,
+        challenge: Challenge,
+    },
+    /// A line for the log, as `LogInFailed`.
+    LogOnFailed {
+        from: Endpoint,
+        why: LogInFailure,
+    },
     /// A client that is reached by calls may be called again, if there is something for it.
     Call {
         connection: ConnectionId,
@@ -76,6 +102,20 @@ pub enum Effect {
     LogInFailed {
         connection: ConnectionId,
         why: LogInFailure,
+    },
+}
+
+/// What a step of a log-on to a session comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogOnAnswer {
+    Challenge(Challenge),
+    /// Nobody has the name, or the server has not the secret that this takes.
+    NotOnList,
+    Failed,
+    /// Whoever it is may connect: `Effect::Expect` has come before.
+    Succeeded {
+        challenge: Challenge,
+        key: SessionKey,
     },
 }
 
@@ -195,6 +235,15 @@ pub enum Reply {
         number: Number,
         reach: Reach,
     },
+    /// The chat has begun: for the `session` protocol its beginning is what it is called.
+    ChatStarted {
+        id: LocalTime,
+        peer: UserName,
+    },
+    ChatEnded {
+        id: LocalTime,
+        peer: UserName,
+    },
     Acknowledged,
     Alive,
     Online(Vec<UserName>),
@@ -282,6 +331,8 @@ pub enum Refusal {
     LockedOutNow,
     /// The name is locked out, and nothing was checked.
     LockedOut,
+    /// The server can't check what this protocol has in place of the account's password.
+    NotByThisProtocol,
     /// As many without an account are here as there may be.
     TooManyGuests,
     /// The request has no word for what the sender wanted to say.
@@ -334,6 +385,10 @@ pub enum Refusal {
     TooManyConsents,
     /// There is no yes that could be taken back.
     NotConsented(UserName),
+    /// The user is not online, is who asks, has blocked who asks, or is in a chat already; or who asks is.
+    Unreachable(UserName),
+    /// The client is in no chat, or not in this one.
+    NotInChat,
     /// Too much waits for the recipient already.
     QueueFull(UserName),
     /// The account sends faster than it may. Nothing is remembered of this send: after the time it can be sent again
@@ -362,10 +417,22 @@ pub enum Event {
     Message(Arc<Message>),
     Online(UserName),
     Offline(UserName),
-    /// A message whose sender asked for it was shown by the recipient.
+    /// Somebody has begun a chat with this client.
+    ChatStarted {
+        id: LocalTime,
+        peer: UserName,
+    },
+    /// The other side of this client's chat has ended it, or is gone.
+    ChatEnded {
+        id: LocalTime,
+        peer: UserName,
+    },
+    /// A message whose sender asked for it was shown by the recipient; of a broadcast, by one of them.
     Delivered {
         number: Number,
         to: UserName,
+        /// What their client says to it, if it says anything.
+        words: Option<Text>,
     },
     /// The token of this log-in is valid: with it the device can log in again without the password, once.
     Token,

@@ -1,7 +1,7 @@
 //! What things are called inside: newtypes, so that one number is never taken for another.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// One way to reach one client. Net makes it from a slot and the slot's generation and never reuses it,
 /// so that an effect for a connection that is gone reaches nobody.
@@ -39,6 +39,10 @@ impl DeviceId {
     pub const REQUEST: DeviceId = DeviceId::of_protocol(1);
     /// The same of the `nick` protocol. Whoever comes with it leaves nothing behind: it is never stored.
     pub const NICK: DeviceId = DeviceId::of_protocol(2);
+    /// The same of the `session` protocol,
+    pub const SESSION: DeviceId = DeviceId::of_protocol(3);
+    /// and of the `datagram` protocol.
+    pub const DATAGRAM: DeviceId = DeviceId::of_protocol(4);
 
     const fn of_protocol(protocol: u8) -> DeviceId {
         DeviceId((protocol as u128).to_be_bytes())
@@ -142,6 +146,28 @@ impl PeerAddress {
     /// For whoever has the user's consent.
     pub fn disclose(self) -> IpAddr {
         self.0
+    }
+}
+
+/// Whoever sends datagrams, with or without a session: one of the server's sockets, and the address at its other end. It has
+/// no `Display`, as an address has none.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// Net's number of the socket.
+    pub socket: u16,
+    /// As it was seen: nothing proves it.
+    pub address: SocketAddr,
+}
+
+impl Endpoint {
+    pub fn peer(self) -> PeerAddress {
+        PeerAddress::of(self.address.ip())
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Endpoint(..)")
     }
 }
 

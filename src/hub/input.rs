@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use super::challenge::{Challenge, Response};
 use super::change::Change;
-use super::credentials::{Credential, Password};
+use super::credentials::{Credential, Password, PasswordDigest};
 use super::fingerprint::Fingerprint;
-use super::id::{ConnectionId, DeviceId, LogId, Number, PeerAddress, RequestId};
+use super::id::{ConnectionId, DeviceId, Endpoint, LogId, Number, PeerAddress, RequestId};
 use super::message::HistoryPage;
 use super::name::UserName;
 use super::scram::{ChannelBinding, ClientFinal, ClientFirst, StoredKeys, Verifier};
 use super::text::{Text, TextError};
+use super::time::LocalTime;
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -21,8 +23,13 @@ pub enum Input {
     /// A client asks for something, and says who it is, on a connection of its own that is none of the hub's: it counts for
     /// the session that is reached by calls, if one of that user was begun from this address. The answer goes there.
     Posted { from: PeerAddress, user: UserName, id: Option<RequestId>, request: Request },
-    /// Everything up to this number has reached a client that does not say so itself (protocols.md, "Common to all").
-    Shown { connection: ConnectionId, number: Number },
+    /// A datagram wants to log on to a session that goes on with a connection (protocols.md, section 2).
+    LogOn { from: Endpoint, step: LogOn },
+    /// Everything up to this number has reached a client that has no numbers (protocols.md, "Common to all"). `words`: what it
+    /// says to that, for whoever sent the message, if it says anything.
+    Shown { connection: ConnectionId, number: Number, words: Option<Text> },
+    /// A client has acknowledged nothing of what was sent to it again and again: it is gone, and what it is owed waits.
+    Unreached { connection: ConnectionId },
     /// A client that is reached by calls was called, and has taken what was for it; or not.
     Called { connection: ConnectionId, reached: bool },
     /// A client that is not read for now is there all the same: it takes what is written, or waits for the server itself.
@@ -57,6 +64,17 @@ pub enum Peer {
     Operator,
 }
 
+/// A step of such a log-on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogOn {
+    /// `None`: nobody can have the name that was given.
+    Hello(Option<UserName>),
+    Response {
+        user: Option<UserName>,
+        response: Response,
+    },
+}
+
 /// Tells one job of the worker's from another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
@@ -79,6 +97,14 @@ pub enum Request {
         password: Option<Password>,
         port: PeerPort,
     },
+    /// A whole log-in with what the `datagram` protocol has in place of the password; or a sign-up, if nobody has the name and
+    /// the client is where that is allowed.
+    LogInByDigest {
+        name: UserName,
+        digest: PasswordDigest,
+    },
+    /// The client is whoever was challenged with this, and has answered it.
+    Connect(Challenge),
     /// Somebody without an account comes in under this name, for as long as the connection lasts.
     Enter(UserName),
     /// What was to be sent is no text: the sender is told why.
@@ -103,6 +129,12 @@ pub enum Request {
         text: Text,
         counter: Option<u64>,
     },
+    /// May this client chat with this user? It is in one chat at a time.
+    Chat(UserName),
+    /// A text for whom this client chats with.
+    Say(Text),
+    /// The chat is over. `None`: whichever it is.
+    EndChat(Option<LocalTime>),
     /// Everything up to this number has been shown on this device.
     Acknowledge(Number),
     /// Nothing but a sign of life.
@@ -212,7 +244,11 @@ pub enum Precondition {
 impl Request {
     pub fn precondition(&self) -> Precondition {
         match self {
-            Request::LogIn { .. } | Request::LogInByPassword { .. } | Request::Enter(_) => Precondition::LoggedOut,
+            Request::LogIn { .. }
+            | Request::LogInByPassword { .. }
+            | Request::LogInByDigest { .. }
+            | Request::Connect(_)
+            | Request::Enter(_) => Precondition::LoggedOut,
             Request::Authenticate(_) | Request::SignUp(_) => Precondition::Challenged,
             Request::Operate(_) => Precondition::Operator,
             Request::Acknowledge(_)
@@ -222,6 +258,9 @@ impl Request {
             | Request::ChangePassword(_)
             | Request::Message { .. }
             | Request::Broadcast { .. }
+            | Request::Chat(_)
+            | Request::Say(_)
+            | Request::EndChat(_)
             | Request::Alive
             | Request::Unfit(_)
             | Request::Online

@@ -288,7 +288,11 @@ mod tests {
     const USER: UserId = UserId(1);
 
     fn at(micros: u64) -> Now {
-        Now { instant: Instant::from_micros(micros), wall: WallTime::from_millis(1_000_000 + micros / 1000) }
+        Now {
+            instant: Instant::from_micros(micros),
+            wall: WallTime::from_millis(1_000_000 + micros / 1000),
+            ..Now::default()
+        }
     }
 
     fn source(last: u8) -> Source {
@@ -358,7 +362,7 @@ mod tests {
         let again = Lockout::new(1, D, vec![row.clone()], vec![], at(10_000_000), &mut vec![]);
         assert!(again.is_locked(&alice(), None, source(1), at(D.as_micros() as u64 - 1)));
         assert!(!again.is_locked(&alice(), None, source(1), at(D.as_micros() as u64)));
-        let jumped_back = Now { instant: Instant::from_micros(0), wall: WallTime::from_millis(0) };
+        let jumped_back = Now::default();
         let again = Lockout::new(1, D, vec![row], vec![], jumped_back, &mut vec![]);
         assert!(!again.is_locked(&alice(), None, source(1), at(D.as_micros() as u64)));
     }

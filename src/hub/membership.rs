@@ -68,7 +68,7 @@ impl Hub {
         let salt = self.accounts.salt(&name);
         let verifier = Arc::new(Verifier { salt, iterations: challenged.iterations, keys });
         let user = self.accounts.enter(name.clone(), &mut out.changes);
-        self.set_account(now, user, Some(Account { verifier, sealed: None }), None, out);
+        self.set_account(now, user, Some(Account { verifier, sealed: None, hashed: false }), None, out);
         Answered::stored(Reply::SignedUp(name))
     }
 
@@ -99,7 +99,7 @@ impl Hub {
         }
         let Verifier { salt, iterations, .. } = *account.verifier;
         let verifier = Arc::new(Verifier { salt, iterations, keys });
-        self.set_account(now, user, Some(Account { verifier, sealed: None }), Some(connection), out);
+        self.set_account(now, user, Some(Account { verifier, sealed: None, hashed: false }), Some(connection), out);
         Answered::stored(Reply::PasswordChanged(name))
     }
 
@@ -216,7 +216,7 @@ impl Hub {
             Some(key) if self.is_to_be_sealed(purpose) => Some(key.seal(&mut self.rng, &name, password.as_str())),
             _ => None,
         };
-        let account = Account { verifier, sealed };
+        let account = Account { verifier, sealed, hashed: false };
         let answered = match purpose {
             Purpose::Add { .. } => self.may_add(&name).map(|()| {
                 self.guest_gives_way(now, &name, out);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::id::{DeviceId, Number, UserId};
 use super::name::UserName;
 use super::text::Text;
-use super::time::WallTime;
+use super::time::{LocalTime, WallTime};
 
 /// One row of the log. Shared among everything that still has to do with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,9 @@ pub struct Message {
     pub number: Number,
     /// When the server accepted it.
     pub time: WallTime,
+    /// Under which time it stands in the histories of the `session` protocol: that of the beginning of the chat that it is
+    /// part of, or else its own; on the clocks of the server as they stood then.
+    pub local: LocalTime,
     pub from: Sender,
     pub to: Recipient,
     pub text: Text,

@@ -6,6 +6,7 @@
 
 pub mod accounts;
 pub mod calls;
+pub mod challenge;
 pub mod change;
 pub mod consent;
 pub mod credentials;
@@ -15,6 +16,7 @@ pub mod effect;
 pub mod fingerprint;
 pub mod gate;
 pub mod guests;
+pub mod hex;
 pub mod history;
 pub mod id;
 pub mod input;
@@ -212,7 +214,8 @@ impl Hub {
                 }
             }
             Input::Posted { from, user, id, request } => self.posted(now, from, &user, id, request, out),
-            Input::Shown { connection, number } => _ = self.acknowledge(now, connection, number, out),
+            Input::Shown { connection, number, .. } => _ = self.acknowledge(now, connection, number, out),
+            Input::LogOn { .. } | Input::Unreached { .. } => {}
             Input::Called { connection, reached } => self.called(now, connection, reached),
             Input::Heard { connection } => self.presence.heard(connection, now.instant),
             Input::Closed { connection } => self.leave(now, connection, out),
@@ -291,6 +294,9 @@ impl Hub {
                 self.log_in_by_password(now, PasswordTry { connection, id, name, port }, password, out)
             }
             Request::Enter(name) => self.enter(now, connection, id, name, out),
+            Request::LogInByDigest { .. } | Request::Connect(_) => Answered::refuse(Refusal::NotAuthenticated),
+            Request::Chat(user) => Answered::refuse(Refusal::Unreachable(user)),
+            Request::Say(_) | Request::EndChat(_) => Answered::refuse(Refusal::NotInChat),
             Request::Unfit(why) => Answered::refuse(Refusal::Unfit(why)),
             Request::Authenticate(last) => self.authenticate(now, connection, id, &last, out),
             Request::SignUp(keys) => self.sign_up(now, connection, keys, out),

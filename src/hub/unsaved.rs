@@ -103,7 +103,7 @@ impl Hub {
         out.changes.splice(0..0, first);
         for note in notes {
             if let Some(user) = note.recipient() {
-                self.note(user, note.text.clone(), note.time, out);
+                self.note(user, note.text.clone(), (note.time, note.local), out);
             }
         }
     }

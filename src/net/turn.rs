@@ -377,7 +377,7 @@ impl<E: Environment> Turn<E> {
 
     /// Deadlines are judged by the begin of the last complete round, on every turn.
     fn handle_deadlines(&mut self, now: Now) -> bool {
-        let judged = Now { instant: self.round_began, wall: now.wall };
+        let judged = Now { instant: self.round_began, ..now };
         let mut progress = false;
         if self.hub.poll_timeout().is_some_and(|at| at <= judged.instant) {
             self.excuse_the_waiting(now);

@@ -79,19 +79,20 @@ pub(super) fn apply(connection: &Connection, change: &Change) -> rusqlite::Resul
 
 fn put_account(connection: &Connection, user: UserId, account: &Account) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
-        "INSERT OR REPLACE INTO accounts (user, salt, iterations, stored_key, server_key, sealed)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT OR REPLACE INTO accounts (user, salt, iterations, stored_key, server_key, sealed, hashed)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
     let Verifier { salt, iterations, keys } = &*account.verifier;
     let sealed = account.sealed.as_ref().map(Sealed::as_bytes);
-    statement.execute(params![user.0, salt, iterations, keys.stored_key, keys.server_key, sealed])?;
+    let (stored_key, server_key) = (keys.stored_key, keys.server_key);
+    statement.execute(params![user.0, salt, iterations, stored_key, server_key, sealed, account.hashed])?;
     Ok(())
 }
 
 fn insert_message(connection: &Connection, message: &Message) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO messages (number, time, sender, recipient, text, device, counter)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT INTO messages (number, time, sender, recipient, text, device, counter, local)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
     statement.execute(params![
         signed(message.number.0),
@@ -101,6 +102,7 @@ fn insert_message(connection: &Connection, message: &Message) -> rusqlite::Resul
         message.text.as_str(),
         message.origin.as_ref().map(|origin| origin.device.as_bytes()),
         message.origin.as_ref().map(|origin| origin.counter as i64),
+        signed(message.local.number()),
     ])?;
     Ok(())
 }

@@ -21,10 +21,11 @@ const LOCK: &str = "chatd.lock";
 /// "chat", as the first migration sets it.
 const APPLICATION_ID: i32 = 0x6368_6174;
 /// The step at place n leads from version n to version n + 1.
-pub(super) const MIGRATIONS: [&str; 3] = [
+pub(super) const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_initial.sql"),
     include_str!("migrations/0002_accounts.sql"),
     include_str!("migrations/0003_consents.sql"),
+    include_str!("migrations/0004_protocols.sql"),
 ];
 
 /// How long to wait for somebody who looks into the database from outside.

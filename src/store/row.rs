@@ -12,12 +12,12 @@ use crate::hub::id::{DeviceId, Number, Source, UserId};
 use crate::hub::message::{Line, Message, Origin, Recipient, Sender};
 use crate::hub::name::UserName;
 use crate::hub::text::Text;
-use crate::hub::time::WallTime;
+use crate::hub::time::{LocalTime, UtcOffset, WallTime};
 
 /// What `message` reads, in this order.
 macro_rules! message_columns {
     () => {
-        "number, time, sender, recipient, text, device, counter, expired"
+        "number, time, sender, recipient, text, device, counter, expired, local"
     };
 }
 pub(super) use message_columns;
@@ -137,7 +137,11 @@ pub(super) fn message(row: &Row, names: &mut Names) -> Result<Message, ReadError
         };
         let text = row.get_ref(4)?.as_str().map_err(|error| ReadError::Corrupt(format!("text: {error}")))?;
         let text = Text::parse(text).map_err(|error| ReadError::Corrupt(error.to_string()))?;
-        Ok(Message { number, time: time(row, 1)?, from, to, text, origin })
+        let time = time(row, 1)?;
+        // From before local times were kept.
+        let utc = || LocalTime::at(time, UtcOffset(0));
+        let local = row.get::<_, Option<i64>>(8)?.map_or_else(utc, |local| LocalTime::from_number(local as u64));
+        Ok(Message { number, time, local, from, to, text, origin })
     };
     read(names).map_err(|error: ReadError| error.within(&format!("message {}", number.0)))
 }

@@ -51,7 +51,7 @@ pub(super) fn read(connection: &Connection) -> Result<Snapshot, ReadError> {
     let accounts = rows(
         connection,
         "accounts",
-        "SELECT user, salt, iterations, stored_key, server_key, sealed FROM accounts ORDER BY user",
+        "SELECT user, salt, iterations, stored_key, server_key, sealed, hashed FROM accounts ORDER BY user",
         [],
         |row| Ok((user(row, 0)?, account(row)?)),
     )?;
@@ -174,7 +174,8 @@ fn sends_of(
 fn account(row: &Row) -> Result<Account, ReadError> {
     let keys = StoredKeys { stored_key: row.get(3)?, server_key: row.get(4)? };
     let verifier = Arc::new(Verifier { salt: row.get(1)?, iterations: row.get(2)?, keys });
-    Ok(Account { verifier, sealed: row.get::<_, Option<Vec<u8>>>(5)?.map(Sealed::from_bytes) })
+    let sealed = row.get::<_, Option<Vec<u8>>>(5)?.map(Sealed::from_bytes);
+    Ok(Account { verifier, sealed, hashed: row.get::<_, i64>(6)? != 0 })
 }
 
 fn device(row: &Row) -> Result<DeviceRow, ReadError> {

@@ -23,7 +23,7 @@ use crate::hub::scram::{StoredKeys, Verifier};
 use crate::hub::seal::Sealed;
 use crate::hub::sends::RESULTS_MAX;
 use crate::hub::text::Text;
-use crate::hub::time::WallTime;
+use crate::hub::time::{LocalTime, WallTime};
 
 /// No test waits longer for anything.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -126,6 +126,7 @@ fn message(number: u64, from: Option<UserId>, to: Option<UserId>) -> Message {
     Message {
         number: Number(number),
         time: time(1000 + number),
+        local: LocalTime::from_number(20_240_101_000_000 + number),
         from: from.map_or(From::Server, |id| From::User(id, name(id))),
         to: to.map_or(Recipient::Everyone, |id| Recipient::User(id, name(id))),
         text: Text::parse(&format!("text {number}\n\u{202e}é")).unwrap(),
@@ -200,7 +201,7 @@ fn a_secret_and_users_come_back_as_spelled() {
 fn account(seed: u8, sealed: Option<&[u8]>) -> Account {
     let keys = StoredKeys { stored_key: [seed; 32], server_key: [seed + 1; 32] };
     let verifier = Arc::new(Verifier { salt: [seed + 2; 16], iterations: 4096 + u32::from(seed), keys });
-    Account { verifier, sealed: sealed.map(|bytes| Sealed::from_bytes(bytes.to_vec())) }
+    Account { verifier, sealed: sealed.map(|bytes| Sealed::from_bytes(bytes.to_vec())), hashed: seed % 2 == 1 }
 }
 
 #[test]

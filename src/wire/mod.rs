@@ -4,7 +4,6 @@
 
 pub mod conversation;
 pub mod datagram;
-pub mod hex;
 pub mod lines;
 pub mod literal;
 pub mod named;
@@ -12,6 +11,7 @@ pub mod native;
 pub mod nick;
 pub mod parts;
 pub mod pieces;
+mod protocol;
 pub mod recognise;
 pub mod request;
 pub mod session;
@@ -19,31 +19,18 @@ mod words;
 
 pub use conversation::{Chunking, Conversation, Dialect, Lull};
 pub use pieces::{Kind, Pieces};
+pub use protocol::Protocol;
 
-pub use crate::hub::credentials::{PASSWORD_BYTES_MAX, Password, PasswordError};
+pub use crate::hub::credentials::{PASSWORD_BYTES_MAX, Password, PasswordDigest, PasswordError};
 pub use crate::hub::effect::{Listed, Pending, PrivacyList, ResumeToken};
 pub use crate::hub::fingerprint::Fingerprint;
+pub use crate::hub::hex;
 pub use crate::hub::id::{DeviceId, LogId, Number, RequestId};
 pub use crate::hub::input::{DeviceClaim, Mechanism, Offer, Operation, PeerPort, Request};
 pub use crate::hub::name::{NameError, UserName};
 pub use crate::hub::scram;
 pub use crate::hub::status::{Chat, Status, Traffic};
 pub use crate::hub::text::{TEXT_BYTES_MAX, Text, TextError};
-
-/// The protocols that the server speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Protocol {
-    Native,
-    /// A TCP connection for each request (protocols.md, section 1).
-    Request,
-    /// A nickname and a shared room (protocols.md, section 5).
-    Nick,
-}
-
-impl Protocol {
-    /// All protocols, for tables that must be complete.
-    pub const ALL: [Protocol; 3] = [Protocol::Native, Protocol::Request, Protocol::Nick];
-}
 
 /// What a decoder makes of the bytes that are there.
 #[derive(Debug, PartialEq, Eq)]

@@ -12,6 +12,11 @@ pub enum Kind {
         /// The message that has arrived when this has; `None`: it is no message, or not the last part of one.
         ends: Option<Number>,
     },
+    /// The client says when it has come, and until then it is sent again. It travels alone.
+    Acknowledged {
+        /// As for a text.
+        ends: Option<Number>,
+    },
 }
 
 /// Some pieces, in order, in one buffer.

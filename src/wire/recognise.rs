@@ -1,10 +1,12 @@
 //! Which protocol does a client speak? Decided from its first bytes, by one pure function.
 
+use super::session::glued::{Begun, Expected};
 use super::{Protocol, request};
+use crate::hub::challenge::Challenge;
 
 /// What a listener serves, and so what its first bytes can mean.
 #[derive(Clone, Copy, Debug)]
-pub struct Openings {
+pub struct Openings<'a> {
     pub native: bool,
     pub request: bool,
     /// Guests are let in: who says nothing for a while is asked for a nickname.
@@ -13,12 +15,16 @@ pub struct Openings {
     pub prompted: bool,
     /// Inside of TLS there is no second one.
     pub tls: bool,
+    /// Those who have logged on from there by datagrams; `None`: nobody, or sessions are not served here.
+    pub expected: Option<&'a Expected>,
 }
 
 /// What the first bytes of a connection say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recognition {
     This(Protocol),
+    /// Whoever was challenged with this has logged on, and comes.
+    Session(Challenge),
     /// A handshake of TLS (RFC 8446, section 5.1: a handshake record of any 3.x version); inside it the table begins anew.
     Tls,
     /// No protocol that is served here begins like this.
@@ -35,7 +41,7 @@ pub const NOT_UNDERSTOOD: &[u8] =
 pub const TOO_MANY: &[u8] = b"chatd: too many connections wait for a log-in here: try again in a moment\n";
 
 /// Tells a protocol by its first bytes. `quiet`: nothing has come for a while, so that what is there may be all there is.
-pub fn recognise(bytes: &[u8], quiet: bool, openings: &Openings) -> Recognition {
+pub fn recognise(bytes: &[u8], quiet: bool, openings: &Openings<'_>) -> Recognition {
     if bytes.is_empty() {
         let asks = quiet && openings.nick && !openings.prompted;
         return if asks { Recognition::This(Protocol::Nick) } else { Recognition::Wait };
@@ -48,11 +54,17 @@ pub fn recognise(bytes: &[u8], quiet: bool, openings: &Openings) -> Recognition 
 
 /// The same for what can be told by its own looks. White space before the native protocol's first object counts for nothing,
 /// as everywhere between its objects.
-fn opening(bytes: &[u8], quiet: bool, openings: &Openings) -> Recognition {
+fn opening(bytes: &[u8], quiet: bool, openings: &Openings<'_>) -> Recognition {
     match bytes {
         [0x16] if openings.tls => return Recognition::Wait,
         [0x16, 0x03, ..] if openings.tls => return Recognition::Tls,
         _ => {}
+    }
+    let begun = openings.expected.map_or(Begun::ByNobody, |expected| expected.find(bytes));
+    match begun {
+        Begun::By(challenge, _) => return Recognition::Session(challenge),
+        Begun::Partly if !quiet => return Recognition::Wait,
+        Begun::Partly | Begun::ByNobody => {}
     }
     if openings.request {
         match request::server::opens(bytes) {
@@ -76,17 +88,18 @@ mod tests {
     use super::*;
 
     /// The main port, for somebody whom guests are let in from.
-    const ALL: Openings = Openings { native: true, request: true, nick: true, prompted: false, tls: true };
-    const PROMPTED: Openings = Openings { prompted: true, ..ALL };
-    const NATIVE: Openings = Openings { request: false, nick: false, ..ALL };
-    const REQUEST: Openings = Openings { native: false, nick: false, tls: false, ..ALL };
-    const NICK: Openings = Openings { native: false, request: false, tls: false, ..PROMPTED };
+    const ALL: Openings<'_> =
+        Openings { native: true, request: true, nick: true, prompted: false, tls: true, expected: None };
+    const PROMPTED: Openings<'_> = Openings { prompted: true, ..ALL };
+    const NATIVE: Openings<'_> = Openings { request: false, nick: false, ..ALL };
+    const REQUEST: Openings<'_> = Openings { native: false, nick: false, tls: false, ..ALL };
+    const NICK: Openings<'_> = Openings { native: false, request: false, tls: false, ..PROMPTED };
     const THIS_NATIVE: Recognition = Recognition::This(Protocol::Native);
     const THIS_REQUEST: Recognition = Recognition::This(Protocol::Request);
     const THIS_NICK: Recognition = Recognition::This(Protocol::Nick);
 
     /// What bytes are, with more on its way and when it is quiet.
-    fn both(bytes: &[u8], openings: &Openings) -> [Recognition; 2] {
+    fn both(bytes: &[u8], openings: &Openings<'_>) -> [Recognition; 2] {
         [false, true].map(|quiet| recognise(bytes, quiet, openings))
     }
 

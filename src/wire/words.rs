@@ -19,6 +19,9 @@ pub(in crate::wire) fn refusal(refusal: &Refusal) -> String {
         | Refusal::WrongPassword
         | Refusal::LockedOutNow
         | Refusal::LockedOut => "wrong name or password, or too many wrong tries: wait a minute after three",
+        Refusal::NotByThisProtocol => {
+            "this protocol can't check the password of your account: ask the operator for a --classic one"
+        }
         Refusal::TokenRefused => "the resume token is not valid any more: log in with the password",
         Refusal::SomebodyInBetween => {
             "the password is right, but was not meant for this connection: somebody is in between"
@@ -61,6 +64,10 @@ pub(in crate::wire) fn refusal(refusal: &Refusal) -> String {
         Refusal::NotAsked(name) => return format!("{name} is not asking you, or no longer"),
         Refusal::TooManyConsents => "you have said yes to too many: revoke one first",
         Refusal::NotConsented(name) => return format!("there is no yes of yours for {name}"),
+        Refusal::Unreachable(name) => {
+            return format!("{name} can't be reached for a chat: they are not online, or in one, or have blocked you");
+        }
+        Refusal::NotInChat => "you are in no chat: begin one first",
         Refusal::QueueFull(name) => {
             return format!("too much waits for {name} already: try again when they have been online");
         }

@@ -281,7 +281,7 @@ pub fn news(event: &Event) -> News {
         Event::Message(message) => News::Message(told_message(&message, true)),
         Event::Online(user) => News::Online { user },
         Event::Offline(user) => News::Offline { user },
-        Event::Delivered { number, to } => News::Delivered { number, to },
+        Event::Delivered { number, to, .. } => News::Delivered { number, to },
         Event::Token => News::Token,
         Event::Missed { count } => News::Missed { count },
         Event::Asks { user, certificate, answer_within } => {

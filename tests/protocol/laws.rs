@@ -11,7 +11,7 @@ use chatd::hub::gate::BLOCKS_MAX;
 use chatd::hub::id::{PeerAddress, UserId};
 use chatd::hub::input::{Offer, PeerPort};
 use chatd::hub::message::{HistoryPage, Message, Recipient, Sender};
-use chatd::hub::time::WallTime;
+use chatd::hub::time::{LocalTime, WallTime};
 use chatd::wire::native::client::{self, Ask, FromServer, Hear, Told};
 use chatd::wire::native::{REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
 use chatd::wire::scram::{ChannelBinding, ClientExchange, ClientFinal, ClientFirst, StoredKeys};
@@ -197,6 +197,7 @@ pub fn messages() -> impl Strategy<Value = Arc<Message>> {
                 from: from.map_or(Sender::Server, |name| Sender::User(UserId(1), name)),
                 to: to.map_or(Recipient::Everyone, |name| Recipient::User(UserId(2), name)),
                 text,
+                local: LocalTime::default(),
                 origin: None,
             })
         },
@@ -212,7 +213,7 @@ fn events() -> impl Strategy<Value = Event> {
             .prop_map(Event::Message),
         names().prop_map(Event::Online),
         names().prop_map(Event::Offline),
-        (integers(), names()).prop_map(|(number, to)| Event::Delivered { number: Number(number), to }),
+        (integers(), names()).prop_map(|(number, to)| Event::Delivered { number: Number(number), to, words: None }),
         Just(Event::Token),
         integers().prop_map(|count| Event::Missed { count }),
         (names(), fingerprints(), spans()).prop_map(|(user, certificate, answer_within)| Event::Asks {
@@ -492,6 +493,7 @@ fn a_long_history_comes_in_lines_that_are_not_too_long() {
                     from: Sender::User(UserId(1), name(&"m".repeat(32))),
                     to: Recipient::User(UserId(2), name(&"w".repeat(32))),
                     text: text.clone(),
+                    local: LocalTime::default(),
                     origin: None,
                 })
             })

@@ -11,7 +11,7 @@ use chatd::hub::effect::{Event, Reach, Reply};
 use chatd::hub::id::{PeerAddress, UserId};
 use chatd::hub::input::{PeerPort, Precondition};
 use chatd::hub::message::{HistoryPage, Message, Recipient, Sender};
-use chatd::hub::time::WallTime;
+use chatd::hub::time::{LocalTime, WallTime};
 use chatd::hub::{Config, accounts, consent, delivery, devices, gate, log_in, name, presence, rate, scram, sends};
 use chatd::wire::native::client::{self, Ask, FromServer, Heard, News, Party, ReachTold, Told};
 use chatd::wire::native::{HISTORY_LIMIT_DEFAULT, HISTORY_LIMIT_MAX, REQUEST_BYTES_MAX, SERVER_LINE_BYTES_MAX};
@@ -159,7 +159,7 @@ fn event_of(news: &News) -> Event {
         News::Message(heard) => Event::Message(message_of(&heard)),
         News::Online { user } => Event::Online(user),
         News::Offline { user } => Event::Offline(user),
-        News::Delivered { number, to } => Event::Delivered { number, to },
+        News::Delivered { number, to } => Event::Delivered { number, to, words: None },
         News::Token => Event::Token,
         News::Missed { count } => Event::Missed { count },
         News::Asks { user, certificate, answer_within } => {
@@ -213,6 +213,7 @@ fn message_of(told: &Heard) -> std::sync::Arc<Message> {
             Party::Server => panic!("a message to the server"),
         },
         text: text(&told.text),
+        local: LocalTime::default(),
         origin: None,
     })
 }

@@ -12,7 +12,8 @@ use chatd::wire::{
 use super::samples::*;
 use super::unframed::{Client, Piece, answered, control, last, line, told};
 
-const HERE: Openings = Openings { native: true, request: true, nick: true, prompted: false, tls: true };
+const HERE: Openings<'_> =
+    Openings { native: true, request: true, nick: true, prompted: false, tls: true, expected: None };
 
 /// What becomes of a whole connection.
 fn posted(bytes: &[u8]) -> Step {
@@ -378,7 +379,7 @@ fn a_long_list_goes_on_in_another_like_it() {
 
 #[test]
 fn who_posts_is_told_nothing_on_that_connection() {
-    let mut conversation = Conversation::begin(Protocol::Request, b"online,", false);
+    let mut conversation = Conversation::begin(Protocol::Request, b"online,", false).unwrap();
     let mut out = Pieces::default();
     for (farewell, ..) in farewells() {
         conversation.encode_farewell(farewell, &mut out);

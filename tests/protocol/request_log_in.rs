@@ -18,7 +18,7 @@ pub struct Dialogue(Client);
 impl Dialogue {
     fn new(prompted: bool) -> Dialogue {
         let first = b"newUser,";
-        let openings = Openings { native: true, request: true, nick: true, prompted, tls: true };
+        let openings = Openings { native: true, request: true, nick: true, prompted, tls: true, expected: None };
         assert_eq!(recognise(first, false, &openings), Recognition::This(Protocol::Request));
         Dialogue(Client::new(Protocol::Request, first, prompted))
     }
@@ -273,7 +273,8 @@ fn one_more_ok_of_a_client_that_was_prompted_is_swallowed() {
 fn a_farewell_is_a_line_to_read() {
     for (farewell, _, text) in farewells() {
         let mut out = Pieces::default();
-        Conversation::begin(Protocol::Request, b"newUser,", false).encode_farewell(farewell, &mut out);
+        let conversation = Conversation::begin(Protocol::Request, b"newUser,", false).unwrap();
+        conversation.encode_farewell(farewell, &mut out);
         assert_eq!(pieces(&out), [control(format!("{text}\n"))]);
     }
 }

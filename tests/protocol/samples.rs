@@ -12,7 +12,7 @@ use chatd::hub::fingerprint::Fingerprint;
 use chatd::hub::id::{PeerAddress, UserId};
 use chatd::hub::input::{Offer, PeerPort};
 use chatd::hub::message::{HistoryPage, Message, Recipient, Sender};
-use chatd::hub::time::WallTime;
+use chatd::hub::time::{LocalTime, WallTime};
 use chatd::wire::native::client::{Ask, Hear, decode};
 use chatd::wire::scram::{ClientFinal, ClientFirst, StoredKeys};
 use chatd::wire::{
@@ -83,6 +83,7 @@ pub fn message(number: u64, from: &str, to: &str, body: &str) -> Arc<Message> {
         from: if from == "server" { Sender::Server } else { Sender::User(UserId(1), name(from)) },
         to: if to == "everyone" { Recipient::Everyone } else { Recipient::User(UserId(2), name(to)) },
         text: text(body),
+        local: LocalTime::default(),
         origin: None,
     })
 }
@@ -579,7 +580,7 @@ pub fn events() -> Vec<(Event, String)> {
         (Event::Online(name("Bob")), r#"{"event":"online","user":"Bob"}"#.to_owned()),
         (Event::Offline(name("Bob")), r#"{"event":"offline","user":"Bob"}"#.to_owned()),
         (
-            Event::Delivered { number: Number(5), to: name("Bob") },
+            Event::Delivered { number: Number(5), to: name("Bob"), words: None },
             r#"{"event":"delivered","number":5,"to":"Bob"}"#.to_owned(),
         ),
         (Event::Token, r#"{"event":"token"}"#.to_owned()),

@@ -740,7 +740,7 @@ impl Environment for Outside {
                     *from = at.unwrap_or(*from);
                 }
             }
-            Input::Shown { connection, number } => {
+            Input::Shown { connection, number, .. } => {
                 if let Some(callee) = self.callees.get(connection).filter(|callee| callee.left.is_none()) {
                     lent.ledger.surely_shown(&callee.user, *number);
                 }
@@ -756,7 +756,7 @@ impl Environment for Outside {
                 match self.plant {
                     Plant::FailedCallsAreForgotten if !*reached => return None,
                     Plant::FailedCountsAsShown if !*reached => {
-                        return Some(Input::Shown { connection: *connection, number: Number(u64::MAX) });
+                        return Some(Input::Shown { connection: *connection, number: Number(u64::MAX), words: None });
                     }
                     _ => {}
                 }

@@ -76,7 +76,7 @@ impl Server {
         around: &mut Around,
     ) -> Server {
         let mut outbox = Outbox::new();
-        let now = Now { instant: Instant::default(), wall: around.wall };
+        let now = Now { instant: Instant::default(), wall: around.wall, ..Now::default() };
         let seed = around.dice.bytes();
         let outside = Outside::new(around.now, plant, config.heartbeat_timeout, check_always, worker_delay);
         let mut snapshot = around.disk.fold.snapshot();
@@ -295,6 +295,6 @@ impl Server {
             Plant::DeadlinesByTheWallClock => Instant::default() + around.wall.since(self.booted_wall),
             _ => self.instant(around.now),
         };
-        Now { instant, wall: around.wall }
+        Now { instant, wall: around.wall, ..Now::default() }
     }
 }

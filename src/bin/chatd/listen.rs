@@ -12,24 +12,15 @@ pub struct Listen {
     pub address: SocketAddr,
 }
 
-/// As users write a protocol.
-pub fn name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Native => "native",
-        Protocol::Request => "request",
-        Protocol::Nick => "nick",
-    }
-}
-
 impl FromStr for Listen {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Listen, String> {
-        let names = Protocol::ALL.map(name).join(", ");
+        let names = Protocol::ALL.map(Protocol::name).join(", ");
         let Some((proto, address)) = text.split_once('=') else {
             return Err(format!("write it like nick=0.0.0.0:55555; protocols are {names}"));
         };
-        let Some(protocol) = Protocol::ALL.into_iter().find(|&protocol| name(protocol) == proto) else {
+        let Some(protocol) = Protocol::parse(proto) else {
             return Err(format!("'{proto}' is no protocol that is served; those are {names}"));
         };
         match address.parse() {

@@ -355,7 +355,7 @@ fn announce(server: &Server) -> Result<(), Failure> {
         // Nobody may be listening: the server runs all the same.
         let _ = match serves {
             Serves::Everything => writeln!(out, "chatd: listening on {address}"),
-            Serves::Only(protocol) => writeln!(out, "chatd: listening for {} on {address}", listen::name(protocol)),
+            Serves::Only(protocol) => writeln!(out, "chatd: listening for {} on {address}", protocol),
         };
     }
     let _ = out.flush();

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::super::command::{self, Command};
 use super::super::exit::{Failure, Status};
-use super::super::protocol::Protocol;
+use crate::wire::Protocol;
 
 /// How many printed events `wait` can still find.
 const PRINTED_MAX: usize = 1000;

@@ -10,9 +10,9 @@ use crate::client::batch::{Line, Script, ScriptLine, read_lines, show as print_l
 use crate::client::command::Command;
 use crate::client::exit::{Failure, Status};
 use crate::client::output::Ended;
-use crate::client::protocol::Protocol;
 use crate::client::{render, warn};
 use crate::net::link::Bell;
+use crate::wire::Protocol;
 
 /// A script in progress.
 struct Batch {

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use super::{Done, Event, Request};
-use crate::client::protocol::Protocol;
 use crate::client::render::{self, visible};
+use crate::wire::Protocol;
 use crate::wire::UserName;
 use crate::wire::native::client::News;
 

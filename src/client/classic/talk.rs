@@ -10,9 +10,9 @@ use crate::client::interactive::editor::{Keyboard, Names, Purpose, Typed, know};
 use crate::client::interactive::screen::{Look, Screen, now_ms};
 use crate::client::interrupt::Interrupt;
 use crate::client::output::Ended;
-use crate::client::protocol::Protocol;
 use crate::client::render::visible;
 use crate::net::link::Bell;
+use crate::wire::Protocol;
 use crate::wire::UserName;
 
 pub struct Talk {

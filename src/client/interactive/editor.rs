@@ -24,8 +24,8 @@ use super::super::errand::Passwords;
 use super::super::exit::Failure;
 use super::super::interrupt::Interrupt;
 use super::super::passwords;
-use super::super::protocol::Protocol;
 use crate::net::link::Bell;
+use crate::wire::Protocol;
 use crate::wire::UserName;
 
 /// How many typed lines are remembered.

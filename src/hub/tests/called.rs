@@ -95,7 +95,7 @@ fn what_was_shown_is_told_to_who_wants_to_know() {
     let send = Request::Message { to: name("alice"), text: text("hi"), counter: None, receipt: true };
     world.ask(bob, send);
     let outcome = world.shown(alice, 1);
-    let delivered = Event::Delivered { number: Number(1), to: name("alice") };
+    let delivered = Event::Delivered { number: Number(1), to: name("alice"), words: None };
     assert_eq!(outcome.effects, [event(bob, delivered, IfLost::Send)]);
     assert_eq!(world.shown(alice, 1), Outcome::default());
 }

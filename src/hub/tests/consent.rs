@@ -980,8 +980,8 @@ fn nothing_is_left_of_anything() {
 fn restarted(consents: Vec<ConsentRow>) -> (Circle, Vec<Change>) {
     let users = (0..).map(UserId).zip(NAMES.map(name)).collect();
     let snapshot = Snapshot { secret: Some([1; 32]), users, consents, ..Snapshot::default() };
-    let Now { instant, wall } = World::new().now;
-    let (now, mut out) = (Now { instant: instant + NEVER, wall }, Outbox::new());
+    let Now { instant, wall, .. } = World::new().now;
+    let (now, mut out) = (Now { instant: instant + NEVER, wall, ..Now::default() }, Outbox::new());
     let hub = Hub::new(Config { heartbeat_timeout: NEVER, ..config() }, [7; 32], snapshot, now, &mut out);
     hub.check_invariants();
     let mut world = World { hub, now, next_slot: 0, requests: 0, derived: None };

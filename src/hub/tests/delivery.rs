@@ -26,7 +26,7 @@ fn a_message_is_one_row_an_event_and_an_answer_that_waits_for_the_disk() {
             recipients: vec![],
         }
     );
-    let Message { number, time, from: Sender::User(_, from), to: Recipient::User(_, to), text, origin } = &*message
+    let Message { number, time, from: Sender::User(_, from), to: Recipient::User(_, to), text, origin, .. } = &*message
     else {
         panic!("{message:?}");
     };
@@ -270,7 +270,7 @@ fn a_receipt_comes_when_the_first_device_has_shown_it() {
     let send = Request::Message { to: name("bob"), text: text("hi"), counter: None, receipt: true };
     world.ask(alice, send);
     let outcome = world.acknowledge(bob, 1);
-    let delivered = Event::Delivered { number: Number(1), to: name("bob") };
+    let delivered = Event::Delivered { number: Number(1), to: name("bob"), words: None };
     assert_eq!(
         outcome.effects,
         [event(alice, delivered, IfLost::Send), world.reply(bob, Ok(Reply::Acknowledged), IfLost::Send)]

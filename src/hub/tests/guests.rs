@@ -155,7 +155,7 @@ fn private_messages_reach_guests_and_come_from_them() {
     let outcome = world.ask(alice, send);
     assert_eq!(outcome.answer(), &Ok(Reply::Accepted { number: Number(1), reach: Reach::Online }));
     assert_eq!(outcome.texts_for(gus), ["psst"]);
-    let delivered = Event::Delivered { number: Number(1), to: name("gus") };
+    let delivered = Event::Delivered { number: Number(1), to: name("gus"), words: None };
     assert_eq!(world.shown(gus, 1).effects, [event(alice, delivered, IfLost::Send)]);
     assert_eq!(world.message(gus, "alice", "yes?").texts_for(alice), ["yes?"]);
 }

@@ -335,7 +335,8 @@ fn preconditions_are_checked_before_anything_happens() {
 #[test]
 fn the_same_inputs_and_seed_give_the_same_outputs() {
     let run = |seed: u8| {
-        let now = Now { instant: Instant::from_micros(1), wall: WallTime::from_millis(1_700_000_000_000) };
+        let now =
+            Now { instant: Instant::from_micros(1), wall: WallTime::from_millis(1_700_000_000_000), ..Now::default() };
         let hub = Hub::new(config(), [seed; 32], Snapshot::default(), now, &mut Outbox::new());
         let mut world = World { hub, now, next_slot: 0, requests: 0, derived: None };
         let mut transcript = format!("{:?}", world.read_accounts(credentials()));

@@ -59,7 +59,8 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
-        let now = Now { instant: Instant::from_micros(1), wall: WallTime::from_millis(1_700_000_000_000) };
+        let now =
+            Now { instant: Instant::from_micros(1), wall: WallTime::from_millis(1_700_000_000_000), ..Now::default() };
         let mut out = Outbox::new();
         let hub = Hub::new(config(), [7; 32], Snapshot::default(), now, &mut out);
         let mut world = World { hub, now, next_slot: 0, requests: 0, derived: None };

@@ -108,7 +108,8 @@ impl World {
 
     /// Without accounts.
     fn empty(config: Config, snapshot: Snapshot) -> World {
-        let now = Now { instant: Instant::from_micros(1), wall: WallTime::from_millis(1_700_000_000_000) };
+        let now =
+            Now { instant: Instant::from_micros(1), wall: WallTime::from_millis(1_700_000_000_000), ..Now::default() };
         let hub = Hub::new(config, [7; 32], snapshot, now, &mut Outbox::new());
         World { hub, now, next_slot: 0, requests: 0, derived: None }
     }
@@ -288,7 +289,7 @@ impl World {
     }
 
     fn shown(&mut self, connection: ConnectionId, number: u64) -> Outcome {
-        self.input(Input::Shown { connection, number: Number(number) })
+        self.input(Input::Shown { connection, number: Number(number), words: None })
     }
 
     /// A guest comes in.

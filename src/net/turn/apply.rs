@@ -72,6 +72,8 @@ impl<E: Environment> Turn<E> {
                 Some(_) => self.begin_ending(now, *connection, *how),
                 None => self.dismiss(now, *connection),
             },
+            Effect::LogOn { .. } | Effect::Expect { .. } | Effect::ExpectNoMore { .. } | Effect::LogOnFailed { .. } => {
+            }
             Effect::Call { connection } => self.call_again(*connection),
             // Whoever told the hub of it has seen this.
             Effect::Ignored => {}

@@ -256,7 +256,7 @@ impl<E: Environment> Turn<E> {
         }
         self.tell(now, Input::Called { connection: id, reached });
         if let Some(number) = outcome.shown {
-            self.tell(now, Input::Shown { connection: id, number });
+            self.tell(now, Input::Shown { connection: id, number, words: None });
         }
         self.call_or_park(id);
     }

@@ -78,7 +78,7 @@ impl<E: Environment> Turn<E> {
 
     fn refuse_guest(&mut self, now: Now, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        connection.conversation = Some(Conversation::begin(Protocol::Nick, b"", false));
+        connection.conversation = Conversation::begin(Protocol::Nick, b"", false);
         self.refuse_out_of_scope(now, id);
     }
 
@@ -123,6 +123,7 @@ impl<E: Environment> Turn<E> {
                 Recognised::Nothing
             }
             Recognition::This(protocol) => self.begin(now, id, protocol, bytes),
+            Recognition::Session(_) => Recognised::Nothing,
             Recognition::Tls => self.begin_tls(now, id),
             Recognition::Wait => Recognised::Nothing,
             Recognition::None => {
@@ -134,7 +135,7 @@ impl<E: Environment> Turn<E> {
     }
 
     /// What the first bytes of a connection can mean.
-    fn openings(&self, id: ConnectionId) -> Option<Openings> {
+    fn openings(&self, id: ConnectionId) -> Option<Openings<'_>> {
         let connection = self.connections.get(id)?;
         let (is_open, serves) = match connection.door {
             Door::Port { serves, .. } => (connection.tls.is_none(), serves),
@@ -148,6 +149,7 @@ impl<E: Environment> Turn<E> {
             nick: is_open && nick,
             prompted: connection.prompted,
             tls: is_open && native && self.admission.tls.is_some(),
+            expected: None,
         })
     }
 
@@ -155,7 +157,10 @@ impl<E: Environment> Turn<E> {
     fn begin(&mut self, now: Now, id: ConnectionId, protocol: Protocol, first: &[u8]) -> Recognised {
         let Admission { plaintext, registration, .. } = &self.admission;
         let Some(connection) = self.connections.get_mut(id) else { return Recognised::Nothing };
-        let conversation = connection.conversation.insert(Conversation::begin(protocol, first, connection.prompted));
+        let Some(begun) = Conversation::begin(protocol, first, connection.prompted) else {
+            return Recognised::Nothing;
+        };
+        let conversation = connection.conversation.insert(begun);
         let is_posted = matches!(conversation, Conversation::Post);
         let peer = match connection.door {
             Door::Port { address, .. } if connection.tls.is_none() && !plaintext.contains(address) => {

@@ -57,7 +57,7 @@ impl<E: Environment> Turn<E> {
         let arrived = under_way.arrived(unacknowledged);
         let is_left = !under_way.is_empty();
         if let Some(number) = arrived {
-            self.tell(now, Input::Shown { connection: id, number });
+            self.tell(now, Input::Shown { connection: id, number, words: None });
         }
         if is_left {
             self.timers.set(id, Timer::Acknowledged, now.instant + ACKNOWLEDGED_EVERY);

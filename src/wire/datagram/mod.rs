@@ -7,6 +7,7 @@
 mod envelope;
 pub mod notice;
 pub mod request;
+pub mod server;
 
 use std::borrow::Cow;
 

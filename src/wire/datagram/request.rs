@@ -1,17 +1,12 @@
 //! What clients say.
 
-use std::fmt;
-
-use aws_lc_rs::constant_time;
-use sha2::{Digest, Sha256};
-
 use super::{
     ACKNOWLEDGEMENT, BODY, COMMAND, HEADER, Literal, MESSAGE_EXCHANGE, MESSAGE_TYPE, Manner, RECIPIENT_DATA, Unread,
     address, dict, envelope, in_one, in_parts, text_of,
 };
 use crate::wire::hex::{hex, unhex};
 use crate::wire::named::Named;
-use crate::wire::{Password, Text, TextError};
+use crate::wire::{PasswordDigest, Text, TextError};
 
 const USERNAME: &str = "username";
 const PASSWORD: &str = "password";
@@ -64,31 +59,6 @@ pub enum Request {
 pub struct Server<'a> {
     pub host: &'a str,
     pub port: u16,
-}
-
-/// The SHA-256 of a password: all that this protocol ever says of it.
-#[derive(Clone, Copy)]
-pub struct PasswordDigest(pub [u8; 32]);
-
-impl PasswordDigest {
-    pub fn of(password: &Password) -> PasswordDigest {
-        PasswordDigest(Sha256::digest(password.as_str()).into())
-    }
-}
-
-/// In a time that says nothing of where they differ.
-impl PartialEq for PasswordDigest {
-    fn eq(&self, other: &PasswordDigest) -> bool {
-        constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
-    }
-}
-
-impl Eq for PasswordDigest {}
-
-impl fmt::Debug for PasswordDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PasswordDigest(..)")
-    }
 }
 
 impl Request {

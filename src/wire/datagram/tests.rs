@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::notice::{Audience, Ends, INCORRECT};
-use super::request::{PasswordDigest, Server};
+use super::request::Server;
 use super::*;
+use crate::wire::PasswordDigest;
 use crate::wire::named::Named;
 use crate::wire::{Password, Text, TextError, UserName};
 

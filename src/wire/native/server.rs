@@ -306,6 +306,8 @@ fn encode_reply<'a>(id: Option<u64>, reply: &'a Reply, out: &mut Vec<u8>) {
         },
         // It answers a log-in of another protocol.
         Reply::Welcome { .. } => return,
+        Reply::ChatStarted { peer, .. } => of_user("chat-started", peer),
+        Reply::ChatEnded { peer, .. } => of_user("chat-ended", peer),
         Reply::LoggedOut => line("logged-out"),
         Reply::SignedUp(user) => of_user("signed-up", user),
         Reply::PasswordChanged(user) => of_user("password-changed", user),
@@ -465,9 +467,11 @@ pub(in crate::wire) fn encode_event(event: &Event, out: &mut Vec<u8>) {
         },
         Event::Online(user) => ServerLine { user: Some(user.as_str().into()), ..line("online") },
         Event::Offline(user) => ServerLine { user: Some(user.as_str().into()), ..line("offline") },
-        Event::Delivered { number, to } => {
+        Event::Delivered { number, to, .. } => {
             ServerLine { number: Some(number.0), to: Some(to.as_str().into()), ..line("delivered") }
         }
+        Event::ChatStarted { peer, .. } => ServerLine { user: Some(peer.as_str().into()), ..line("chat-started") },
+        Event::ChatEnded { peer, .. } => ServerLine { user: Some(peer.as_str().into()), ..line("chat-ended") },
         Event::Token => line("token"),
         Event::Asks { user, certificate, answer_within } => ServerLine {
             user: Some(user.as_str().into()),
@@ -561,7 +565,8 @@ fn code(refusal: &Refusal) -> &'static str {
         | Refusal::UnknownName
         | Refusal::WrongPassword
         | Refusal::LockedOutNow
-        | Refusal::LockedOut => "not-authenticated",
+        | Refusal::LockedOut
+        | Refusal::NotByThisProtocol => "not-authenticated",
         Refusal::TokenRefused => "token-refused",
         Refusal::SomebodyInBetween => "somebody-in-between",
         Refusal::TooManyGuests | Refusal::TooManySessions => "too-many-sessions",
@@ -591,6 +596,8 @@ fn code(refusal: &Refusal) -> &'static str {
         Refusal::NotAsked(_) => "not-asked",
         Refusal::TooManyConsents => "too-many-consents",
         Refusal::NotConsented(_) => "not-consented",
+        Refusal::Unreachable(_) => "unreachable",
+        Refusal::NotInChat => "not-in-chat",
         Refusal::QueueFull(_) => "queue-full",
         Refusal::TooFast { .. } => "too-fast",
         Refusal::OutOfTurn { .. } => "out-of-turn",

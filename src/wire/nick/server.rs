@@ -98,7 +98,9 @@ pub(in crate::wire) fn encode_event(event: &Event, utf8: bool, out: &mut Pieces)
         }
         Event::Closing(reason) => line(words::closing(*reason), out),
         // Nobody is asked for an address here, or asks, and there is nothing to log in with again.
-        Event::Asks { .. }
+        Event::ChatStarted { .. }
+        | Event::ChatEnded { .. }
+        | Event::Asks { .. }
         | Event::AskOver { .. }
         | Event::Address { .. }
         | Event::NoAddress { .. }

@@ -1,13 +1,60 @@
 //! Messages that were read as one. Each is ciphered from the beginning of the key, so only what is known in advance can be
 //! found: whatever else stands behind another message deciphers to nothing that means anything.
 
-use super::messages::{ChatId, FromClient};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use super::messages::FromClient;
 use super::{Challenge, SessionKey};
+use crate::hub::time::LocalTime;
 use crate::wire::UserName;
 
 /// The first bytes of the session of a client that has logged on, by which it is recognised.
 pub fn connect(challenge: Challenge, key: &SessionKey) -> Vec<u8> {
     ciphered(&FromClient::Connect(challenge), key)
+}
+
+/// Those who have logged on from an address and have not connected yet, by their first bytes.
+#[derive(Debug, Default)]
+pub struct Expected(BTreeMap<Vec<u8>, (Challenge, SessionKey)>);
+
+/// Who it is that begins with some bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Begun<'a> {
+    /// The bytes begin with all of its first ones.
+    By(Challenge, &'a SessionKey),
+    /// It may be somebody.
+    Partly,
+    ByNobody,
+}
+
+impl Expected {
+    pub fn insert(&mut self, challenge: Challenge, key: SessionKey) {
+        self.0.insert(connect(challenge, &key), (challenge, key));
+    }
+
+    pub fn remove(&mut self, challenge: Challenge) {
+        self.0.retain(|_, &mut (expected, _)| expected != challenge);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn find(&self, bytes: &[u8]) -> Begun<'_> {
+        // All first bytes are as long as one another.
+        let next = self.0.range::<[u8], _>((Bound::Unbounded, Bound::Included(bytes))).next_back();
+        if let Some((first, (challenge, key))) = next
+            && bytes.starts_with(first)
+        {
+            return Begun::By(*challenge, key);
+        }
+        let after = self.0.range::<[u8], _>((Bound::Included(bytes), Bound::Unbounded)).next();
+        match after {
+            Some((first, _)) if first.starts_with(bytes) => Begun::Partly,
+            _ => Begun::ByNobody,
+        }
+    }
 }
 
 /// What can stand behind a text of a client that is in a chat, or was in it last; as it travels.
@@ -16,7 +63,7 @@ pub struct Endings([Vec<u8>; 3]);
 
 impl Endings {
     /// `id` and `peer`: as the client was told that the chat has begun.
-    pub fn of(id: ChatId, peer: &UserName, key: &SessionKey) -> Endings {
+    pub fn of(id: LocalTime, peer: &UserName, key: &SessionKey) -> Endings {
         let commands = [
             FromClient::ChatCheck { id, peer: peer.clone() },
             FromClient::EndCheck(id),

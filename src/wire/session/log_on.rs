@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::cipher::{Challenge, Response, SessionKey};
+use super::{Challenge, Response, SessionKey};
 use super::{Named, READ_BYTES_MAX, named, within};
 
 const HELLO: &str = "HELLO";

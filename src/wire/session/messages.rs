@@ -1,12 +1,7 @@
 //! The messages of a session, as plain text; each is ciphered by itself.
 
-use std::fmt;
-
-use jiff::Timestamp;
-use jiff::tz::Offset;
-
 use super::{CHAT_STARTED, Challenge, END_NOTIF, Named, UNREACHABLE, broken, named, user, within};
-use crate::hub::time::WallTime;
+use crate::hub::time::LocalTime;
 use crate::wire::{Text, TextError, UserName};
 
 const CONNECT: &str = "CONNECT";
@@ -20,10 +15,6 @@ const LOG_OFF: &str = "log off";
 const NO_CHAT: &str = "None";
 const CONNECTED: &str = "CONNECTED\n";
 
-/// ID of a chat: the local time of its beginning as YYYYMMDDhhmmss. That there is such a time is not checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChatId(u64);
-
 /// What a client says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FromClient {
@@ -32,13 +23,13 @@ pub enum FromClient {
     ChatRequest(Named),
     /// The client has heard that the chat has begun. It may never say so.
     ChatCheck {
-        id: ChatId,
+        id: LocalTime,
         peer: UserName,
     },
     /// `None`: it is in no chat.
-    EndRequest(Option<ChatId>),
+    EndRequest(Option<LocalTime>),
     /// The client has heard that the chat has ended.
-    EndCheck(ChatId),
+    EndCheck(LocalTime),
     HistoryRequest(Named),
     LogOff,
     /// Anything else: to whom it chats with.
@@ -50,39 +41,13 @@ pub enum FromClient {
 pub enum FromServer {
     Connected,
     ChatStarted {
-        id: ChatId,
+        id: LocalTime,
         peer: UserName,
     },
     Unreachable(Named),
-    EndNotif(ChatId),
+    EndNotif(LocalTime),
     /// Anything else: for people.
     Text(String),
-}
-
-impl ChatId {
-    const DIGITS: usize = 14;
-
-    /// Of a chat that begins now, where the clocks are so far ahead of UTC.
-    pub fn at(wall: WallTime, offset: Offset) -> ChatId {
-        let millis = i64::try_from(wall.as_millis()).unwrap_or(i64::MAX);
-        let time = offset.to_datetime(Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX));
-        let (year, month, day) = (time.year(), time.month(), time.day());
-        let fields = [month, day, time.hour(), time.minute(), time.second()];
-        ChatId(
-            fields.iter().fold(u64::from(year.unsigned_abs()), |id, &field| id * 100 + u64::from(field.unsigned_abs())),
-        )
-    }
-
-    fn parse(digits: &str) -> Option<ChatId> {
-        let is_number = digits.len() == ChatId::DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| digits.parse().ok()).flatten().map(ChatId)
-    }
-}
-
-impl fmt::Display for ChatId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:0digits$}", self.0, digits = ChatId::DIGITS)
-    }
 }
 
 impl FromClient {
@@ -121,11 +86,11 @@ pub(super) fn parse_command(plain: &str) -> Option<FromClient> {
         CHAT_REQUEST => Some(FromClient::ChatRequest(named(inside))),
         CHAT_CHECK => {
             let (id, peer) = inside.split_once(",  ")?;
-            Some(FromClient::ChatCheck { id: ChatId::parse(id)?, peer: user(peer)? })
+            Some(FromClient::ChatCheck { id: LocalTime::parse(id)?, peer: user(peer)? })
         }
         END_REQUEST if inside == NO_CHAT => Some(FromClient::EndRequest(None)),
-        END_REQUEST => ChatId::parse(inside).map(|id| FromClient::EndRequest(Some(id))),
-        END_CHECK => ChatId::parse(inside).map(FromClient::EndCheck),
+        END_REQUEST => LocalTime::parse(inside).map(|id| FromClient::EndRequest(Some(id))),
+        END_CHECK => LocalTime::parse(inside).map(FromClient::EndCheck),
         HISTORY_REQUEST => Some(FromClient::HistoryRequest(named(inside))),
         _ => None,
     }
@@ -157,10 +122,10 @@ fn parse_notice(plain: &str) -> Option<FromServer> {
     match word {
         CHAT_STARTED => {
             let (id, peer) = inside.split_once(", ")?;
-            Some(FromServer::ChatStarted { id: ChatId::parse(id)?, peer: user(peer)? })
+            Some(FromServer::ChatStarted { id: LocalTime::parse(id)?, peer: user(peer)? })
         }
         UNREACHABLE => Some(FromServer::Unreachable(named(inside))),
-        END_NOTIF => ChatId::parse(inside).map(FromServer::EndNotif),
+        END_NOTIF => LocalTime::parse(inside).map(FromServer::EndNotif),
         _ => None,
     }
 }

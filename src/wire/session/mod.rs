@@ -10,9 +10,12 @@ pub mod cipher;
 pub mod glued;
 pub mod log_on;
 pub mod messages;
+pub mod server;
 pub mod texts;
 
-pub use cipher::{Challenge, Response, SessionKey, Undecipherable};
+pub use cipher::Undecipherable;
+
+pub use crate::hub::challenge::{Challenge, Response, SessionKey};
 
 use super::UserName;
 use super::named::Named;

@@ -1,14 +1,14 @@
-use jiff::tz::Offset;
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::glued::{Endings, connect};
 use super::log_on::{self, FourDigitPort};
-use super::messages::{ChatId, FromClient, FromServer};
+use super::messages::{FromClient, FromServer};
 use super::texts::{self, Line};
 use super::*;
 use crate::hub::id::Number;
 use crate::hub::time::WallTime;
+use crate::hub::time::{LocalTime, UtcOffset};
 use crate::wire::{Kind, Password, Pieces, Text, TextError};
 
 fn name(text: &str) -> UserName {
@@ -30,8 +30,8 @@ fn key() -> SessionKey {
 /// 2024-02-29 23:59:58 UTC.
 const WALL: WallTime = WallTime::from_millis(1_709_251_198_999);
 
-fn id() -> ChatId {
-    ChatId::at(WALL, Offset::UTC)
+fn id() -> LocalTime {
+    LocalTime::at(WALL, UtcOffset(0))
 }
 
 fn ciphered(plain: &str) -> Vec<u8> {
@@ -198,12 +198,12 @@ fn what_only_looks_like_a_command_is_a_text() {
 #[test]
 fn a_chat_is_named_by_its_local_time() {
     assert_eq!(id().to_string(), "20240229235958");
-    assert_eq!(ChatId::at(WALL, Offset::constant(2)).to_string(), "20240301015958");
-    assert_eq!(ChatId::at(WALL, Offset::constant(-5)).to_string(), "20240229185958");
+    assert_eq!(LocalTime::at(WALL, UtcOffset(7200)).to_string(), "20240301015958");
+    assert_eq!(LocalTime::at(WALL, UtcOffset(-18_000)).to_string(), "20240229185958");
     for far in [WallTime::from_millis(u64::MAX), WallTime::from_millis(i64::MAX as u64)] {
-        assert!(ChatId::at(far, Offset::MAX).to_string().starts_with("9999"), "there are no more digits");
+        assert!(LocalTime::at(far, UtcOffset(93_599)).to_string().starts_with("9999"), "there are no more digits");
     }
-    assert_eq!(ChatId::at(WallTime::from_millis(0), Offset::UTC).to_string(), "19700101000000");
+    assert_eq!(LocalTime::at(WallTime::from_millis(0), UtcOffset(0)).to_string(), "19700101000000");
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn commands_behind_a_text_are_told_apart() {
     for parts in rows {
         assert_eq!(separated(parts), parts);
     }
-    let other = Endings::of(ChatId::at(WallTime::from_millis(0), Offset::UTC), &name("bob"), &key());
+    let other = Endings::of(LocalTime::at(WallTime::from_millis(0), UtcOffset(0)), &name("bob"), &key());
     let glued = [&said[..], &check].concat();
     assert_eq!(other.separate(&glued), [&glued[..]], "another chat's are not known");
     let backwards = [&check[..], &said].concat();

@@ -2,9 +2,10 @@
 //!
 //! Texts that wait for a client may share a message, so a line stands for one: their newlines are indented.
 
-use super::messages::{ChatId, parse_command};
+use super::messages::parse_command;
 use super::{BREAK, READ_BYTES_MAX, broken, broken_word};
 use crate::hub::id::Number;
+use crate::hub::time::LocalTime;
 use crate::wire::parts::{self, Frame, plain_parts};
 use crate::wire::pieces::{Kind, Pieces};
 use crate::wire::{Text, UserName};
@@ -16,7 +17,7 @@ const SAYS: &str = ": ";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// The chat's, or the time of a message that was in none.
-    pub id: ChatId,
+    pub id: LocalTime,
     pub from: UserName,
     pub text: Text,
 }

@@ -267,7 +267,8 @@ impl World {
     }
 
     fn with(admission: Admission, out_bytes_max: usize) -> World {
-        let now = Now { instant: Instant::from_micros(1), wall: WallTime::from_millis(1_700_000_000_000) };
+        let now =
+            Now { instant: Instant::from_micros(1), wall: WallTime::from_millis(1_700_000_000_000), ..Now::default() };
         let mut outbox = Outbox::new();
         let config = Config {
             scram_iterations: 1,

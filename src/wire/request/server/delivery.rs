@@ -42,6 +42,8 @@ fn encode_reply(reply: &Reply, out: &mut Pieces) {
         | Reply::Alive
         | Reply::LoggedOut
         | Reply::Acknowledged
+        | Reply::ChatStarted { .. }
+        | Reply::ChatEnded { .. }
         | Reply::Challenge { .. }
         | Reply::LoggedIn { .. }
         | Reply::SignedUp(_)
@@ -121,6 +123,8 @@ pub(in crate::wire) fn encode_event(event: &Event, out: &mut Pieces) {
         // A client that is not there, and what the protocol has no word for.
         Event::Closing(CloseReason::HeartbeatMissed | CloseReason::LogInsFailed)
         | Event::AskOver { .. }
+        | Event::ChatStarted { .. }
+        | Event::ChatEnded { .. }
         | Event::Delivered { .. }
         | Event::Token => {}
     }
