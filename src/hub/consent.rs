@@ -268,7 +268,9 @@ impl Hub {
         let talk = match session.manner {
             Manner::Native { encrypted: true, .. } => Talk::Encrypted,
             Manner::Called { .. } => Talk::Plain,
-            Manner::Native { encrypted: false, .. } | Manner::Guest => return Err(Refusal::NeedsTls),
+            Manner::Native { encrypted: false, .. } | Manner::Guest | Manner::Session | Manner::Correspondent => {
+                return Err(Refusal::NeedsTls);
+            }
         };
         Ok(Talker { user: session.user, address: session.address, talk })
     }
