@@ -389,12 +389,15 @@ impl Hub {
     /// Writes a message into the log.
     fn log(&mut self, now: Now, draft: Draft, to: Recipient, out: &mut Outbox) -> Arc<Message> {
         self.name_in_log(draft.from, out);
+        let mut chat = None;
         if let Recipient::User(to, _) = &to {
             self.name_in_log(*to, out);
+            chat = self.conversations.of_message(draft.connection, draft.from, *to);
         }
         let from = Sender::User(draft.from, self.accounts.name(draft.from).clone());
         let Draft { text, origin, .. } = draft;
-        let (number, local) = (self.delivery.last.next(), now.local());
+        let number = self.delivery.last.next();
+        let local = chat.unwrap_or_else(|| now.local());
         self.append(Message { number, time: now.wall, local, from, to, text, origin }, out)
     }
 

@@ -9,6 +9,7 @@ pub mod calls;
 pub mod challenge;
 pub mod change;
 pub mod consent;
+pub mod conversation;
 pub mod credentials;
 pub mod delivery;
 pub mod devices;
@@ -50,6 +51,7 @@ use accounts::Accounts;
 use calls::Calls;
 use change::{Change, Snapshot};
 use consent::Consents;
+use conversation::Conversations;
 use delivery::Delivery;
 use devices::Devices;
 use digest::{DigestChecks, DigestTry};
@@ -130,6 +132,7 @@ pub struct Hub {
     presence: Presence,
     calls: Calls,
     delivery: Delivery,
+    conversations: Conversations,
     consents: Consents,
     rates: Rates,
     history: History,
@@ -196,6 +199,7 @@ impl Hub {
             presence: Presence::default(),
             calls: Calls::default(),
             delivery: Delivery::new(snapshot.waiting, snapshot.sends, last, &devices, now),
+            conversations: Conversations::default(),
             consents: Consents::new(snapshot.consents, now, &mut out.changes),
             rates: Rates::new(config.messages_per_second),
             history: History::new(now.instant),
@@ -307,8 +311,9 @@ impl Hub {
                 self.log_in_by_digest(now, DigestTry { connection, id, name }, digest, out)
             }
             Request::Connect(challenge) => self.connect_session(now, connection, id, challenge, out),
-            Request::Chat(user) => Answered::refuse(Refusal::Unreachable(user)),
-            Request::Say(_) | Request::EndChat(_) => Answered::refuse(Refusal::NotInChat),
+            Request::Chat(user) => self.chat(now, connection, user, out),
+            Request::Say(text) => self.say(now, connection, text, out),
+            Request::EndChat(id) => self.end_chat(connection, id, out),
             Request::Unfit(why) => Answered::refuse(Refusal::Unfit(why)),
             Request::Authenticate(last) => self.authenticate(now, connection, id, &last, out),
             Request::SignUp(keys) => self.sign_up(now, connection, keys, out),
@@ -390,6 +395,7 @@ impl Hub {
                 out.changes.push(Change::Block { user, other, shown });
             }
             self.consents_end_with_block(now, connection, user, other, out);
+            self.chats_end_with_block(user, other, out);
         }
         Answered::stored(Reply::Blocked(self.accounts.name(other).clone()))
     }
@@ -431,6 +437,7 @@ impl Hub {
         self.devices.check_invariants();
         self.presence.check_invariants();
         self.delivery.check_invariants();
+        self.conversations.check_invariants(&self.gate, &self.presence);
         self.consents.check_invariants(&self.gate);
         self.guests.check_invariants(&self.accounts, &self.presence);
         self.calls.check_invariants(|connection| self.presence.is_called(connection));

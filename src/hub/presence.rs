@@ -345,9 +345,7 @@ impl Presence {
 
 /// The places of a user in a set of sessions.
 fn all_of(user: UserId) -> RangeInclusive<(UserId, ConnectionId)> {
-    const FIRST: ConnectionId = ConnectionId { slot: 0, generation: 0 };
-    const LAST: ConnectionId = ConnectionId { slot: u32::MAX, generation: u32::MAX };
-    (user, FIRST)..=(user, LAST)
+    (user, ConnectionId::FIRST)..=(user, ConnectionId::LAST)
 }
 
 impl Hub {
@@ -476,6 +474,7 @@ impl Hub {
         let Some(user) = self.remove(now, connection, out) else { return };
         if !self.presence.is_online(user) {
             self.tell_others(user, Event::Offline, out);
+            self.chats_end_with_user(user, out);
             self.went_offline(user, out);
         }
         self.question_ends_with_asked(user, out);
@@ -496,6 +495,7 @@ impl Hub {
         self.password_checks.forget_connection(connection);
         self.calls.forget(connection);
         self.rates.forget_connection(connection);
+        self.chat_ends_with_side(connection, out);
         let State::LoggedIn(session) = self.presence.connections.remove(connection)?.state else { return None };
         self.questions_end_with_asker(now, session.user, connection, out);
         let Presence { heartbeats, online, commands, .. } = &mut self.presence;
@@ -581,6 +581,7 @@ impl Hub {
     pub(super) fn shut_down(&mut self, now: Now, out: &mut Outbox) {
         self.stopping = true;
         self.forget_questions();
+        self.forget_chats();
         let all = self.presence.all();
         out.event_to_many(all.iter().copied(), || Event::Closing(CloseReason::Shutdown), IfLost::Send);
         for connection in all {
