@@ -31,6 +31,7 @@ pub mod name;
 pub mod password;
 pub mod presence;
 pub mod rate;
+pub mod receipts;
 pub mod scram;
 pub mod seal;
 pub mod sends;
@@ -226,9 +227,11 @@ impl Hub {
                 }
             }
             Input::Posted { from, user, id, request } => self.posted(now, from, &user, id, request, out),
-            Input::Shown { connection, number, .. } => _ = self.acknowledge(now, connection, number, out),
+            Input::Shown { connection, number, words } => {
+                self.acknowledge(now, connection, number, words, out);
+            }
             Input::LogOn { from, step } => self.log_on(now, from, step, out),
-            Input::Unreached { .. } => {}
+            Input::Unreached { connection } => self.unreached(now, connection, out),
             Input::Called { connection, reached } => self.called(now, connection, reached),
             Input::Heard { connection } => self.presence.heard(connection, now.instant),
             Input::Closed { connection } => self.leave(now, connection, out),
@@ -328,7 +331,7 @@ impl Hub {
                 Some(draft) => self.broadcast(now, draft, out),
                 None => Answered::refuse(Refusal::LogInFirst),
             },
-            Request::Acknowledge(number) => self.acknowledge(now, connection, number, out),
+            Request::Acknowledge(number) => self.acknowledge(now, connection, number, None, out),
             Request::Alive => Answered::reply(Reply::Alive),
             Request::Online => self.asking(connection, |hub, user| hub.who_is_online(user)),
             Request::Block(other) => self.asking(connection, |hub, user| hub.block(now, connection, user, other, out)),
@@ -436,7 +439,7 @@ impl Hub {
         self.accounts.check_invariants();
         self.devices.check_invariants();
         self.presence.check_invariants();
-        self.delivery.check_invariants();
+        self.delivery.check_invariants(&self.presence);
         self.conversations.check_invariants(&self.gate, &self.presence);
         self.consents.check_invariants(&self.gate);
         self.guests.check_invariants(&self.accounts, &self.presence);
