@@ -222,18 +222,18 @@ impl Shared {
             "MESSAGE_EXCHANGE" => Some(message.sender().ok_or(End::TooFewWords(message.body.clone()))?.to_owned()),
             _ => None,
         };
-        self.journal.chunk(text);
         let manner = *self.manner.lock().unwrap_or_else(PoisonError::into_inner);
-        match (acknowledgement, manner) {
-            (Some(sender), Manner::Acknowledges) => self.acknowledge(&sender),
-            (Some(sender), Manner::AcknowledgesAfter(delay)) => {
-                scope.spawn(move || {
-                    if self.sockets.pause(delay) {
-                        self.acknowledge(&sender);
-                    }
-                });
-            }
-            _ => {}
+        if let (Some(sender), Manner::Acknowledges) = (&acknowledgement, manner) {
+            self.acknowledge(sender);
+        }
+        // Whoever has seen it may set another manner, and finds what was due at once done.
+        self.journal.chunk(text);
+        if let (Some(sender), Manner::AcknowledgesAfter(delay)) = (acknowledgement, manner) {
+            scope.spawn(move || {
+                if self.sockets.pause(delay) {
+                    self.acknowledge(&sender);
+                }
+            });
         }
         Ok(())
     }
