@@ -130,7 +130,7 @@ impl Source {
 }
 
 /// The whole address that a connection comes from. It has no `Display`: it goes to nobody but those who may learn it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PeerAddress(IpAddr);
 
 impl PeerAddress {

@@ -12,6 +12,7 @@ pub mod consent;
 pub mod credentials;
 pub mod delivery;
 pub mod devices;
+pub mod digest;
 pub mod effect;
 pub mod fingerprint;
 pub mod gate;
@@ -22,6 +23,7 @@ pub mod id;
 pub mod input;
 pub mod lockout;
 pub mod log_in;
+pub mod log_on;
 pub mod membership;
 pub mod message;
 pub mod name;
@@ -50,6 +52,7 @@ use change::{Change, Snapshot};
 use consent::Consents;
 use delivery::Delivery;
 use devices::Devices;
+use digest::{DigestChecks, DigestTry};
 use effect::{Answer, Effect, IfLost, Outbox, Refusal, Reply};
 use gate::Gate;
 use guests::Guests;
@@ -58,6 +61,7 @@ use id::{ConnectionId, DeviceId, PeerAddress, RequestId};
 use input::{Input, Peer, Request};
 use lockout::Lockout;
 use log_in::LogIns;
+use log_on::LogOns;
 use membership::Membership;
 use name::UserName;
 use password::{PasswordChecks, PasswordTry};
@@ -116,6 +120,8 @@ pub struct Hub {
     accounts: Accounts,
     log_ins: LogIns,
     password_checks: PasswordChecks,
+    digest_checks: DigestChecks,
+    log_ons: LogOns,
     guests: Guests,
     membership: Membership,
     lockout: Lockout,
@@ -181,6 +187,8 @@ impl Hub {
             accounts: Accounts::new(secret, snapshot.users, &snapshot.retired, snapshot.accounts),
             log_ins: LogIns::default(),
             password_checks: PasswordChecks::default(),
+            digest_checks: DigestChecks::default(),
+            log_ons: LogOns::default(),
             guests: Guests::default(),
             membership: Membership::default(),
             lockout,
@@ -215,7 +223,8 @@ impl Hub {
             }
             Input::Posted { from, user, id, request } => self.posted(now, from, &user, id, request, out),
             Input::Shown { connection, number, .. } => _ = self.acknowledge(now, connection, number, out),
-            Input::LogOn { .. } | Input::Unreached { .. } => {}
+            Input::LogOn { from, step } => self.log_on(now, from, step, out),
+            Input::Unreached { .. } => {}
             Input::Called { connection, reached } => self.called(now, connection, reached),
             Input::Heard { connection } => self.presence.heard(connection, now.instant),
             Input::Closed { connection } => self.leave(now, connection, out),
@@ -294,7 +303,10 @@ impl Hub {
                 self.log_in_by_password(now, PasswordTry { connection, id, name, port }, password, out)
             }
             Request::Enter(name) => self.enter(now, connection, id, name, out),
-            Request::LogInByDigest { .. } | Request::Connect(_) => Answered::refuse(Refusal::NotAuthenticated),
+            Request::LogInByDigest { name, digest } => {
+                self.log_in_by_digest(now, DigestTry { connection, id, name }, digest, out)
+            }
+            Request::Connect(challenge) => self.connect_session(now, connection, id, challenge, out),
             Request::Chat(user) => Answered::refuse(Refusal::Unreachable(user)),
             Request::Say(_) | Request::EndChat(_) => Answered::refuse(Refusal::NotInChat),
             Request::Unfit(why) => Answered::refuse(Refusal::Unfit(why)),

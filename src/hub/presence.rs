@@ -80,6 +80,10 @@ pub enum Manner {
     Called { port: PeerPort },
     /// On its connection, which is all there is to them.
     Guest,
+    /// On its connection, from where datagrams have logged on before.
+    Session,
+    /// Where its datagrams come from.
+    Correspondent,
 }
 
 impl Session {
@@ -88,9 +92,9 @@ impl Session {
         self.manner == Manner::Guest
     }
 
-    /// Whether the client has to give a sign of life now and then. A guest's connection is one.
+    /// Whether the client has to give a sign of life now and then. To some their connection is one.
     fn has_heartbeat(&self) -> bool {
-        self.manner != Manner::Guest
+        matches!(self.manner, Manner::Native { .. } | Manner::Called { .. })
     }
 }
 
@@ -507,8 +511,8 @@ impl Hub {
         Some(session.user)
     }
 
-    /// The session was on this device. A client that is called remembers nothing itself: if nothing is owed to it, nothing
-    /// need be remembered of it.
+    /// The session was on this device. A client of a classic protocol remembers nothing itself: if nothing is owed to it,
+    /// nothing need be remembered of it.
     fn device_departs(&mut self, now: Now, session: &Session, device: DeviceId, out: &mut Outbox) {
         let user = session.user;
         let all_shown = session.flow.last_sent <= self.devices.cursor(user, device);
@@ -522,12 +526,12 @@ impl Hub {
                 self.devices.remove(user, device);
                 self.delivery.forget_mailbox(user);
             }
-            Manner::Called { .. } if all_shown && !session.flow.behind => {
+            Manner::Called { .. } | Manner::Session | Manner::Correspondent if all_shown && !session.flow.behind => {
                 self.devices.forget(user, device, &mut out.changes);
                 self.delivery.forget_device(user, device);
                 self.delivery.cursor_moved(user, &self.devices, out);
             }
-            Manner::Called { .. } | Manner::Native { .. } => {
+            Manner::Native { .. } | Manner::Called { .. } | Manner::Session | Manner::Correspondent => {
                 self.devices.depart(user, device, self.delivery.last(), now.wall);
                 self.devices.save(user, device, &mut out.changes);
             }

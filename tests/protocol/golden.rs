@@ -221,6 +221,7 @@ pub fn told(reply: &Reply) -> Told {
             Told::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting: waiting as u64 }
         }
         Reply::Welcome { .. } => panic!("it answers a log-in of another protocol"),
+        Reply::ChatStarted { .. } | Reply::ChatEnded { .. } => panic!("not yet a word of this protocol's"),
         Reply::LoggedOut => Told::LoggedOut,
         Reply::SignedUp(user) => Told::SignedUp { user },
         Reply::PasswordChanged(user) => Told::PasswordChanged { user },
@@ -282,6 +283,7 @@ pub fn news(event: &Event) -> News {
         Event::Online(user) => News::Online { user },
         Event::Offline(user) => News::Offline { user },
         Event::Delivered { number, to, .. } => News::Delivered { number, to },
+        Event::ChatStarted { .. } | Event::ChatEnded { .. } => panic!("not yet a word of this protocol's"),
         Event::Token => News::Token,
         Event::Missed { count } => News::Missed { count },
         Event::Asks { user, certificate, answer_within } => {

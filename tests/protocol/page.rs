@@ -146,7 +146,14 @@ fn ask_of(request: &Request, line: &str) -> Ask {
         Request::AskAddress { user, certificate } => {
             Ask::AskAddress { user, certificate: certificate.expect("a certificate") }
         }
-        Request::LogInByPassword { .. } | Request::Enter(_) | Request::Unfit(_) => panic!("another protocol's: {line}"),
+        Request::LogInByPassword { .. }
+        | Request::LogInByDigest { .. }
+        | Request::Connect(_)
+        | Request::Enter(_)
+        | Request::Unfit(_)
+        | Request::Chat(_)
+        | Request::Say(_)
+        | Request::EndChat(_) => panic!("another protocol's: {line}"),
         Request::Consent { user, offer } => Ask::Consent { user, offer },
         Request::Revoke(user) => Ask::Revoke { user },
         Request::Privacy => Ask::Privacy,

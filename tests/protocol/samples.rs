@@ -272,6 +272,9 @@ pub fn requests() -> Vec<(&'static str, Ask, Request)> {
             Request::AskAddress { .. } | Request::Consent { .. } | Request::Revoke(_) | Request::Privacy => {}
             // Other protocols say these.
             Request::LogInByPassword { .. } | Request::Enter(_) | Request::Unfit(_) => {}
+            Request::LogInByDigest { .. } | Request::Connect(_) | Request::Say(_) => {}
+            // Not yet a word of this protocol's.
+            Request::Chat(_) | Request::EndChat(_) => {}
         }
     }
     samples
@@ -401,6 +404,7 @@ pub fn replies() -> Vec<(Reply, &'static str)> {
             Reply::Status(_) => {}
             // It answers a log-in of another protocol.
             Reply::Welcome { .. } => {}
+            Reply::ChatStarted { .. } | Reply::ChatEnded { .. } => {}
         }
     }
     samples
@@ -549,6 +553,7 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
             Refusal::TooFast { .. } | Refusal::OutOfTurn { .. } | Refusal::TooManySessions => {}
             Refusal::UnknownName | Refusal::WrongPassword | Refusal::LockedOutNow | Refusal::LockedOut => {}
             Refusal::TooManyGuests | Refusal::Unfit(_) => {}
+            Refusal::NotByThisProtocol | Refusal::Unreachable(_) | Refusal::NotInChat => {}
         }
     }
     samples
@@ -632,6 +637,7 @@ pub fn events() -> Vec<(Event, String)> {
         match event {
             Event::Message(_) | Event::Online(_) | Event::Offline(_) | Event::Delivered { .. } => {}
             Event::Token | Event::Missed { .. } => {}
+            Event::ChatStarted { .. } | Event::ChatEnded { .. } => {}
             Event::Asks { .. } | Event::Address { .. } | Event::Revoked(_) => {}
             Event::AskOver { why: AskOver::Answered | AskOver::Expired | AskOver::Withdrawn, .. } => {}
             Event::AskOver { why: AskOver::Blocked | AskOver::NotStored | AskOver::Revoked, .. } => {}
