@@ -1,7 +1,7 @@
 //! Which protocol does a client speak? Decided from its first bytes, by one pure function.
 
 use super::session::glued::{Begun, Expected};
-use super::{Protocol, request};
+use super::{Protocol, request, session};
 use crate::hub::challenge::Challenge;
 
 /// What a listener serves, and so what its first bytes can mean.
@@ -77,6 +77,15 @@ fn opening(bytes: &[u8], quiet: bool, openings: &Openings<'_>) -> Recognition {
         None if openings.native && bytes.len() < BLANK_BYTES_MAX => Recognition::Wait,
         Some(b'{') if openings.native => Recognition::This(Protocol::Native),
         _ => Recognition::None,
+    }
+}
+
+/// The same of a datagram, whose protocol its first bytes name. Whether it is one of that protocol's is not known here.
+pub fn recognise_datagram(datagram: &[u8]) -> Option<Protocol> {
+    match datagram {
+        [b'[', ..] => Some(Protocol::Datagram),
+        _ if session::log_on::opens(datagram) => Some(Protocol::Session),
+        _ => None,
     }
 }
 
@@ -171,6 +180,24 @@ mod tests {
         }
         assert_eq!(both(b"al", &PROMPTED), [Recognition::Wait, THIS_NICK], "it could become 'alive,'");
         assert_eq!(both(&[b' '; 64], &PROMPTED), [THIS_NICK; 2]);
+    }
+
+    #[test]
+    fn a_datagram_is_told_by_its_first_bytes() {
+        for (datagram, protocol) in [
+            (&b"[{'body': 'x'}, 'x']"[..], Some(Protocol::Datagram)),
+            (b"[", Some(Protocol::Datagram)),
+            (b"HELLO(clientA)", Some(Protocol::Session)),
+            (b"RESPONSE(clientA, 0)", Some(Protocol::Session)),
+            (b"HELLO", None),
+            (b"hello(clientA)", None),
+            (b" [", None),
+            (b"", None),
+            (b"CHALLENGE(1234567890)", None),
+            (b"{'body': 'x'}", None),
+        ] {
+            assert_eq!(recognise_datagram(datagram), protocol, "{datagram:?}");
+        }
     }
 
     #[test]

@@ -39,6 +39,13 @@ pub enum FromServer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FourDigitPort(u16);
 
+/// Whether a datagram begins as what a client says.
+pub fn opens(datagram: &[u8]) -> bool {
+    [HELLO, RESPONSE]
+        .iter()
+        .any(|word| datagram.strip_prefix(word.as_bytes()).is_some_and(|rest| rest.starts_with(b"(")))
+}
+
 impl FromClient {
     /// `None`: no datagram of this protocol.
     pub fn parse(datagram: &[u8]) -> Option<FromClient> {
