@@ -14,6 +14,7 @@ pub mod delivery;
 pub mod devices;
 pub mod digest;
 pub mod effect;
+pub mod expiring;
 pub mod fingerprint;
 pub mod gate;
 pub mod guests;
@@ -240,6 +241,7 @@ impl Hub {
     /// Time has passed. To be called at `poll_timeout`, or at any other time.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Outbox) {
         self.expire_heartbeats(now, out);
+        self.expire_log_ons(now, out);
         self.call_again(now, out);
         self.expire_consents(now, out);
         if self.devices.flush_at().is_some_and(|at| at <= now.instant) {
@@ -261,6 +263,7 @@ impl Hub {
     pub fn poll_timeout(&self) -> Option<Instant> {
         [
             self.presence.next_heartbeat(),
+            self.log_ons.next_deadline(),
             self.calls.next_deadline(),
             self.consents.next_deadline(),
             self.devices.flush_at(),
@@ -430,6 +433,7 @@ impl Hub {
         self.accounts.check_invariants();
         self.devices.check_invariants();
         self.presence.check_invariants();
+        self.log_ons.check_invariants(&self.accounts);
         self.delivery.check_invariants();
         self.consents.check_invariants(&self.gate);
         self.guests.check_invariants(&self.accounts, &self.presence);
