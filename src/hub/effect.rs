@@ -194,8 +194,10 @@ pub type Answer = Result<Reply, Refusal>;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     /// The server's first message of the exchange (RFC 5802, section 7).
+    /// `hashed`: the account knows but the digest of its password, which stands in the place of it.
     Challenge {
         message: String,
+        hashed: bool,
     },
     /// The server's last message, and what the client needs to know.
     LoggedIn {

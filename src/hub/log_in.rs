@@ -126,7 +126,7 @@ impl Hub {
         let message = exchange.message().to_owned();
         let challenged = Challenged { exchange, mechanism, name: first.user, iterations, device };
         self.presence.set_state(connection, State::Challenged(Box::new(challenged)));
-        Answered::reply(Reply::Challenge { message })
+        Answered::reply(Reply::Challenge { message, hashed: false })
     }
 
     /// The accounts are not there yet: whoever wants to come in waits for them.
