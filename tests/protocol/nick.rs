@@ -211,6 +211,7 @@ fn shown(event: &Event, utf8: bool) -> Vec<Piece> {
             }
         })],
         Event::Asks { .. } | Event::AskOver { .. } | Event::Address { .. } | Event::NoAddress { .. } => vec![],
+        Event::ChatStarted { .. } | Event::ChatEnded { .. } => vec![],
         Event::Delivered { .. } | Event::Token => vec![],
     }
 }
@@ -242,7 +243,8 @@ fn a_long_text_comes_in_parts_and_the_last_ends_it() {
 fn a_farewell_is_a_line_to_read() {
     for (farewell, _, text) in farewells() {
         let mut out = Pieces::default();
-        Conversation::begin(Protocol::Nick, b"", true).encode_farewell(farewell, &mut out);
+        let conversation = Conversation::begin(Protocol::Nick, b"", true).expect("nothing else says this");
+        conversation.encode_farewell(farewell, &mut out);
         assert_eq!(pieces(&out), [line(text)]);
     }
 }

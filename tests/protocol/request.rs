@@ -318,6 +318,7 @@ fn delivered(event: &Event) -> Vec<Piece> {
             CloseReason::Kicked => vec![line("the operator has ended this session\n"), control("shutdown")],
             CloseReason::HeartbeatMissed | CloseReason::LogInsFailed => vec![],
         },
+        Event::ChatStarted { .. } | Event::ChatEnded { .. } => vec![],
         Event::AskOver { .. } | Event::Delivered { .. } | Event::Token => vec![],
     }
 }

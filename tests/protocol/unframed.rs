@@ -13,7 +13,12 @@ pub struct Client {
 impl Client {
     /// Whoever begins with these bytes, which are still to be heard.
     pub fn new(protocol: Protocol, first: &[u8], prompted: bool) -> Client {
-        Client { conversation: Conversation::begin(protocol, first, prompted), inbound: Vec::new(), is_over: false }
+        Client::of(Conversation::begin(protocol, first, prompted).expect("first bytes say this"))
+    }
+
+    /// Whoever is known before the first bytes.
+    pub fn of(conversation: Conversation) -> Client {
+        Client { conversation, inbound: Vec::new(), is_over: false }
     }
 
     /// Bytes come, and more may be on its way.
