@@ -420,6 +420,10 @@ mod tests {
         let said = Command::Private { user: user.clone(), text: Some(Text::parse("hi  there").unwrap()) };
         assert_eq!(line("private bob hi  there"), Ok(Some(said)));
         assert_eq!(line("private bob"), Ok(Some(Command::Private { user: user.clone(), text: None })));
+        assert_eq!(line("chat bob"), ask(Request::Chat { user: user.clone() }));
+        assert_eq!(line("end chat"), ask(Request::EndChat));
+        assert!(line("end").unwrap_err().contains("end chat|private USER"));
+        assert!(line("end chat bob").is_err() && line("end private").is_err());
         assert_eq!(line("end private bob"), Ok(Some(Command::EndPrivate { user: user.clone() })));
         assert_eq!(line("deliver bob"), Ok(Some(Command::Deliver { user: user.clone() })));
         assert_eq!(line("getaddress bob"), Ok(Some(Command::GetAddress { user: user.clone() })));
@@ -440,6 +444,24 @@ mod tests {
                 entry.name
             );
         }
+    }
+
+    #[test]
+    fn in_a_chat_a_line_is_a_text() {
+        let said =
+            |line: &str| parse_in_chat(line, &name("bob"), Protocol::Native, false).map_err(|failure| failure.text);
+        for text in ["hi  there, \"you\"", "online", "end chat now", "message carol hi", "# 1", "end private bob"] {
+            assert_eq!(said(&format!(" {text} ")), ask(message_to("bob", text)));
+        }
+        assert_eq!(said(" "), Ok(None));
+        assert_eq!(said("end chat"), ask(Request::EndChat));
+        assert_eq!(said("/end chat"), ask(Request::EndChat));
+        assert_eq!(said("/online"), ask(Request::Online));
+        assert_eq!(said("/message carol hi"), ask(message_to("carol", "hi")));
+        assert_eq!(said("//online"), ask(message_to("bob", "/online")));
+        assert_eq!(said("///"), ask(message_to("bob", "//")));
+        assert_eq!(said("/shrug"), Err("there is no command 'shrug'; 'help' lists them".into()));
+        assert!(said(&"x".repeat(4097)).unwrap_err().contains("4096"));
     }
 
     #[test]
@@ -481,6 +503,7 @@ mod tests {
         assert!(parse("private", &["bob"]).unwrap_err().text.contains("text"));
         assert!(parse("private", &["bob", "hi"]).is_ok());
         assert!(parse("wait", &["a"]).unwrap_err().text.contains("session"));
+        assert!(parse("chat", &["bob"]).unwrap_err().text.contains("session"));
     }
 
     #[test]
