@@ -176,8 +176,8 @@ fn unless_unfit(text: Result<Text, TextError>, request: impl FnOnce(Text) -> inp
 fn notice_of_reach(reach: Reach, to: Option<UserName>) -> Option<Notice> {
     match (reach, to) {
         (Reach::Online, _) => None,
-        (Reach::Queued, Some(to)) => Some(Notice::Kept(to)),
-        (Reach::Queued, None) => Some(Notice::Unheard),
+        (Reach::Queued, to) => to.map(Notice::Kept),
+        (Reach::Nobody, _) => Some(Notice::Unheard),
         (Reach::Partial, _) => Some(Notice::Alert(NOT_TO_ALL.to_owned())),
     }
 }
