@@ -39,13 +39,6 @@ pub enum FromServer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FourDigitPort(u16);
 
-/// Whether a datagram begins as what a client says.
-pub fn opens(datagram: &[u8]) -> bool {
-    [HELLO, RESPONSE]
-        .iter()
-        .any(|word| datagram.strip_prefix(word.as_bytes()).is_some_and(|rest| rest.starts_with(b"(")))
-}
-
 impl FromClient {
     /// `None`: no datagram of this protocol.
     pub fn parse(datagram: &[u8]) -> Option<FromClient> {
@@ -80,6 +73,14 @@ impl FromServer {
             None => parse_success(&key?.decipher(datagram).ok()?),
         }
     }
+}
+
+/// Whether what a client says begins like this.
+pub(in crate::wire) fn opens(datagram: &[u8]) -> bool {
+    [HELLO, RESPONSE].iter().any(|word| {
+        let rest = datagram.strip_prefix(word.as_bytes());
+        rest.is_some_and(|rest| rest.starts_with(b"("))
+    })
 }
 
 /// What a client is challenged with.
