@@ -9,10 +9,13 @@ pub mod calls;
 pub mod challenge;
 pub mod change;
 pub mod consent;
+pub mod conversation;
 pub mod credentials;
 pub mod delivery;
 pub mod devices;
+pub mod digest;
 pub mod effect;
+pub mod expiring;
 pub mod fingerprint;
 pub mod gate;
 pub mod guests;
@@ -22,12 +25,14 @@ pub mod id;
 pub mod input;
 pub mod lockout;
 pub mod log_in;
+pub mod log_on;
 pub mod membership;
 pub mod message;
 pub mod name;
 pub mod password;
 pub mod presence;
 pub mod rate;
+pub mod receipts;
 pub mod scram;
 pub mod seal;
 pub mod sends;
@@ -48,8 +53,10 @@ use accounts::Accounts;
 use calls::Calls;
 use change::{Change, Snapshot};
 use consent::Consents;
+use conversation::Conversations;
 use delivery::Delivery;
 use devices::Devices;
+use digest::{DigestChecks, DigestTry};
 use effect::{Answer, Effect, IfLost, Outbox, Refusal, Reply};
 use gate::Gate;
 use guests::Guests;
@@ -58,6 +65,7 @@ use id::{ConnectionId, DeviceId, PeerAddress, RequestId};
 use input::{Input, Peer, Request};
 use lockout::Lockout;
 use log_in::LogIns;
+use log_on::LogOns;
 use membership::Membership;
 use name::UserName;
 use password::{PasswordChecks, PasswordTry};
@@ -116,6 +124,8 @@ pub struct Hub {
     accounts: Accounts,
     log_ins: LogIns,
     password_checks: PasswordChecks,
+    digest_checks: DigestChecks,
+    log_ons: LogOns,
     guests: Guests,
     membership: Membership,
     lockout: Lockout,
@@ -124,6 +134,7 @@ pub struct Hub {
     presence: Presence,
     calls: Calls,
     delivery: Delivery,
+    conversations: Conversations,
     consents: Consents,
     rates: Rates,
     history: History,
@@ -181,6 +192,8 @@ impl Hub {
             accounts: Accounts::new(secret, snapshot.users, &snapshot.retired, snapshot.accounts),
             log_ins: LogIns::default(),
             password_checks: PasswordChecks::default(),
+            digest_checks: DigestChecks::default(),
+            log_ons: LogOns::default(),
             guests: Guests::default(),
             membership: Membership::default(),
             lockout,
@@ -188,6 +201,7 @@ impl Hub {
             presence: Presence::default(),
             calls: Calls::default(),
             delivery: Delivery::new(snapshot.waiting, snapshot.sends, last, &devices, now),
+            conversations: Conversations::default(),
             consents: Consents::new(snapshot.consents, now, &mut out.changes),
             rates: Rates::new(config.messages_per_second),
             history: History::new(now.instant),
@@ -214,8 +228,11 @@ impl Hub {
                 }
             }
             Input::Posted { from, user, id, request } => self.posted(now, from, &user, id, request, out),
-            Input::Shown { connection, number, .. } => _ = self.acknowledge(now, connection, number, out),
-            Input::LogOn { .. } | Input::Unreached { .. } => {}
+            Input::Shown { connection, number, words } => {
+                self.acknowledge(now, connection, number, words, out);
+            }
+            Input::LogOn { from, step } => self.log_on(now, from, step, out),
+            Input::Unreached { connection } => self.unreached(now, connection, out),
             Input::Called { connection, reached } => self.called(now, connection, reached),
             Input::Heard { connection } => self.presence.heard(connection, now.instant),
             Input::Closed { connection } => self.leave(now, connection, out),
@@ -231,6 +248,7 @@ impl Hub {
     /// Time has passed. To be called at `poll_timeout`, or at any other time.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Outbox) {
         self.expire_heartbeats(now, out);
+        self.expire_log_ons(now, out);
         self.call_again(now, out);
         self.expire_consents(now, out);
         if self.devices.flush_at().is_some_and(|at| at <= now.instant) {
@@ -252,6 +270,7 @@ impl Hub {
     pub fn poll_timeout(&self) -> Option<Instant> {
         [
             self.presence.next_heartbeat(),
+            self.log_ons.next_deadline(),
             self.calls.next_deadline(),
             self.consents.next_deadline(),
             self.devices.flush_at(),
@@ -294,9 +313,13 @@ impl Hub {
                 self.log_in_by_password(now, PasswordTry { connection, id, name, port }, password, out)
             }
             Request::Enter(name) => self.enter(now, connection, id, name, out),
-            Request::LogInByDigest { .. } | Request::Connect(_) => Answered::refuse(Refusal::NotAuthenticated),
-            Request::Chat(user) => Answered::refuse(Refusal::Unreachable(user)),
-            Request::Say(_) | Request::EndChat(_) => Answered::refuse(Refusal::NotInChat),
+            Request::LogInByDigest { name, digest } => {
+                self.log_in_by_digest(now, DigestTry { connection, id, name }, digest, out)
+            }
+            Request::Connect(challenge) => self.connect_session(now, connection, id, challenge, out),
+            Request::Chat(user) => self.chat(now, connection, user, out),
+            Request::Say(text) => self.say(now, connection, text, out),
+            Request::EndChat(id) => self.end_chat(connection, id, out),
             Request::Unfit(why) => Answered::refuse(Refusal::Unfit(why)),
             Request::Authenticate(last) => self.authenticate(now, connection, id, &last, out),
             Request::SignUp(keys) => self.sign_up(now, connection, keys, out),
@@ -311,7 +334,7 @@ impl Hub {
                 Some(draft) => self.broadcast(now, draft, out),
                 None => Answered::refuse(Refusal::LogInFirst),
             },
-            Request::Acknowledge(number) => self.acknowledge(now, connection, number, out),
+            Request::Acknowledge(number) => self.acknowledge(now, connection, number, None, out),
             Request::Alive => Answered::reply(Reply::Alive),
             Request::Online => self.asking(connection, |hub, user| hub.who_is_online(user)),
             Request::Block(other) => self.asking(connection, |hub, user| hub.block(now, connection, user, other, out)),
@@ -378,6 +401,7 @@ impl Hub {
                 out.changes.push(Change::Block { user, other, shown });
             }
             self.consents_end_with_block(now, connection, user, other, out);
+            self.chats_end_with_block(user, other, out);
         }
         Answered::stored(Reply::Blocked(self.accounts.name(other).clone()))
     }
@@ -418,7 +442,9 @@ impl Hub {
         self.accounts.check_invariants();
         self.devices.check_invariants();
         self.presence.check_invariants();
-        self.delivery.check_invariants();
+        self.delivery.check_invariants(&self.presence);
+        self.conversations.check_invariants(&self.gate, &self.presence);
+        self.log_ons.check_invariants(&self.accounts);
         self.consents.check_invariants(&self.gate);
         self.guests.check_invariants(&self.accounts, &self.presence);
         self.calls.check_invariants(|connection| self.presence.is_called(connection));
