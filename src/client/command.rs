@@ -24,7 +24,7 @@ pub const SIGN_UP_FIRST: &str = "'sign-up' stands on the command line: whoever h
 /// What ends a chat where every other line is a text.
 const END_CHAT: &str = "end chat";
 /// What a command begins with there.
-const COMMAND_MARK: char = '/';
+pub const COMMAND_MARK: char = '/';
 
 /// Why `wait` is not done at a terminal.
 pub const WAIT_IS_FOR_SCRIPTS: &str = "'wait' is for scripts: what comes in is shown here anyway";
@@ -265,23 +265,25 @@ pub fn parse_line(line: &str, protocol: Protocol, receipts: bool) -> Result<Opti
     parse(entry, &arguments, receipts).map(Some)
 }
 
-/// What comes of a line that was typed in a chat with `to`. It is a text, except `end chat` and, behind the mark, a command; a
-/// text that begins with the mark has it twice.
-pub fn parse_in_chat(
-    line: &str,
-    to: &UserName,
-    protocol: Protocol,
-    receipts: bool,
-) -> Result<Option<Command>, Failure> {
+/// What a line says that was typed in a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InChat<'a> {
+    /// The other side is told this.
+    Said(&'a str),
+    /// It is the line of a command.
+    Command(&'a str),
+}
+
+/// In a chat a line is a text, except `end chat` and what stands behind the mark of commands. A text that begins with the mark
+/// has it twice.
+pub fn read_in_chat(line: &str) -> InChat<'_> {
     let line = line.trim();
-    let text = match line.strip_prefix(COMMAND_MARK) {
-        _ if line.is_empty() => return Ok(None),
-        _ if line == END_CHAT => return Ok(Some(Command::Ask(Request::EndChat))),
-        None => line,
-        Some(text) if text.starts_with(COMMAND_MARK) => text,
-        Some(command) => return parse_line(command, protocol, receipts),
-    };
-    Ok(Some(Command::Ask(Request::Message { to: to.clone(), text: parse_text(text)?, receipt: receipts })))
+    match line.strip_prefix(COMMAND_MARK) {
+        Some(text) if text.starts_with(COMMAND_MARK) => InChat::Said(text),
+        Some(command) => InChat::Command(command),
+        None if line.is_empty() || line == END_CHAT => InChat::Command(line),
+        None => InChat::Said(line),
+    }
 }
 
 /// Why nobody can begin a chat in a chat with `user`.
@@ -383,7 +385,8 @@ fn user(name: &str) -> Result<UserName, Failure> {
     })
 }
 
-fn parse_text(text: &str) -> Result<Text, Failure> {
+/// The text of a message, if it is one.
+pub fn parse_text(text: &str) -> Result<Text, Failure> {
     Text::parse(text).map_err(Failure::usage)
 }
 
@@ -480,20 +483,16 @@ mod tests {
 
     #[test]
     fn in_a_chat_a_line_is_a_text() {
-        let said =
-            |line: &str| parse_in_chat(line, &name("bob"), Protocol::Native, false).map_err(|failure| failure.text);
         for text in ["hi  there, \"you\"", "online", "end chat now", "message carol hi", "# 1", "end private bob"] {
-            assert_eq!(said(&format!(" {text} ")), ask(message_to("bob", text)));
+            assert_eq!(read_in_chat(&format!(" {text} ")), InChat::Said(text));
         }
-        assert_eq!(said(" "), Ok(None));
-        assert_eq!(said("end chat"), ask(Request::EndChat));
-        assert_eq!(said("/end chat"), ask(Request::EndChat));
-        assert_eq!(said("/online"), ask(Request::Online));
-        assert_eq!(said("/message carol hi"), ask(message_to("carol", "hi")));
-        assert_eq!(said("//online"), ask(message_to("bob", "/online")));
-        assert_eq!(said("///"), ask(message_to("bob", "//")));
-        assert_eq!(said("/shrug"), Err("there is no command 'shrug'; 'help' lists them".into()));
-        assert!(said(&"x".repeat(4097)).unwrap_err().contains("4096"));
+        assert_eq!(read_in_chat("//online"), InChat::Said("/online"));
+        assert_eq!(read_in_chat("///"), InChat::Said("//"));
+        for (line, command) in
+            [(" ", ""), ("end chat", "end chat"), ("/end chat", "end chat"), ("/message carol hi", "message carol hi")]
+        {
+            assert_eq!(read_in_chat(line), InChat::Command(command));
+        }
     }
 
     #[test]

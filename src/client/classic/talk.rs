@@ -145,7 +145,7 @@ impl Manner for Talk {
     fn go_on(&mut self, session: &mut dyn Session, now: Now) -> Result<Option<Status>, Ended> {
         while let Some(typed) = self.keyboard.next() {
             match typed {
-                Typed::Line(line) => self.typed(session, now, &line),
+                Typed::Line(line) | Typed::InChat { line, .. } => self.typed(session, now, &line),
                 // Nothing here asks for them.
                 Typed::Passwords(_) => {}
                 Typed::End => self.leave(Status::Done),
