@@ -117,7 +117,8 @@ impl Hub {
         }
         let mut nonce = [0; NONCE_BYTES];
         self.rng.fill_bytes(&mut nonce);
-        let verifier = self.accounts.find_account(&first.user).and_then(|user| self.accounts.verifier(user));
+        let user = self.accounts.find_account(&first.user);
+        let verifier = user.and_then(|user| self.accounts.verifier(user));
         let (salt, iterations) = match verifier {
             Some(verifier) => (verifier.salt, verifier.iterations),
             None => (self.accounts.salt(&first.user), self.config.scram_iterations),
@@ -126,7 +127,9 @@ impl Hub {
         let message = exchange.message().to_owned();
         let challenged = Challenged { exchange, mechanism, name: first.user, iterations, device };
         self.presence.set_state(connection, State::Challenged(Box::new(challenged)));
-        Answered::reply(Reply::Challenge { message })
+        // Whether a name has an account whose password is hashed can be told by this; who speaks `datagram` can ask anyway.
+        let hashed = user.is_some_and(|user| self.accounts.is_hashed(user));
+        Answered::reply(Reply::Challenge { message, hashed })
     }
 
     /// The accounts are not there yet: whoever wants to come in waits for them.
@@ -188,7 +191,7 @@ impl Hub {
         let checked = attempt.check(last, keys);
         let (why, rows) = match (user, checked) {
             _ if locked => (LogInFailure::LockedOut, self.lockout.left_unchecked(name, source)),
-            (Some(user), Checked::Right(message, token)) if !self.is_too_far(user, &attempt.stranger) => {
+            (Some(user), Checked::Right(message, token)) if !self.is_too_far(user, attempt.stranger.source()) => {
                 self.password_was_right(now, name, user, source, out);
                 return self.begin_session(now, attempt.proved(user, message, token), out);
             }
@@ -232,7 +235,7 @@ impl Hub {
             Some(kept.bound_to(self.accounts.verifier(user)?))
         });
         let why = match (user, attempt.check(last, keys)) {
-            (Some(user), Checked::Right(message, token)) if !self.is_too_far(user, &attempt.stranger) => {
+            (Some(user), Checked::Right(message, token)) if !self.is_too_far(user, attempt.stranger.source()) => {
                 return self.begin_session(now, attempt.proved(user, message, token), out);
             }
             (Some(_), Checked::Elsewhere) => return self.somebody_in_between(attempt.connection, out),
@@ -250,8 +253,8 @@ impl Hub {
     }
 
     /// Public passwords work from loopback only.
-    pub(super) fn is_too_far(&self, user: UserId, stranger: &Stranger) -> bool {
-        self.accounts.is_public(user) && !stranger.source().is_loopback()
+    pub(super) fn is_too_far(&self, user: UserId, source: Source) -> bool {
+        self.accounts.is_public(user) && !source.is_loopback()
     }
 
     /// Ends a session that the client did not end: tells why, and closes.

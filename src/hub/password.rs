@@ -65,7 +65,7 @@ impl Hub {
         // What can't be a password is nobody's.
         let checked = self
             .may_check(now, &stranger, &tried.name)
-            .and_then(|user| self.accounts.verifier(user).zip(password).ok_or(LogInFailure::WrongPassword));
+            .and_then(|user| self.what_to_derive(user, password).ok_or(LogInFailure::WrongPassword));
         let (verifier, password) = match checked {
             Ok(found) => found,
             Err(why) => return self.refuse_try(now, &stranger, &tried, why, out),
@@ -100,6 +100,11 @@ impl Hub {
         answered.send(connection, id, out);
     }
 
+    /// What a password of this user's would have to come to, and from what.
+    fn what_to_derive(&self, user: UserId, password: Option<Password>) -> Option<(&Verifier, Password)> {
+        Some((self.accounts.verifier(user)?, self.accounts.verified_by(user, password?)))
+    }
+
     /// Whose password it would be. Nothing is checked while the name is locked out.
     fn may_check(&self, now: Now, stranger: &Stranger, name: &UserName) -> Result<UserId, LogInFailure> {
         let user = self.accounts.find_account(name);
@@ -122,7 +127,7 @@ impl Hub {
         if !verifiers.is_some_and(|(verifier, derived)| verifier.matches(derived)) {
             return Err(LogInFailure::WrongPassword);
         }
-        match self.is_too_far(user, stranger) {
+        match self.is_too_far(user, stranger.source()) {
             true => Err(LogInFailure::NotFromHere),
             false => Ok(user),
         }

@@ -210,7 +210,7 @@ impl World {
         let client = ClientExchange::new(&name(user), b"client nonce", binding);
         let first = ClientFirst::parse(&client.message()).unwrap();
         let outcome = self.ask(connection, Request::LogIn { mechanism, first, device });
-        let [Effect::Reply { answer: Ok(Reply::Challenge { message }), .. }] = &outcome.effects[..] else {
+        let [Effect::Reply { answer: Ok(Reply::Challenge { message, .. }), .. }] = &outcome.effects[..] else {
             panic!("no challenge: {outcome:?}");
         };
         assert_eq!(outcome.changes, []);

@@ -294,7 +294,7 @@ fn encode_reply<'a>(id: Option<u64>, reply: &'a Reply, out: &mut Vec<u8>) {
     let line = |reply: &'static str| ServerLine { id, reply: Some(reply.into()), ..ServerLine::default() };
     let of_user = |reply, user: &'a UserName| ServerLine { user: Some(user.as_str().into()), ..line(reply) };
     let line = match reply {
-        Reply::Challenge { message } => ServerLine { message: Some(message.as_str().into()), ..line("challenge") },
+        Reply::Challenge { message, .. } => ServerLine { message: Some(message.as_str().into()), ..line("challenge") },
         Reply::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting } => ServerLine {
             message: Some(message.as_str().into()),
             user: Some(user.as_str().into()),
@@ -322,7 +322,8 @@ fn encode_reply<'a>(id: Option<u64>, reply: &'a Reply, out: &mut Vec<u8>) {
             number: Some(number.0),
             reach: Some(
                 match reach {
-                    Reach::Online => "online",
+                    // Whoever is there gets it.
+                    Reach::Online | Reach::Nobody => "online",
                     Reach::Queued => "queued",
                     Reach::Partial => "partial",
                 }
