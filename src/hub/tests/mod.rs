@@ -10,6 +10,7 @@ mod delivery;
 mod guests;
 mod guests_laws;
 mod log_in;
+mod log_on;
 mod membership;
 mod membership_laws;
 mod password;
