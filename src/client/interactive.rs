@@ -381,6 +381,8 @@ impl Talk<'_> {
             Ok(Some(Command::Help)) => self.screen.show(vec![command::help(Protocol::Native)]),
             Ok(Some(Command::Wait { .. })) => self.complain(command::WAIT_IS_FOR_SCRIPTS),
             Ok(Some(Command::MessageFromInput { .. })) => {}
+            // Words of classic protocols.
+            Ok(Some(Command::Say { .. } | Command::LogIn { .. })) => {}
             Err(failure) => self.complain(&failure.text),
         }
     }
