@@ -172,6 +172,9 @@ impl Batch {
                 self.want(Want::Standing);
             }
             Ok(Some(Command::Ask(request))) => {
+                if let (Request::Chat { .. }, Some(user)) = (&request, session.chats_with()) {
+                    return self.fail(command::in_chat(user));
+                }
                 let receipt = matches!(request, Request::Message { receipt: true, .. });
                 if let Request::Revoke { user } = &request {
                     self.wants = Some(Want::Revoke { user: user.clone() });

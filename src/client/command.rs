@@ -21,6 +21,11 @@ pub const PRIVATE_NEEDS_TLS: &str = "private conversations are made out over TLS
 /// Why `sign-up` is not done in a session.
 pub const SIGN_UP_FIRST: &str = "'sign-up' stands on the command line: whoever has a session has an account";
 
+/// What ends a chat where every other line is a text.
+const END_CHAT: &str = "end chat";
+/// What a command begins with there.
+const COMMAND_MARK: char = '/';
+
 /// Why `wait` is not done at a terminal.
 pub const WAIT_IS_FOR_SCRIPTS: &str = "'wait' is for scripts: what comes in is shown here anyway";
 
@@ -89,6 +94,7 @@ pub enum Kind {
     GetAddress,
     Consent,
     Revoke,
+    Chat,
     Private,
     End,
     Deliver,
@@ -105,7 +111,7 @@ const WITH_USERS: &[Protocol] = &[Protocol::Native, Protocol::Request];
 const NATIVE: &[Protocol] = &[Protocol::Native];
 
 /// All commands, in the order in which help shows them.
-pub const TABLE: [Entry; 19] = [
+pub const TABLE: [Entry; 20] = [
     entry("message", "USER TEXT", "send a private message; it waits if USER is offline", Kind::Message, WITH_USERS),
     entry("broadcast", "TEXT", "send a message to everyone who is online", Kind::Broadcast, ALL),
     entry("online", "", "show who is online", Kind::Online, WITH_USERS),
@@ -113,6 +119,7 @@ pub const TABLE: [Entry; 19] = [
     entry("unblock", "USER", "undo that", Kind::Unblock, WITH_USERS),
     entry("blocked", "", "show whom you block", Kind::Blocked, NATIVE),
     entry("history", "[USER] [COUNT]", "show the last messages (100), only those with USER", Kind::History, NATIVE),
+    entry("chat", "USER", "what is typed goes to USER, until 'end chat'", Kind::Chat, NATIVE),
     entry(
         "private",
         "USER [TEXT]",
@@ -120,7 +127,7 @@ pub const TABLE: [Entry; 19] = [
         Kind::Private,
         WITH_USERS,
     ),
-    entry("end", "private USER", "end such a conversation", Kind::End, NATIVE),
+    entry("end", "chat|private USER", "end the chat, or such a private conversation", Kind::End, NATIVE),
     entry("deliver", "USER", "send through the server what could not be said to USER privately", Kind::Deliver, NATIVE),
     entry("getaddress", "USER", "ask USER for their address", Kind::GetAddress, WITH_USERS),
     entry("consent", "USER yes|no", "answer USER, who asks for your address", Kind::Consent, WITH_USERS),
@@ -152,6 +159,7 @@ impl Entry {
                 | Kind::Block
                 | Kind::Unblock
                 | Kind::History
+                | Kind::Chat
                 | Kind::Private
                 | Kind::Deliver
                 | Kind::GetAddress
@@ -166,7 +174,7 @@ impl Entry {
 
     /// Whether the command makes sense without a session.
     fn is_one_shot(&self) -> bool {
-        !matches!(self.kind, Kind::Wait | Kind::LogOut | Kind::End | Kind::Deliver)
+        !matches!(self.kind, Kind::Wait | Kind::LogOut | Kind::Chat | Kind::End | Kind::Deliver)
     }
 
     fn usage(&self) -> Failure {
@@ -225,6 +233,30 @@ pub fn parse_line(line: &str, protocol: Protocol, receipts: bool) -> Result<Opti
         _ => words,
     };
     parse(entry, &arguments, receipts).map(Some)
+}
+
+/// What comes of a line that was typed in a chat with `to`. It is a text, except `end chat` and, behind the mark, a command; a
+/// text that begins with the mark has it twice.
+pub fn parse_in_chat(
+    line: &str,
+    to: &UserName,
+    protocol: Protocol,
+    receipts: bool,
+) -> Result<Option<Command>, Failure> {
+    let line = line.trim();
+    let text = match line.strip_prefix(COMMAND_MARK) {
+        _ if line.is_empty() => return Ok(None),
+        _ if line == END_CHAT => return Ok(Some(Command::Ask(Request::EndChat))),
+        None => line,
+        Some(text) if text.starts_with(COMMAND_MARK) => text,
+        Some(command) => return parse_line(command, protocol, receipts),
+    };
+    Ok(Some(Command::Ask(Request::Message { to: to.clone(), text: parse_text(text)?, receipt: receipts })))
+}
+
+/// Why nobody can begin a chat in a chat with `user`.
+pub fn in_chat(user: &UserName) -> Failure {
+    Failure::usage(format_args!("you are in a chat with {user}: '{END_CHAT}' ends it"))
 }
 
 /// The command of a command line: each argument is one.
@@ -292,6 +324,8 @@ fn parse(entry: &Entry, arguments: &[&str], receipts: bool) -> Result<Command, F
         (Kind::Revoke, [name]) => Command::Ask(Request::Revoke { user: user(name)? }),
         (Kind::Private, [name]) => Command::Private { user: user(name)?, text: None },
         (Kind::Private, [name, text]) => Command::Private { user: user(name)?, text: Some(parse_text(text)?) },
+        (Kind::Chat, [name]) => Command::Ask(Request::Chat { user: user(name)? }),
+        (Kind::End, ["chat"]) => Command::Ask(Request::EndChat),
         (Kind::End, ["private", name]) => Command::EndPrivate { user: user(name)? },
         (Kind::Deliver, [name]) => Command::Deliver { user: user(name)? },
         (Kind::Privacy, []) => Command::Ask(Request::Privacy),
@@ -386,6 +420,10 @@ mod tests {
         let said = Command::Private { user: user.clone(), text: Some(Text::parse("hi  there").unwrap()) };
         assert_eq!(line("private bob hi  there"), Ok(Some(said)));
         assert_eq!(line("private bob"), Ok(Some(Command::Private { user: user.clone(), text: None })));
+        assert_eq!(line("chat bob"), ask(Request::Chat { user: user.clone() }));
+        assert_eq!(line("end chat"), ask(Request::EndChat));
+        assert!(line("end").unwrap_err().contains("end chat|private USER"));
+        assert!(line("end chat bob").is_err() && line("end private").is_err());
         assert_eq!(line("end private bob"), Ok(Some(Command::EndPrivate { user: user.clone() })));
         assert_eq!(line("deliver bob"), Ok(Some(Command::Deliver { user: user.clone() })));
         assert_eq!(line("getaddress bob"), Ok(Some(Command::GetAddress { user: user.clone() })));
@@ -406,6 +444,24 @@ mod tests {
                 entry.name
             );
         }
+    }
+
+    #[test]
+    fn in_a_chat_a_line_is_a_text() {
+        let said =
+            |line: &str| parse_in_chat(line, &name("bob"), Protocol::Native, false).map_err(|failure| failure.text);
+        for text in ["hi  there, \"you\"", "online", "end chat now", "message carol hi", "# 1", "end private bob"] {
+            assert_eq!(said(&format!(" {text} ")), ask(message_to("bob", text)));
+        }
+        assert_eq!(said(" "), Ok(None));
+        assert_eq!(said("end chat"), ask(Request::EndChat));
+        assert_eq!(said("/end chat"), ask(Request::EndChat));
+        assert_eq!(said("/online"), ask(Request::Online));
+        assert_eq!(said("/message carol hi"), ask(message_to("carol", "hi")));
+        assert_eq!(said("//online"), ask(message_to("bob", "/online")));
+        assert_eq!(said("///"), ask(message_to("bob", "//")));
+        assert_eq!(said("/shrug"), Err("there is no command 'shrug'; 'help' lists them".into()));
+        assert!(said(&"x".repeat(4097)).unwrap_err().contains("4096"));
     }
 
     #[test]
@@ -447,6 +503,7 @@ mod tests {
         assert!(parse("private", &["bob"]).unwrap_err().text.contains("text"));
         assert!(parse("private", &["bob", "hi"]).is_ok());
         assert!(parse("wait", &["a"]).unwrap_err().text.contains("session"));
+        assert!(parse("chat", &["bob"]).unwrap_err().text.contains("session"));
     }
 
     #[test]

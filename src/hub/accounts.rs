@@ -1,19 +1,21 @@
 //! Accounts: who exists, and what their log-ins are checked against. They come from the operator's file and from the
-//! database; where both have a name, the file counts.
+//! database; where both have a name, the file counts. Of some accounts the server has the password itself, of others no more
+//! than a verifier, which may be of the password's digest only.
 //!
 //! Does not know how somebody logs in, nor who may change an account.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::Hub;
 use super::change::{Account, Change};
-use super::credentials::Credential;
+use super::credentials::{Credential, Password, PasswordDigest};
 use super::effect::{AccountsRead, Close, CloseReason, Derivation, Effect, Outbox};
 use super::id::{ConnectionId, LogId, UserId};
 use super::input::Ticket;
 use super::name::UserName;
 use super::scram::{self, SALT_BYTES, Verifier};
+use super::seal::SealingKey;
 use super::time::Now;
 
 /// Passwords that go to the worker in one job.
@@ -26,13 +28,20 @@ pub const ACCOUNTS_MAX: usize = 10_000;
 struct User {
     name: UserName,
     /// From the operator's file.
-    in_file: Option<Arc<Verifier>>,
+    in_file: Option<FileAccount>,
     /// From the database.
     kept: Option<Account>,
     /// It has had an account that was stored, or stood in the file: messages may be theirs.
     has_been: bool,
     /// It never has an account.
     is_guest: bool,
+}
+
+/// What the operator's file says of an account.
+#[derive(Debug)]
+struct FileAccount {
+    verifier: Arc<Verifier>,
+    password: Password,
 }
 
 /// All users, and the accounts that are being read.
@@ -61,6 +70,7 @@ struct Loading {
     /// Of the job that is under way.
     ticket: Ticket,
     rest: VecDeque<Credential>,
+    passwords: BTreeMap<UserName, Password>,
     ready: Vec<(UserName, Arc<Verifier>)>,
     public: bool,
 }
@@ -71,7 +81,8 @@ impl User {
     }
 
     fn verifier(&self) -> Option<&Arc<Verifier>> {
-        self.in_file.as_ref().or(self.kept.as_ref().map(|account| &account.verifier))
+        let in_file = self.in_file.as_ref().map(|account| &account.verifier);
+        in_file.or(self.kept.as_ref().map(|account| &account.verifier))
     }
 }
 
@@ -162,6 +173,30 @@ impl Accounts {
 
     pub(super) fn verifier(&self, user: UserId) -> Option<&Arc<Verifier>> {
         self.user(user)?.verifier()
+    }
+
+    /// The user's password, as far as the server has it: it stands in the operator's file, or is sealed with this key.
+    pub(super) fn password(&self, user: UserId, key: Option<&SealingKey>) -> Option<Password> {
+        let user = self.user(user)?;
+        if let Some(in_file) = &user.in_file {
+            return Some(in_file.password.clone());
+        }
+        let sealed = user.kept.as_ref()?.sealed.as_ref()?;
+        Password::parse(&key?.open(&user.name, sealed)?).ok()
+    }
+
+    /// Whether the user's verifier is of the password's digest.
+    pub(super) fn is_hashed(&self, user: UserId) -> bool {
+        let user = self.user(user).filter(|user| user.in_file.is_none());
+        user.and_then(|user| user.kept.as_ref()).is_some_and(|account| account.hashed)
+    }
+
+    /// What the user's verifier is of, if this is their password.
+    pub(super) fn verified_by(&self, user: UserId, password: Password) -> Password {
+        match self.is_hashed(user) {
+            true => PasswordDigest::of(&password).as_password(),
+            false => password,
+        }
     }
 
     /// What the database has of a user's account.
@@ -301,9 +336,8 @@ impl Accounts {
         for (slot, user) in self.users.iter().enumerate() {
             let Some(user) = user.as_ref().filter(|user| user.verifier().is_some()) else { continue };
             assert!(!user.is_guest, "a guest has no account");
-            if user.kept.is_none() {
-                continue;
-            }
+            let Some(kept) = &user.kept else { continue };
+            assert!(!kept.hashed || kept.sealed.is_none(), "of a digest no password is kept");
             assert_eq!(self.find_ever(&user.name), Some(UserId(slot as u32)), "nobody without a name has an account");
         }
     }
@@ -318,7 +352,9 @@ impl Hub {
         }
         self.guests_give_way(now, out);
         let ready = Vec::with_capacity(credentials.len());
-        self.accounts.loading = Some(Loading { ticket: Ticket::default(), rest: credentials.into(), ready, public });
+        let password = |credential: &Credential| (credential.name.clone(), credential.password.clone());
+        let (ticket, passwords) = (Ticket::default(), credentials.iter().map(password).collect());
+        self.accounts.loading = Some(Loading { ticket, rest: credentials.into(), passwords, ready, public });
         self.derive_next(now, out);
     }
 
@@ -336,6 +372,7 @@ impl Hub {
                 self.derive_next(now, out);
             }
             _ if self.password_checks.has(ticket) => self.password_is_derived(now, ticket, &verifiers, out),
+            _ if self.digest_checks.has(ticket) => self.digest_is_derived(now, ticket, verifiers, out),
             _ => self.password_derived(now, ticket, verifiers, out),
         }
     }
@@ -348,28 +385,29 @@ impl Hub {
         }
     }
 
-    fn install(&mut self, now: Now, loading: Loading, out: &mut Outbox) {
+    fn install(&mut self, now: Now, mut loading: Loading, out: &mut Outbox) {
         let mut read = AccountsRead { accounts: loading.ready.len(), ..AccountsRead::default() };
-        let mut in_file: Vec<Option<Arc<Verifier>>> = Vec::new();
+        let mut in_file: Vec<Option<FileAccount>> = Vec::new();
         for (name, verifier) in loading.ready {
+            let Some(password) = loading.passwords.remove(&name) else { continue };
             let slot = self.accounts.enter(name, &mut out.changes).0 as usize;
-            in_file.resize(in_file.len().max(slot + 1), None);
-            in_file[slot] = Some(verifier);
+            in_file.resize_with(in_file.len().max(slot + 1), || None);
+            in_file[slot] = Some(FileAccount { verifier, password });
         }
         self.accounts.public = loading.public;
         let (mut changed, mut taken_over) = (BTreeSet::new(), Vec::new());
         for (slot, user) in self.accounts.users.iter_mut().enumerate() {
             let Some(user) = user else { continue };
-            let verifier = in_file.get_mut(slot).and_then(Option::take);
-            match (&user.in_file, &verifier) {
+            let account = in_file.get_mut(slot).and_then(Option::take);
+            match (&user.in_file, &account) {
                 (None, Some(_)) => read.added += 1,
                 (Some(_), None) => read.removed += 1,
-                (Some(before), Some(after)) if before != after => read.changed += 1,
+                (Some(before), Some(after)) if before.verifier != after.verifier => read.changed += 1,
                 _ => {}
             }
             let before = user.verifier().cloned();
-            user.has_been |= verifier.is_some();
-            user.in_file = verifier;
+            user.has_been |= account.is_some();
+            user.in_file = account;
             if before.as_ref() != user.verifier() {
                 changed.insert(UserId(slot as u32));
             }
@@ -391,7 +429,7 @@ impl Hub {
         self.resume_log_ins(now, out);
     }
 
-    /// Ends all sessions of these users, but for one. Comes back: how many.
+    /// Ends all sessions of these users, but for one, and what was to become one. Comes back: how many.
     pub(super) fn end_sessions(
         &mut self,
         now: Now,
@@ -403,6 +441,7 @@ impl Hub {
         if users.is_empty() {
             return 0;
         }
+        self.end_log_ons(users, out);
         let mut sessions = self.presence.sessions_of(users);
         sessions.retain(|&connection| Some(connection) != except);
         for &connection in &sessions {

@@ -183,6 +183,8 @@ pub enum LogInFailure {
     StaleToken,
     /// The shipped passwords are public: from loopback only.
     NotFromHere,
+    /// The server has nothing that such a log-in could be checked against.
+    NotByThisProtocol,
     /// The secret was right, but the messages were made for another connection: somebody is in between.
     Elsewhere,
 }
@@ -193,9 +195,11 @@ pub type Answer = Result<Reply, Refusal>;
 /// A request that was done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
-    /// The server's first message of the exchange (RFC 5802, section 7).
+    /// The server's first message of the exchange (RFC 5802, section 7). `hashed`: the password of the exchange is the digest
+    /// of the user's, in lower-case hexadecimal digits.
     Challenge {
         message: String,
+        hashed: bool,
     },
     /// The server's last message, and what the client needs to know.
     LoggedIn {
@@ -310,6 +314,8 @@ pub enum Reach {
     Queued,
     /// A broadcast that does not reach some who block the sender.
     Partial,
+    /// A broadcast that nobody gets, whose sender waits for receipts: none will come. Nobody else is told.
+    Nobody,
 }
 
 /// A request that was not done, and nothing has changed.

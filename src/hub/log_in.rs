@@ -7,6 +7,7 @@ use std::mem;
 use rand::Rng;
 
 use super::change::Change;
+use super::credentials::Password;
 use super::effect::{Close, CloseReason, Effect, Event, IfLost, LogInFailure, Outbox, Refusal, Reply, ResumeToken};
 use super::id::{ConnectionId, PeerAddress, RequestId, Source, UserId};
 use super::input::{DeviceClaim, Mechanism, Request};
@@ -64,6 +65,8 @@ pub(super) struct Proved {
     pub address: PeerAddress,
     /// `None`: there was no exchange.
     pub finished: Option<Finished>,
+    /// What becomes of the answer.
+    pub if_lost: IfLost,
 }
 
 /// What both sides have of an exchange that has succeeded.
@@ -91,7 +94,8 @@ impl Attempt {
         let Attempt { connection, id, stranger, challenged } = self;
         let manner = Manner::Native { mechanism: challenged.mechanism, encrypted: stranger.binding.is_some() };
         let (device, address) = (challenged.device, stranger.address);
-        Proved { connection, id, user, manner, device, address, finished: Some(Finished { message, token }) }
+        let finished = Some(Finished { message, token });
+        Proved { connection, id, user, manner, device, address, finished, if_lost: IfLost::Send }
     }
 }
 
@@ -117,7 +121,8 @@ impl Hub {
         }
         let mut nonce = [0; NONCE_BYTES];
         self.rng.fill_bytes(&mut nonce);
-        let verifier = self.accounts.find_account(&first.user).and_then(|user| self.accounts.verifier(user));
+        let user = self.accounts.find_account(&first.user);
+        let verifier = user.and_then(|user| self.accounts.verifier(user));
         let (salt, iterations) = match verifier {
             Some(verifier) => (verifier.salt, verifier.iterations),
             None => (self.accounts.salt(&first.user), self.config.scram_iterations),
@@ -126,7 +131,9 @@ impl Hub {
         let message = exchange.message().to_owned();
         let challenged = Challenged { exchange, mechanism, name: first.user, iterations, device };
         self.presence.set_state(connection, State::Challenged(Box::new(challenged)));
-        Answered::reply(Reply::Challenge { message })
+        // Whether a name has an account whose password is hashed can be told by this; who speaks `datagram` can ask anyway.
+        let hashed = user.is_some_and(|user| self.accounts.is_hashed(user));
+        Answered::reply(Reply::Challenge { message, hashed })
     }
 
     /// The accounts are not there yet: whoever wants to come in waits for them.
@@ -188,7 +195,7 @@ impl Hub {
         let checked = attempt.check(last, keys);
         let (why, rows) = match (user, checked) {
             _ if locked => (LogInFailure::LockedOut, self.lockout.left_unchecked(name, source)),
-            (Some(user), Checked::Right(message, token)) if !self.is_too_far(user, &attempt.stranger) => {
+            (Some(user), Checked::Right(message, token)) if !self.is_too_far(user, attempt.stranger.source()) => {
                 self.password_was_right(now, name, user, source, out);
                 return self.begin_session(now, attempt.proved(user, message, token), out);
             }
@@ -232,7 +239,7 @@ impl Hub {
             Some(kept.bound_to(self.accounts.verifier(user)?))
         });
         let why = match (user, attempt.check(last, keys)) {
-            (Some(user), Checked::Right(message, token)) if !self.is_too_far(user, &attempt.stranger) => {
+            (Some(user), Checked::Right(message, token)) if !self.is_too_far(user, attempt.stranger.source()) => {
                 return self.begin_session(now, attempt.proved(user, message, token), out);
             }
             (Some(_), Checked::Elsewhere) => return self.somebody_in_between(attempt.connection, out),
@@ -249,9 +256,14 @@ impl Hub {
         Answered::refuse(Refusal::SomebodyInBetween)
     }
 
+    /// The user's password, as far as the server has it.
+    pub(super) fn password(&self, user: UserId) -> Option<Password> {
+        self.accounts.password(user, self.config.sealing_key.as_ref())
+    }
+
     /// Public passwords work from loopback only.
-    pub(super) fn is_too_far(&self, user: UserId, stranger: &Stranger) -> bool {
-        self.accounts.is_public(user) && !stranger.source().is_loopback()
+    pub(super) fn is_too_far(&self, user: UserId, source: Source) -> bool {
+        self.accounts.is_public(user) && !source.is_loopback()
     }
 
     /// Ends a session that the client did not end: tells why, and closes.

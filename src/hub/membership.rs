@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::change::{Account, Change};
-use super::credentials::{Credential, Password};
+use super::credentials::{Credential, Password, PasswordDigest};
 use super::effect::{CloseReason, Derivation, Effect, IfLost, Listed, Outbox, Refusal, Reply};
 use super::id::{ConnectionId, RequestId, UserId};
 use super::input::{Mechanism, Operation, Ticket};
@@ -28,6 +28,7 @@ struct Deriving {
     id: Option<RequestId>,
     password: Password,
     purpose: Purpose,
+    keeping: Keeping,
 }
 
 /// What a password is for.
@@ -37,6 +38,16 @@ enum Purpose {
     Add { classic: bool },
     /// Another password for this user; `None`: the account stays classic if it is.
     Reset { user: UserId, classic: Option<bool> },
+}
+
+/// What is kept of a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keeping {
+    Verifier,
+    /// A verifier, which is of the password's digest.
+    OfDigest,
+    /// Beside a verifier the password itself, sealed.
+    Sealed,
 }
 
 impl Hub {
@@ -58,18 +69,26 @@ impl Hub {
             return Answered::refuse(Refusal::NeedsTls);
         }
         let name = challenged.name;
-        // A name that once had an account has messages, which are not for whoever comes first.
-        if self.accounts.has_been(&name) || self.accounts.has_in_file(&name) || self.accounts.find(&name).is_some() {
-            return Answered::refuse(Refusal::NameTaken(name));
-        }
-        if self.accounts.are_full() {
-            return Answered::refuse(Refusal::TooManyAccounts);
+        if let Err(refusal) = self.may_sign_up(&name) {
+            return Answered::refuse(refusal);
         }
         let salt = self.accounts.salt(&name);
         let verifier = Arc::new(Verifier { salt, iterations: challenged.iterations, keys });
         let user = self.accounts.enter(name.clone(), &mut out.changes);
         self.set_account(now, user, Some(Account { verifier, sealed: None, hashed: false }), None, out);
         Answered::stored(Reply::SignedUp(name))
+    }
+
+    /// Whether this can be the name of somebody who signs up.
+    pub(super) fn may_sign_up(&self, name: &UserName) -> Result<(), Refusal> {
+        // A name that once had an account has messages, which are not for whoever comes first.
+        if self.accounts.has_been(name) || self.accounts.has_in_file(name) || self.accounts.find(name).is_some() {
+            return Err(Refusal::NameTaken(name.clone()));
+        }
+        match self.accounts.are_full() {
+            true => Err(Refusal::TooManyAccounts),
+            false => Ok(()),
+        }
     }
 
     /// Another password for whoever asks.
@@ -98,8 +117,9 @@ impl Hub {
             return Answered::refuse(Refusal::PasswordIsKept);
         }
         let Verifier { salt, iterations, .. } = *account.verifier;
+        let hashed = account.hashed;
         let verifier = Arc::new(Verifier { salt, iterations, keys });
-        self.set_account(now, user, Some(Account { verifier, sealed: None, hashed: false }), Some(connection), out);
+        self.set_account(now, user, Some(Account { verifier, sealed: None, hashed }), Some(connection), out);
         Answered::stored(Reply::PasswordChanged(name))
     }
 
@@ -177,25 +197,35 @@ impl Hub {
         password: Password,
         out: &mut Outbox,
     ) -> Answered {
-        if self.config.sealing_key.is_none() && self.is_to_be_sealed(purpose) {
+        let keeping = self.keeping(purpose);
+        if keeping == Keeping::Sealed && self.config.sealing_key.is_none() {
             return Answered::refuse(Refusal::NoSealingKey);
         }
         let ticket = self.accounts.next_ticket();
         let salt = self.accounts.salt(&name);
         let iterations = self.config.scram_iterations;
-        let credential = Credential { name, password: password.clone() };
+        let verified = match keeping {
+            Keeping::OfDigest => PasswordDigest::of(&password).as_password(),
+            Keeping::Verifier | Keeping::Sealed => password.clone(),
+        };
+        let credential = Credential { name, password: verified };
         out.effects.push(Effect::Suspend { connection });
         out.effects.push(Effect::Derive { ticket, derivations: vec![Derivation { credential, salt, iterations }] });
-        self.membership.deriving.insert(ticket, Deriving { connection, id, password, purpose });
+        self.membership.deriving.insert(ticket, Deriving { connection, id, password, purpose, keeping });
         Answered::Later
     }
 
-    fn is_to_be_sealed(&self, purpose: Purpose) -> bool {
-        match purpose {
-            Purpose::Add { classic } => classic,
-            Purpose::Reset { user, classic } => {
-                classic.unwrap_or_else(|| self.accounts.kept(user).is_some_and(|account| account.sealed.is_some()))
-            }
+    fn keeping(&self, purpose: Purpose) -> Keeping {
+        let (user, classic) = match purpose {
+            Purpose::Add { classic: true } | Purpose::Reset { classic: Some(true), .. } => return Keeping::Sealed,
+            Purpose::Add { classic: false } => return Keeping::Verifier,
+            Purpose::Reset { user, classic } => (user, classic),
+        };
+        match self.accounts.kept(user) {
+            // Whoever has it logs in with the digest.
+            Some(account) if account.hashed => Keeping::OfDigest,
+            Some(account) if account.sealed.is_some() && classic.is_none() => Keeping::Sealed,
+            _ => Keeping::Verifier,
         }
     }
 
@@ -207,16 +237,15 @@ impl Hub {
         verifiers: Vec<(UserName, Arc<Verifier>)>,
         out: &mut Outbox,
     ) {
-        let Some(Deriving { connection, id, password, purpose }) = self.membership.deriving.remove(&ticket) else {
-            return;
-        };
+        let Some(deriving) = self.membership.deriving.remove(&ticket) else { return };
+        let Deriving { connection, id, password, purpose, keeping } = deriving;
         let Some((name, verifier)) = verifiers.into_iter().next() else { return };
         out.effects.push(Effect::Unsuspend { connection });
         let sealed = match &self.config.sealing_key {
-            Some(key) if self.is_to_be_sealed(purpose) => Some(key.seal(&mut self.rng, &name, password.as_str())),
+            Some(key) if keeping == Keeping::Sealed => Some(key.seal(&mut self.rng, &name, password.as_str())),
             _ => None,
         };
-        let account = Account { verifier, sealed, hashed: false };
+        let account = Account { verifier, sealed, hashed: keeping == Keeping::OfDigest };
         let answered = match purpose {
             Purpose::Add { .. } => self.may_add(&name).map(|()| {
                 self.guest_gives_way(now, &name, out);
@@ -277,7 +306,7 @@ impl Hub {
     }
 
     /// What the database has for a user is this from now on. Sessions that began with something else end.
-    fn set_account(
+    pub(super) fn set_account(
         &mut self,
         now: Now,
         user: UserId,

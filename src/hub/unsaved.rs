@@ -188,6 +188,7 @@ impl Hub {
         for (user, other) in apart {
             if self.gate.blocks(user, other) {
                 self.questions_end_with_block(now, user, other, out);
+                self.chats_end_with_block(user, other, out);
             }
         }
         let mut again = Vec::new();

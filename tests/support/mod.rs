@@ -240,7 +240,11 @@ fn spawn(mut command: Command, port: u16, dir: &Path, arguments: &[String]) -> S
             }
         }
     });
-    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let (say, lines) = channel();
+    let stdout = BufReader::new(child.stdout.take().expect("piped"));
+    // To the end: whoever prints to a pipe that nobody reads fails.
+    thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(say.send(line))));
+    let mut lines = lines.into_iter();
     let first = lines.next().unwrap_or_default();
     let Some(address) = first.strip_prefix("chatd: listening on ") else {
         let log: Vec<String> = log.iter().collect();

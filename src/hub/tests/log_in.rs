@@ -268,7 +268,7 @@ fn a_recorded_answer_to_a_challenge_is_worth_nothing() {
         device,
     };
     let outcome = world.ask(connection, log_in(None));
-    let Ok(Reply::Challenge { message }) = outcome.answer() else { panic!() };
+    let Ok(Reply::Challenge { message, .. }) = outcome.answer() else { panic!() };
     let challenge = client.challenge(message).unwrap();
     let secret = Secret::salted("alice's password", &challenge.salt, challenge.iterations);
     let last = ClientFinal::parse(&client.prove(&challenge, &secret).0).unwrap();

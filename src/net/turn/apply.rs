@@ -103,6 +103,7 @@ impl<E: Environment> Turn<E> {
                         LogInFailure::LockedOut => "locked out",
                         LogInFailure::StaleToken => "stale resume token",
                         LogInFailure::NotFromHere => "the shipped passwords work from loopback only",
+                        LogInFailure::NotByThisProtocol => "the account can't be used by this protocol",
                         LogInFailure::Elsewhere => "somebody is in between",
                     };
                     log::warn!("log-in failed from {} ({why})", address.to_canonical());

@@ -9,6 +9,9 @@ use super::{Challenge, SessionKey};
 use crate::hub::time::LocalTime;
 use crate::wire::UserName;
 
+/// How long the first message of a session is, ciphered or not: a challenge has ten digits.
+pub const CONNECT_BYTES: usize = "CONNECT()".len() + 10;
+
 /// The first bytes of the session of a client that has logged on, by which it is recognised.
 pub fn connect(challenge: Challenge, key: &SessionKey) -> Vec<u8> {
     ciphered(&FromClient::Connect(challenge), key)
@@ -72,20 +75,23 @@ impl Endings {
         Endings(commands.map(|command| ciphered(&command, key)))
     }
 
-    /// The messages in what was read at once, in order; none of them is empty. What is left when all that is known has been
-    /// taken off counts as one.
-    pub fn separate<'a>(&self, read: &'a [u8]) -> Vec<&'a [u8]> {
-        let (mut rest, mut messages) = (read, Vec::new());
-        while let Some(before) = self.0.iter().find_map(|ending| rest.strip_suffix(ending.as_slice())) {
-            messages.push(&rest[before.len()..]);
-            rest = before;
-        }
-        if !rest.is_empty() {
-            messages.push(rest);
-        }
-        messages.reverse();
-        messages
+    /// What stands before one of them at the end of what was read.
+    fn before<'a>(&self, read: &'a [u8]) -> Option<&'a [u8]> {
+        self.0.iter().find_map(|ending| read.strip_suffix(ending.as_slice()))
     }
+}
+
+/// The first of the messages in what was read at once; it is not empty if that is not. What is left when all that is known has
+/// been taken off the end counts as one.
+pub fn first<'a>(read: &'a [u8], known: &[&Endings]) -> &'a [u8] {
+    let mut rest = read;
+    while let Some(before) = known.iter().find_map(|endings| endings.before(rest)) {
+        if before.is_empty() {
+            break;
+        }
+        rest = before;
+    }
+    rest
 }
 
 fn ciphered(command: &FromClient, key: &SessionKey) -> Vec<u8> {
