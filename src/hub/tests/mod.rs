@@ -5,6 +5,7 @@ mod consent;
 mod consent_called;
 mod consent_laws;
 mod delivery;
+mod digest;
 mod guests;
 mod guests_laws;
 mod log_in;
