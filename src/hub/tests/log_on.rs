@@ -14,7 +14,7 @@ const HERE: [u8; 4] = [127, 0, 0, 1];
 const ELSEWHERE: [u8; 4] = [10, 0, 0, 2];
 const MOMENT: Duration = Duration::from_micros(1);
 
-fn endpoint(address: [u8; 4], port: u16) -> Endpoint {
+pub(super) fn endpoint(address: [u8; 4], port: u16) -> Endpoint {
     Endpoint { socket: 0, address: SocketAddr::from((address, port)) }
 }
 
@@ -59,7 +59,7 @@ impl Outcome {
         }
     }
 
-    fn expects_no_more(&self) -> Vec<Challenge> {
+    pub(super) fn expects_no_more(&self) -> Vec<Challenge> {
         let ended = self.effects.iter().filter_map(|effect| match effect {
             Effect::ExpectNoMore { challenge, .. } => Some(*challenge),
             _ => None,

@@ -10,6 +10,7 @@ mod guests;
 mod guests_laws;
 mod log_in;
 mod log_on;
+mod log_on_laws;
 mod membership;
 mod membership_laws;
 mod password;
