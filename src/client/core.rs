@@ -7,18 +7,21 @@
 //! The promise about what was shown asks one thing of the driver: show the happenings, then keep `take_memory`, then
 //! send `take_output`. A crash in between repeats a message, and never loses one.
 
+mod chat;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use self::chat::Chat;
 use crate::wire::native::client::{self as wire, Ask, FromServer, Hear, Heard, News, Problem, ReachTold, Told};
 use crate::wire::native::{HISTORY_LIMIT_MAX, SERVER_LINE_BYTES_MAX};
 use crate::wire::nick::server::PROMPT;
 use crate::wire::scram::{Challenge, ChannelBinding, ClientExchange, Secret, ServerSignature};
 use crate::wire::{
-    DeviceClaim, DeviceId, Fingerprint, LocalTime, LogId, Number, Offer, Password, PasswordDigest, PrivacyList,
-    RequestId, ResumeToken, Text, UserName,
+    DeviceClaim, DeviceId, Fingerprint, LogId, Number, Offer, Password, PasswordDigest, PrivacyList, RequestId,
+    ResumeToken, Text, UserName,
 };
 
 /// A point in time: how long after some fixed moment.
@@ -153,14 +156,6 @@ pub enum Done {
     Privacy(PrivacyList),
     /// Oldest first.
     History(Vec<Heard>),
-}
-
-/// A chat of this session's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chat {
-    pub id: LocalTime,
-    /// With whom.
-    pub user: UserName,
 }
 
 /// What the driver is told.
@@ -539,11 +534,6 @@ impl Session {
         &self.login.user
     }
 
-    /// With whom this session chats now.
-    pub fn chats_with(&self) -> Option<&UserName> {
-        self.chat.as_ref().map(|chat| &chat.user)
-    }
-
     pub fn is_logged_in(&self) -> bool {
         matches!(self.phase, Phase::In | Phase::Leaving { .. })
     }
@@ -590,22 +580,6 @@ impl Session {
         let ask = Ask::LogIn { resume, bound, message: exchange.message(), device };
         wire::encode(Some(id), &ask, &mut self.output);
         self.phase = Phase::LoggingIn { id, step: Step::Challenge(exchange), by, nonce: second, until };
-    }
-
-    /// The chat is lost with the connection.
-    fn lose_chat(&mut self) {
-        if let Some(chat) = self.chat.take() {
-            self.chat_is_over(chat);
-        }
-    }
-
-    /// The chat has ended, and not because that was asked.
-    fn chat_is_over(&mut self, chat: Chat) {
-        for pending in self.pending.values_mut().filter(|pending| pending.request == Request::EndChat) {
-            pending.over = Some(chat.clone());
-        }
-        let Chat { id, user } = chat;
-        self.happenings.push_back(Happening::News(News::ChatEnded { id, user }));
     }
 
     fn answer(&mut self, now: Now, id: Option<RequestId>, answer: Result<Told, Problem>) {
@@ -857,16 +831,8 @@ impl Session {
                 }
             }
             News::Unknown => {}
-            News::ChatStarted { id, user } => {
-                self.chat = Some(Chat { id, user: user.clone() });
-                self.happenings.push_back(Happening::News(News::ChatStarted { id, user }));
-            }
-            News::ChatEnded { id, user } => {
-                if self.chat.as_ref().is_some_and(|chat| chat.id == id) {
-                    self.chat = None;
-                }
-                self.chat_is_over(Chat { id, user });
-            }
+            News::ChatStarted { id, user } => self.chat_has_begun(Chat { id, user }),
+            News::ChatEnded { id, user } => self.chat_is_over(Chat { id, user }),
             News::Message(heard) if heard.number.0 > INTEGER_MAX => self.end(End::NotUnderstood),
             News::Message(heard) => {
                 if self.shown(now, heard.number) {

@@ -74,6 +74,9 @@ struct Talker {
     talk: Talk,
 }
 
+/// While lost changes are undone: by whom and for whom a yes would hold again whose time is over.
+pub(super) type Lapsed = BTreeMap<(UserId, UserId), ConsentRow>;
+
 /// A yes.
 #[derive(Clone, Debug)]
 struct Given {
@@ -550,15 +553,16 @@ impl Hub {
     }
 
     /// A yes could not be stored: nothing of it has left, and what was `before` holds again. It may have been taken back, or
-    /// have ended, by now: whoever waits for it has heard nothing all the same. Comes back: what is to be stored instead.
+    /// have ended, by now: whoever waits for it has heard nothing all the same.
     pub(super) fn consent_was_lost(
         &mut self,
         now: Now,
         row: ConsentRow,
         before: Option<ConsentRow>,
         waits: ConnectionId,
+        lapsed: &mut Lapsed,
         out: &mut Outbox,
-    ) -> Option<Change> {
+    ) {
         let ConsentRow { of, to, .. } = row;
         // Who has asked again meanwhile waits for the answer to that.
         let asks_on = self.consents.questions.get(&of).filter(|question| question.asker == to);
@@ -570,23 +574,25 @@ impl Hub {
         if asks_on.is_none() {
             self.tell_consenting(of, to, AskOver::NotStored, None, IfLost::Send, out);
         }
-        if self.consents.given.get(&(of, to)).is_none_or(|given| given.row != row) {
-            return None;
+        let given = self.consents.given.get(&(of, to)).map(|given| given.row);
+        if given.or_else(|| lapsed.get(&(of, to)).copied()) != Some(row) {
+            return;
         }
+        lapsed.remove(&(of, to));
         self.consents.take_back(of, to);
-        before.and_then(|before| self.consent_is_back(now, before))
+        if let Some(before) = before {
+            self.consent_is_back(now, before, lapsed);
+        }
     }
 
-    /// The end of a consent could not be stored: it holds again, as long as it would have. Comes back: what is to be stored
-    /// if that time is over.
-    pub(super) fn consent_is_back(&mut self, now: Now, row: ConsentRow) -> Option<Change> {
+    /// The end of a consent could not be stored: it holds again, as long as it would have. If that time is over it has
+    /// `lapsed`, which is to be stored unless it turns out to have been lost itself.
+    pub(super) fn consent_is_back(&mut self, now: Now, row: ConsentRow, lapsed: &mut Lapsed) {
         let left = row.until.since(now.wall).min(CONNECT_WITHIN);
         if left.is_zero() {
-            return Some(Change::ConsentOver { row, revoked: false });
-        }
-        if !self.consents.given.contains_key(&(row.of, row.to)) {
+            lapsed.insert((row.of, row.to), row);
+        } else if !self.consents.given.contains_key(&(row.of, row.to)) {
             self.consents.give(Given { row, until: now.instant + left });
         }
-        None
     }
 }

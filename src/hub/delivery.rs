@@ -3,7 +3,7 @@
 //! A private message waits in its recipient's mailbox until every device of theirs has shown it. Broadcasts are one
 //! shared list. What is under way to a device is bounded by its window (`Flow`); the rest waits.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use super::gate::Gate;
 use super::id::{ConnectionId, DeviceId, Number, UserId};
 use super::message::{Message, Origin, Recipient, Sender};
 use super::name::UserName;
-use super::presence::{Flow, Session};
+use super::presence::{Flow, Presence, Session};
+use super::receipts::{Receipts, Words};
 use super::sends::{Digest, Sends};
 use super::text::{TEXT_BYTES_MAX, Text};
 use super::time::{Instant, LocalTime, Now, WallTime};
@@ -64,6 +65,7 @@ pub struct Delivery {
     broadcasts: VecDeque<Arc<Message>>,
     broadcast_bytes: usize,
     broadcasts_dropped: Number,
+    pub(super) receipts: Receipts,
     sends: Sends,
     sweep_at: Instant,
 }
@@ -145,6 +147,7 @@ impl Delivery {
             broadcasts: VecDeque::new(),
             broadcast_bytes: 0,
             broadcasts_dropped: Number(0),
+            receipts: Receipts::default(),
             sends: Sends::new(past, answer),
             sweep_at: now.instant,
         };
@@ -198,6 +201,7 @@ impl Delivery {
             let Some(oldest) = self.broadcasts.pop_front() else { return };
             self.broadcast_bytes -= oldest.text.bytes();
             self.broadcasts_dropped = oldest.number;
+            self.receipts.forget(oldest.number);
         }
     }
 
@@ -210,16 +214,18 @@ impl Delivery {
         self.sends.forget_device(user, device);
     }
 
-    /// A cursor of the user's devices has moved: receipts are due, and what all have shown need not wait any more.
+    /// A cursor of the user's devices has moved, because of the log-in or the end of one.
     pub(super) fn cursor_moved(&mut self, user: UserId, devices: &Devices, out: &mut Outbox) {
+        self.shown(user, devices, None, out);
+    }
+
+    /// A cursor of the user's devices has moved: receipts are due, and what all have shown need not wait any more.
+    fn shown(&mut self, user: UserId, devices: &Devices, words: Option<&Words>, out: &mut Outbox) {
         let Some(mailbox) = self.mailboxes.get_mut(&user) else { return };
         for (connection, message) in mailbox.show(devices.highest_cursor(user)) {
             if let Recipient::User(_, to) = &message.to {
-                out.event(
-                    connection,
-                    Event::Delivered { number: message.number, to: to.clone(), words: None },
-                    IfLost::Send,
-                );
+                let (number, to, words) = (message.number, to.clone(), Words::to(words, message.number));
+                out.event(connection, Event::Delivered { number, to, words }, IfLost::Send);
             }
         }
         let lowest = devices.lowest_cursor(user);
@@ -233,6 +239,7 @@ impl Delivery {
 
     /// The message is passed over: nobody will hear that it was delivered.
     fn forget_receipt(&mut self, user: UserId, number: Number) {
+        self.receipts.take(number, user);
         let Some(mailbox) = self.mailboxes.get_mut(&user) else { return };
         let index = mailbox.after(number).wrapping_sub(1);
         if let Some(waiting) = mailbox.waiting.get_mut(index).filter(|waiting| waiting.message.number == number) {
@@ -258,6 +265,7 @@ impl Delivery {
                 if self.broadcasts.back().is_some_and(|newest| newest.number == message.number) {
                     self.broadcasts.pop_back();
                     self.broadcast_bytes -= message.text.bytes();
+                    self.receipts.forget(message.number);
                 }
             }
         }
@@ -266,7 +274,7 @@ impl Delivery {
         }
     }
 
-    pub(super) fn check_invariants(&self) {
+    pub(super) fn check_invariants(&self, presence: &Presence) {
         for mailbox in self.mailboxes.values() {
             let bytes = |waiting: &Waiting| waiting.message.text.bytes();
             assert!(!mailbox.waiting.is_empty(), "an empty mailbox is none");
@@ -281,6 +289,9 @@ impl Delivery {
         }
         assert_eq!(self.broadcast_bytes, self.broadcasts.iter().map(|message| message.text.bytes()).sum::<usize>());
         assert!(self.broadcasts.len() <= BROADCASTS_MAX);
+        let is_kept = |number| self.broadcasts.binary_search_by_key(&number, |message| message.number).is_ok();
+        let wants_receipts = |sender| presence.session(sender).is_some_and(Session::wants_receipts);
+        self.receipts.check_invariants(is_kept, wants_receipts);
     }
 }
 
@@ -313,7 +324,8 @@ impl Hub {
         let session = self.presence.session(connection)?;
         let origin = session.device.zip(counter).map(|(device, counter)| Origin { device, counter });
         let again = counter.is_some_and(|counter| counter <= session.counter);
-        Some(Draft { connection, from: session.user, origin, again, text, receipt: receipt.then_some(connection) })
+        let receipt = (receipt || session.wants_receipts()).then_some(connection);
+        Some(Draft { connection, from: session.user, origin, again, text, receipt })
     }
 
     /// A private message.
@@ -370,12 +382,23 @@ impl Hub {
     }
 
     fn accept_broadcast(&mut self, now: Now, draft: Draft, out: &mut Outbox) -> Reply {
-        let from = draft.from;
-        let reach = self.accept(from, self.presence.users_here().filter(|&user| user != from));
+        let (from, receipt) = (draft.from, draft.receipt);
+        let mut reach = self.accept(from, self.presence.users_here().filter(|&user| user != from));
         let message = self.log(now, draft, Recipient::Everyone, out);
         self.delivery.keep_broadcast(Arc::clone(&message));
+        if let Some(sender) = receipt {
+            let reached = self.who_gets(&message);
+            reach = if reached.is_empty() { Reach::Nobody } else { reach };
+            self.delivery.receipts.want(message.number, sender, reached);
+        }
         self.send_broadcast(&message, from, out);
         Reply::Accepted { number: message.number, reach }
+    }
+
+    /// All who get a broadcast, but for its sender.
+    fn who_gets(&self, broadcast: &Message) -> BTreeSet<UserId> {
+        let others = self.presence.online().filter(|&user| broadcast.sender() != Some(user));
+        others.filter(|&user| may_leave(&self.gate, broadcast, user)).collect()
     }
 
     /// The gate on accept. `Online`: all of them may be reached; `Partial`: not all.
@@ -389,12 +412,15 @@ impl Hub {
     /// Writes a message into the log.
     fn log(&mut self, now: Now, draft: Draft, to: Recipient, out: &mut Outbox) -> Arc<Message> {
         self.name_in_log(draft.from, out);
+        let mut chat = None;
         if let Recipient::User(to, _) = &to {
             self.name_in_log(*to, out);
+            chat = self.conversations.of_message(draft.connection, draft.from, *to);
         }
         let from = Sender::User(draft.from, self.accounts.name(draft.from).clone());
         let Draft { text, origin, .. } = draft;
-        let (number, local) = (self.delivery.last.next(), now.local());
+        let number = self.delivery.last.next();
+        let local = chat.unwrap_or_else(|| now.local());
         self.append(Message { number, time: now.wall, local, from, to, text, origin }, out)
     }
 
@@ -516,28 +542,32 @@ impl Hub {
         }
     }
 
-    /// Everything up to `number` was shown on the asking device.
+    /// Everything up to `number` was shown on the asking device. `words`: what its client says to that message.
     pub(super) fn acknowledge(
         &mut self,
         now: Now,
         connection: ConnectionId,
         number: Number,
+        words: Option<Text>,
         out: &mut Outbox,
     ) -> Answered {
+        let words = words.map(|text| Words { number, text });
         let Some(session) = self.presence.session_mut(connection) else {
             return Answered::refuse(Refusal::LogInFirst);
         };
         let (user, Some(device)) = (session.user, session.device) else {
             return Answered::refuse(Refusal::NoDevice);
         };
+        session.heard(now.instant);
         // What was not sent can't have been shown.
         let number = number.min(session.flow.last_sent);
         let all_shown = number == session.flow.last_sent;
         let cursor = if all_shown { session.flow.next } else { number };
         let Flow { behind, .. } = session.flow;
         let opened = session.flow.acknowledged(number);
+        self.broadcasts_shown(user, device, number, words.as_ref(), out);
         if self.devices.advance(user, device, cursor, now.instant) {
-            self.delivery.cursor_moved(user, &self.devices, out);
+            self.delivery.shown(user, &self.devices, words.as_ref(), out);
             self.devices.save_if_far(user, device, &mut out.changes);
         }
         if behind && opened {

@@ -314,6 +314,8 @@ pub enum Reach {
     Queued,
     /// A broadcast that does not reach some who block the sender.
     Partial,
+    /// A broadcast that nobody gets, whose sender waits for receipts: none will come. Nobody else is told.
+    Nobody,
 }
 
 /// A request that was not done, and nothing has changed.

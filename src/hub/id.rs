@@ -11,6 +11,13 @@ pub struct ConnectionId {
     pub generation: u32,
 }
 
+impl ConnectionId {
+    /// No connection comes before this one,
+    pub const FIRST: ConnectionId = ConnectionId { slot: 0, generation: 0 };
+    /// and none after this one.
+    pub const LAST: ConnectionId = ConnectionId { slot: u32::MAX, generation: u32::MAX };
+}
+
 /// The number that a client gave its request; the reply repeats it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(pub u64);

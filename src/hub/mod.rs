@@ -9,6 +9,7 @@ pub mod calls;
 pub mod challenge;
 pub mod change;
 pub mod consent;
+pub mod conversation;
 pub mod credentials;
 pub mod delivery;
 pub mod devices;
@@ -31,6 +32,7 @@ pub mod name;
 pub mod password;
 pub mod presence;
 pub mod rate;
+pub mod receipts;
 pub mod scram;
 pub mod seal;
 pub mod sends;
@@ -51,6 +53,7 @@ use accounts::Accounts;
 use calls::Calls;
 use change::{Change, Snapshot};
 use consent::Consents;
+use conversation::Conversations;
 use delivery::Delivery;
 use devices::Devices;
 use digest::{DigestChecks, DigestTry};
@@ -131,6 +134,7 @@ pub struct Hub {
     presence: Presence,
     calls: Calls,
     delivery: Delivery,
+    conversations: Conversations,
     consents: Consents,
     rates: Rates,
     history: History,
@@ -197,6 +201,7 @@ impl Hub {
             presence: Presence::default(),
             calls: Calls::default(),
             delivery: Delivery::new(snapshot.waiting, snapshot.sends, last, &devices, now),
+            conversations: Conversations::default(),
             consents: Consents::new(snapshot.consents, now, &mut out.changes),
             rates: Rates::new(config.messages_per_second),
             history: History::new(now.instant),
@@ -223,9 +228,11 @@ impl Hub {
                 }
             }
             Input::Posted { from, user, id, request } => self.posted(now, from, &user, id, request, out),
-            Input::Shown { connection, number, .. } => _ = self.acknowledge(now, connection, number, out),
+            Input::Shown { connection, number, words } => {
+                self.acknowledge(now, connection, number, words, out);
+            }
             Input::LogOn { from, step } => self.log_on(now, from, step, out),
-            Input::Unreached { .. } => {}
+            Input::Unreached { connection } => self.unreached(now, connection, out),
             Input::Called { connection, reached } => self.called(now, connection, reached),
             Input::Heard { connection } => self.presence.heard(connection, now.instant),
             Input::Closed { connection } => self.leave(now, connection, out),
@@ -310,8 +317,9 @@ impl Hub {
                 self.log_in_by_digest(now, DigestTry { connection, id, name }, digest, out)
             }
             Request::Connect(challenge) => self.connect_session(now, connection, id, challenge, out),
-            Request::Chat(user) => Answered::refuse(Refusal::Unreachable(user)),
-            Request::Say(_) | Request::EndChat(_) => Answered::refuse(Refusal::NotInChat),
+            Request::Chat(user) => self.chat(now, connection, user, out),
+            Request::Say(text) => self.say(now, connection, text, out),
+            Request::EndChat(id) => self.end_chat(connection, id, out),
             Request::Unfit(why) => Answered::refuse(Refusal::Unfit(why)),
             Request::Authenticate(last) => self.authenticate(now, connection, id, &last, out),
             Request::SignUp(keys) => self.sign_up(now, connection, keys, out),
@@ -326,7 +334,7 @@ impl Hub {
                 Some(draft) => self.broadcast(now, draft, out),
                 None => Answered::refuse(Refusal::LogInFirst),
             },
-            Request::Acknowledge(number) => self.acknowledge(now, connection, number, out),
+            Request::Acknowledge(number) => self.acknowledge(now, connection, number, None, out),
             Request::Alive => Answered::reply(Reply::Alive),
             Request::Online => self.asking(connection, |hub, user| hub.who_is_online(user)),
             Request::Block(other) => self.asking(connection, |hub, user| hub.block(now, connection, user, other, out)),
@@ -393,6 +401,7 @@ impl Hub {
                 out.changes.push(Change::Block { user, other, shown });
             }
             self.consents_end_with_block(now, connection, user, other, out);
+            self.chats_end_with_block(user, other, out);
         }
         Answered::stored(Reply::Blocked(self.accounts.name(other).clone()))
     }
@@ -433,8 +442,9 @@ impl Hub {
         self.accounts.check_invariants();
         self.devices.check_invariants();
         self.presence.check_invariants();
+        self.delivery.check_invariants(&self.presence);
+        self.conversations.check_invariants(&self.gate, &self.presence);
         self.log_ons.check_invariants(&self.accounts);
-        self.delivery.check_invariants();
         self.consents.check_invariants(&self.gate);
         self.guests.check_invariants(&self.accounts, &self.presence);
         self.calls.check_invariants(|connection| self.presence.is_called(connection));

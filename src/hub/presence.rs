@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::change::Change;
 use super::devices::DEVICES_MAX;
@@ -66,7 +67,7 @@ pub struct Session {
     /// The highest counter that the device had used when it logged in.
     pub counter: u64,
     last_heard: Instant,
-    /// When its heartbeat is looked at next: its entry in `Presence::heartbeats`. `None`: it has no heartbeat.
+    /// When its heartbeat is looked at next: its entry in `Presence::heartbeats`. `None`: it needs none.
     look_at: Option<Instant>,
     pub flow: Flow,
 }
@@ -92,9 +93,25 @@ impl Session {
         self.manner == Manner::Guest
     }
 
-    /// Whether the client has to give a sign of life now and then. To some their connection is one.
-    fn has_heartbeat(&self) -> bool {
-        matches!(self.manner, Manner::Native { .. } | Manner::Called { .. })
+    /// Whether its client is told of all it sends when it was shown: there everybody confirms what they get.
+    pub fn wants_receipts(&self) -> bool {
+        self.manner == Manner::Correspondent
+    }
+
+    /// What says that the client is there: not that it takes what it is called for, only what it says itself.
+    pub(super) fn heard(&mut self, now: Instant) {
+        if !matches!(self.manner, Manner::Called { .. }) {
+            self.last_heard = self.last_heard.max(now);
+        }
+    }
+
+    /// Without a sign of life for this long the client is gone. `None`: its connection is one.
+    fn silence_max(&self, heartbeat_timeout: Duration) -> Option<Duration> {
+        match self.manner {
+            Manner::Native { .. } | Manner::Called { .. } => Some(heartbeat_timeout),
+            Manner::Correspondent => Some(CORRESPONDENT_SILENCE_MAX),
+            Manner::Guest | Manner::Session => None,
+        }
     }
 }
 
@@ -154,6 +171,9 @@ pub const SESSIONS_MAX: usize = 32;
 /// So many of them can be without a device. The rest is for devices, which are no more than that: scripts that hang shut
 /// nobody out of chat.
 pub const COMMANDS_MAX: usize = SESSIONS_MAX - DEVICES_MAX;
+
+/// Who speaks by datagrams and says nothing for so long is gone. Nobody is asked for a sign of life there.
+pub const CORRESPONDENT_SILENCE_MAX: Duration = Duration::from_secs(12 * 3600);
 
 /// All connections.
 #[derive(Debug, Default)]
@@ -314,12 +334,9 @@ impl Presence {
         }
     }
 
-    /// That a client takes what it is called for says nothing: only what it says itself does.
     pub(super) fn heard(&mut self, connection: ConnectionId, now: Instant) {
-        if let Some(session) = self.session_mut(connection)
-            && !matches!(session.manner, Manner::Called { .. })
-        {
-            session.last_heard = session.last_heard.max(now);
+        if let Some(session) = self.session_mut(connection) {
+            session.heard(now);
         }
     }
 
@@ -331,7 +348,7 @@ impl Presence {
         let mut online = BTreeSet::new();
         let mut heartbeats = BTreeSet::new();
         for (connection, session) in self.sessions() {
-            assert_eq!(session.look_at.is_some(), session.has_heartbeat());
+            assert_eq!(session.look_at.is_some(), session.silence_max(Duration::ZERO).is_some());
             heartbeats.extend(session.look_at.map(|at| (at, connection)));
             if session.device.is_some() {
                 online.insert((session.user, connection));
@@ -345,9 +362,7 @@ impl Presence {
 
 /// The places of a user in a set of sessions.
 fn all_of(user: UserId) -> RangeInclusive<(UserId, ConnectionId)> {
-    const FIRST: ConnectionId = ConnectionId { slot: 0, generation: 0 };
-    const LAST: ConnectionId = ConnectionId { slot: u32::MAX, generation: u32::MAX };
-    (user, FIRST)..=(user, LAST)
+    (user, ConnectionId::FIRST)..=(user, ConnectionId::LAST)
 }
 
 impl Hub {
@@ -372,7 +387,7 @@ impl Hub {
         let counter = device.map_or(0, |device| self.delivery.highest_counter(user, device));
         let last_heard = now.instant;
         let mut session = Session { user, device, manner, address, counter, last_heard, look_at: None, flow };
-        session.look_at = session.has_heartbeat().then(|| now.instant + self.config.heartbeat_timeout);
+        session.look_at = session.silence_max(self.config.heartbeat_timeout).map(|silence| now.instant + silence);
         let waiting = self.waiting(&session);
         self.presence.heartbeats.extend(session.look_at.map(|at| (at, connection)));
         self.presence.logged_in(connection, session);
@@ -423,6 +438,7 @@ impl Hub {
             self.delivery.forget_device(user, surplus);
         }
         let shown = claim.shown.filter(|&(log, _)| log == self.accounts.log()).map_or(Number(0), |(_, shown)| shown);
+        self.broadcasts_shown(user, claim.id, shown, None, out);
         self.devices.arrive(user, claim.id, connection, shown, self.delivery.last(), now.wall);
         self.delivery.cursor_moved(user, &self.devices, out);
     }
@@ -476,6 +492,7 @@ impl Hub {
         let Some(user) = self.remove(now, connection, out) else { return };
         if !self.presence.is_online(user) {
             self.tell_others(user, Event::Offline, out);
+            self.chats_end_with_user(user, out);
             self.went_offline(user, out);
         }
         self.question_ends_with_asked(user, out);
@@ -497,8 +514,12 @@ impl Hub {
         self.digest_checks.forget_connection(connection);
         self.calls.forget(connection);
         self.rates.forget_connection(connection);
+        self.chat_ends_with_side(connection, out);
         let State::LoggedIn(session) = self.presence.connections.remove(connection)?.state else { return None };
         self.questions_end_with_asker(now, session.user, connection, out);
+        if session.wants_receipts() {
+            self.delivery.receipts.forget_sender(connection);
+        }
         let Presence { heartbeats, online, commands, .. } = &mut self.presence;
         if let Some(at) = session.look_at {
             heartbeats.remove(&(at, connection));
@@ -565,9 +586,10 @@ impl Hub {
             if at > now.instant {
                 return;
             }
-            let timeout = self.config.heartbeat_timeout;
+            let heartbeat_timeout = self.config.heartbeat_timeout;
             let Some(session) = self.presence.session_mut(connection) else { return };
-            let due = session.last_heard + timeout;
+            let Some(silence) = session.silence_max(heartbeat_timeout) else { return };
+            let due = session.last_heard + silence;
             if due <= now.instant {
                 self.end_session(now, connection, Some(CloseReason::HeartbeatMissed), Close::Forced, out);
             } else {
@@ -578,10 +600,18 @@ impl Hub {
         }
     }
 
+    /// What is sent to this client does not arrive: it is gone, as if it had been silent for too long.
+    pub(super) fn unreached(&mut self, now: Now, connection: ConnectionId, out: &mut Outbox) {
+        if self.presence.session(connection).is_some_and(|session| session.manner == Manner::Correspondent) {
+            self.end_session(now, connection, Some(CloseReason::HeartbeatMissed), Close::Forced, out);
+        }
+    }
+
     /// The server stops: everyone is told, and what is known of devices is written.
     pub(super) fn shut_down(&mut self, now: Now, out: &mut Outbox) {
         self.stopping = true;
         self.forget_questions();
+        self.forget_chats();
         self.end_all_log_ons(out);
         let all = self.presence.all();
         out.event_to_many(all.iter().copied(), || Event::Closing(CloseReason::Shutdown), IfLost::Send);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Hub;
 use super::change::Change;
+use super::consent::Lapsed;
 use super::effect::{CloseReason, Outbox};
 use super::id::UserId;
 use super::message::Message;
@@ -124,6 +125,7 @@ impl Hub {
         let mut gone = BTreeSet::new();
         // Who has blocked whom again, if the block was not lost too.
         let mut apart = Vec::new();
+        let mut lapsed = Lapsed::new();
         for change in changes.into_iter().rev() {
             match change {
                 Change::Account { user, .. } | Change::Unblock { user, .. } if gone.contains(&user) => {
@@ -148,9 +150,9 @@ impl Hub {
                     apart.push((user, other));
                 }
                 Change::Consent { row, before, waits } => {
-                    unsaved.extend(self.consent_was_lost(now, row, before, waits, out));
+                    self.consent_was_lost(now, row, before, waits, &mut lapsed, out);
                 }
-                Change::ConsentOver { row, revoked: true } => unsaved.extend(self.consent_is_back(now, row)),
+                Change::ConsentOver { row, revoked: true } => self.consent_is_back(now, row, &mut lapsed),
                 Change::Account { user, before, .. } => _ = self.accounts.keep(user, before),
                 Change::Retired { user } => {
                     // Somebody has the name by now, and keeps it.
@@ -182,9 +184,11 @@ impl Hub {
                 Change::Forget { .. } => {}
             }
         }
+        unsaved.extend(lapsed.into_values().map(|row| Change::ConsentOver { row, revoked: false }));
         for (user, other) in apart {
             if self.gate.blocks(user, other) {
                 self.questions_end_with_block(now, user, other, out);
+                self.chats_end_with_block(user, other, out);
             }
         }
         let mut again = Vec::new();

@@ -265,18 +265,65 @@ fn a_database_of_the_first_version_becomes_one_of_the_newest() {
     assert_eq!(snapshot::read(&connection).unwrap(), base());
 }
 
+/// What takes a database back to how it was before the steps of MIGRATIONS from the third on, the last one first. Their tables are
+/// lost, and so are their columns.
+const BACK: [(u32, &str); 2] = [
+    (
+        3,
+        "DROP VIEW kept;
+         ALTER TABLE messages DROP COLUMN local;
+         ALTER TABLE accounts DROP COLUMN hashed;
+         CREATE VIEW kept AS
+             SELECT number, time, sender, recipient, text, device, counter, expired FROM messages
+             WHERE NOT EXISTS (SELECT 1 FROM forgetting WHERE messages.time < before AND messages.number <= through);
+         PRAGMA user_version = 3",
+    ),
+    (2, "DROP TABLE consents; PRAGMA user_version = 2"),
+];
+
+/// Takes a database back to this version.
+fn take_back(connection: &Connection, version: u32) {
+    for (_, step) in BACK.iter().filter(|&&(before, _)| before >= version) {
+        connection.execute_batch(step).unwrap();
+    }
+}
+
+/// A database of the newest version that was of this one, with these changes made before.
+fn grown_up_from(version: u32, before: &[Change]) -> Connection {
+    let mut connection = Connection::open_in_memory().unwrap();
+    open::migrate(&mut connection, 0, &open::MIGRATIONS).unwrap();
+    before.iter().for_each(|change| apply::apply(&connection, change).unwrap());
+    take_back(&connection, version);
+    open::migrate(&mut connection, version, &open::MIGRATIONS).unwrap();
+    connection
+}
+
+#[test]
+fn what_takes_a_database_back_undoes_its_migrations() {
+    let columns = |connection: &Connection| {
+        let sql = "SELECT m.name, c.name FROM sqlite_schema m, pragma_table_info(m.name) c ORDER BY 1, c.cid";
+        let mut statement = connection.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        rows.collect::<Result<Vec<(String, String)>, _>>().unwrap()
+    };
+    for (version, _) in BACK {
+        let [mut taken_back, mut grown] = [(); 2].map(|()| Connection::open_in_memory().unwrap());
+        open::migrate(&mut taken_back, 0, &open::MIGRATIONS).unwrap();
+        take_back(&taken_back, version);
+        open::migrate(&mut grown, 0, &open::MIGRATIONS[..version as usize]).unwrap();
+        assert_eq!(columns(&taken_back), columns(&grown), "version {version}");
+    }
+}
+
 #[test]
 fn a_database_from_before_consents_can_keep_them_and_loses_nothing() {
-    let mut connection = Connection::open_in_memory().unwrap();
-    open::migrate(&mut connection, 0, &open::MIGRATIONS[..2]).unwrap();
-    let put = Change::Account { user: ANN, account: Some(account(1, Some(b"sealed"))), before: None };
+    let put = Change::Account { user: ANN, account: Some(account(2, Some(b"sealed"))), before: None };
     let block = Change::Block { user: BOB, other: CY, shown: Number(3) };
     let before = [users(), vec![Change::Secret([9; 32]), put, block, known(device(ANN, 1, 5))]].concat();
-    before.iter().for_each(|change| apply::apply(&connection, change).unwrap());
-    open::migrate(&mut connection, 2, &open::MIGRATIONS).unwrap();
+    let connection = grown_up_from(2, &before);
     let expected = Snapshot {
         secret: Some([9; 32]),
-        accounts: vec![(ANN, account(1, Some(b"sealed")))],
+        accounts: vec![(ANN, account(2, Some(b"sealed")))],
         blocks: vec![(BOB, CY, Number(3))],
         devices: vec![device(ANN, 1, 5)],
         ..base()
@@ -288,13 +335,22 @@ fn a_database_from_before_consents_can_keep_them_and_loses_nothing() {
 }
 
 #[test]
+fn a_message_from_before_local_times_stands_under_that_of_utc() {
+    let connection = grown_up_from(3, &[users(), vec![accepted(message(1, Some(BOB), Some(ANN)))]].concat());
+    let waiting = snapshot::read(&connection).unwrap().waiting;
+    // 1001 milliseconds after 1970-01-01 00:00 UTC.
+    let local = LocalTime::from_number(19_700_101_000_001);
+    assert_eq!(waiting, [Arc::new(Message { local, ..message(1, Some(BOB), Some(ANN)) })]);
+}
+
+#[test]
 fn a_directory_from_before_consents_is_brought_up_to_date() {
     let dir = TempDir::new().unwrap();
     let (mut running, _) = Running::open(dir.path());
     running.keep(users());
     running.store.close();
     let raw = Connection::open(dir.path().join("chatd.sqlite3")).unwrap();
-    raw.execute_batch("DROP TABLE consents; PRAGMA user_version = 2").unwrap();
+    take_back(&raw, 2);
     drop(raw);
     let (mut running, snapshot) = Running::open(dir.path());
     assert_eq!(snapshot, base());
@@ -983,6 +1039,30 @@ fn of_a_blocked_sender_s_only_what_was_shown_stays() {
         assert_eq!(page(None), [1, 2, 5]);
         assert_eq!(page(Some(ANN)), [1, 2]);
     }
+}
+
+/// `local` follows from nothing else: it is that of a chat, and clocks are set back now and then.
+#[test]
+fn what_was_said_in_a_chat_stands_under_its_beginning_and_still_does_after_a_restart() {
+    let dir = TempDir::new().unwrap();
+    let disk = || Store::open(dir.path(), Durability::Process, Hooks::default()).unwrap().0;
+    let locals =
+        [20_240_331_015_959, 20_240_331_030_000, 20_240_331_030_000, 20_231_029_020_000, 0, 99_991_231_235_959];
+    let said = |(number, local): (u64, u64)| {
+        let (from, to) = if number.is_multiple_of(2) { (ANN, BOB) } else { (BOB, ANN) };
+        Message { local: LocalTime::from_number(local), ..message(number, Some(from), Some(to)) }
+    };
+    let all: Vec<Message> = (1..).zip(locals).map(said).collect();
+    let with_bob = || HistoryQuery { with: Some(BOB), ..own(ANN) };
+    let expected: Vec<Arc<Message>> = all.iter().cloned().map(Arc::new).collect();
+    for opened in [disk(), Store::memory()] {
+        let mut running = Running::new(opened);
+        running.keep(users());
+        running.keep(all.iter().cloned().map(accepted).collect::<Vec<_>>());
+        assert_eq!(running.history(with_bob()).messages, expected);
+        running.store.close();
+    }
+    assert_eq!(Running::new(disk()).history(with_bob()).messages, expected);
 }
 
 #[test]

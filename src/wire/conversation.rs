@@ -123,8 +123,12 @@ impl Conversation {
 
     /// Whether `decode` would do anything but wait, with more on its way.
     pub fn may_decode(&self, bytes: &[u8]) -> bool {
-        let ends_by_newline = matches!(self, Conversation::Native | Conversation::Nick(_));
-        ends_by_newline && bytes.contains(&b'\n') || bytes.len() >= self.request_bytes_max()
+        let is_whole = match self {
+            Conversation::Native | Conversation::Nick(_) => bytes.contains(&b'\n'),
+            Conversation::Session(member) => member.may_decode(bytes),
+            Conversation::Post | Conversation::LogIn(_) | Conversation::Datagram(_) => false,
+        };
+        is_whole || bytes.len() >= self.request_bytes_max()
     }
 
     /// How many bytes a request may have.

@@ -1,5 +1,7 @@
 //! What people are told, where a protocol has no word of its own for it: one sentence each, for all protocols.
 
+use std::fmt::Display;
+
 use crate::hub::effect::{CloseReason, Refusal};
 use crate::hub::name::UserName;
 use crate::wire::Farewell;
@@ -44,7 +46,7 @@ pub(in crate::wire) fn refusal(refusal: &Refusal) -> String {
             "this account is for classic clients: the server keeps its password, and the operator changes it"
         }
         Refusal::NoSealingKey => "the server has no key to seal passwords with: it runs without a data directory",
-        Refusal::NoSuchUser(name) => return format!("there is no user {name}"),
+        Refusal::NoSuchUser(name) => return no_such_user(name),
         Refusal::BlockedBy(name) => return format!("{name} has blocked you"),
         Refusal::NotBlocked(name) => return format!("{name} is not blocked"),
         Refusal::TooManyBlocked => "your block list is full: unblock somebody first",
@@ -82,6 +84,11 @@ pub(in crate::wire) fn refusal(refusal: &Refusal) -> String {
         Refusal::ShuttingDown => "the server stops",
     };
     text.to_owned()
+}
+
+/// Nobody is called so, or can be.
+pub(in crate::wire) fn no_such_user(name: &impl Display) -> String {
+    format!("there is no user {name}")
 }
 
 /// Why the server ends a connection.

@@ -58,7 +58,17 @@ struct Shared {
 impl DatagramClient {
     /// A client that has not logged in.
     pub fn open(server: SocketAddr, user: &str, habits: Habits) -> DatagramClient {
-        let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"));
+        DatagramClient::open_from(Ipv4Addr::LOCALHOST, server, user, habits)
+    }
+
+    /// The same at this address of the machine.
+    pub fn open_from(source: Ipv4Addr, server: SocketAddr, user: &str, habits: Habits) -> DatagramClient {
+        DatagramClient::at(UdpSocket::bind((source, 0)).expect("a port"), server, user, habits)
+    }
+
+    /// The same with this socket.
+    pub fn at(socket: UdpSocket, server: SocketAddr, user: &str, habits: Habits) -> DatagramClient {
+        let socket = Arc::new(socket);
         let sockets = Arc::new(Sockets::default());
         let shared = Arc::new(Shared {
             user: user.to_owned(),
@@ -124,6 +134,10 @@ impl DatagramClient {
 
     /// A datagram of the test's own.
     pub fn send(&self, datagram: &str) {
+        self.shared.send(datagram.as_bytes());
+    }
+
+    pub fn send_bytes(&self, datagram: &[u8]) {
         self.shared.send(datagram);
     }
 
@@ -222,18 +236,18 @@ impl Shared {
             "MESSAGE_EXCHANGE" => Some(message.sender().ok_or(End::TooFewWords(message.body.clone()))?.to_owned()),
             _ => None,
         };
-        self.journal.chunk(text);
         let manner = *self.manner.lock().unwrap_or_else(PoisonError::into_inner);
-        match (acknowledgement, manner) {
-            (Some(sender), Manner::Acknowledges) => self.acknowledge(&sender),
-            (Some(sender), Manner::AcknowledgesAfter(delay)) => {
-                scope.spawn(move || {
-                    if self.sockets.pause(delay) {
-                        self.acknowledge(&sender);
-                    }
-                });
-            }
-            _ => {}
+        if let (Some(sender), Manner::Acknowledges) = (&acknowledgement, manner) {
+            self.acknowledge(sender);
+        }
+        // Whoever has seen it may set another manner, and finds what was due at once done.
+        self.journal.chunk(text);
+        if let (Some(sender), Manner::AcknowledgesAfter(delay)) = (acknowledgement, manner) {
+            scope.spawn(move || {
+                if self.sockets.pause(delay) {
+                    self.acknowledge(&sender);
+                }
+            });
         }
         Ok(())
     }
@@ -246,12 +260,12 @@ impl Shared {
     fn request(&self, command: &str, message_type: &str, body: Literal) {
         let python = self.habits.python;
         let server = python.address(&self.server.ip().to_string(), self.server.port());
-        self.send(&sealed(python, command, message_type, server, body));
+        self.send(sealed(python, command, message_type, server, body).as_bytes());
     }
 
-    fn send(&self, datagram: &str) {
+    fn send(&self, datagram: &[u8]) {
         // Whether anybody hears it is not known by UDP.
-        let _ = self.socket.send_to(datagram.as_bytes(), self.server);
+        let _ = self.socket.send_to(datagram, self.server);
     }
 
     fn texts<const N: usize>(&self, entries: [(&str, &str); N]) -> Literal {

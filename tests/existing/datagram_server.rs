@@ -75,8 +75,9 @@ impl DatagramServer {
         self.shared.journal.chunks()
     }
 
-    /// All faults so far.
+    /// All faults so far: of every datagram that was seen.
     pub fn faults(&self) -> Vec<Fault> {
+        let _handled = self.shared.chat();
         self.shared.journal.others()
     }
 
@@ -103,17 +104,19 @@ impl Shared {
             if self.losses.take(&datagram) {
                 continue;
             }
+            // Whoever has seen the datagram in the journal finds it handled.
+            let mut chat = self.chat();
             if let Ok(text) = str::from_utf8(&datagram) {
                 self.journal.chunk(text.to_owned());
             }
-            match self.answer(from, &datagram) {
+            match self.answer(&mut chat, from, &datagram) {
                 Ok(outbox) => outbox.iter().for_each(|(to, message)| self.send(*to, &Python::Two.write(message))),
                 Err(fault) => self.journal.record(Seen::Else(fault)),
             }
         }
     }
 
-    fn answer(&self, from: SocketAddr, datagram: &[u8]) -> Result<Outbox, Fault> {
+    fn answer(&self, chat: &mut Chat, from: SocketAddr, datagram: &[u8]) -> Result<Outbox, Fault> {
         let no_message = || Fault::NoMessage(datagram.to_vec());
         let (dict, digest) = open(datagram).ok_or_else(no_message)?;
         let rewritten = Python::Two.write(&dict);
@@ -124,7 +127,7 @@ impl Shared {
             return Ok(vec![(from, error(from, WRONG_DIGEST))]);
         }
         let request = Request::read(&dict).ok_or_else(no_message)?;
-        self.chat().handle(from, request).ok_or(Fault::NotLoggedIn(rewritten))
+        chat.handle(from, request).ok_or(Fault::NotLoggedIn(rewritten))
     }
 
     fn send(&self, to: SocketAddr, datagram: &str) {

@@ -106,26 +106,26 @@ impl Shared {
         if (&**stream).write_all(b"NICK").is_err() {
             return;
         }
-        let Some(nickname) = self.read(stream) else { return };
         let (messages, receiver) = channel();
+        let Some(member) = self.hear(receive(stream, READ_SIZE), |room, nickname| room.join(nickname, messages)) else {
+            return;
+        };
         let writer = stream.clone();
         scope.spawn(move || self.write_all(&writer, receiver));
-        let member = self.room().join(nickname, messages);
-        while let Some(text) = self.read(stream) {
-            self.room().tell_all(&text);
-        }
+        while self.hear(receive(stream, READ_SIZE), |room, text| room.tell_all(&text)).is_some() {}
         self.room().leave(member);
         // Whatever still waits for the member goes with it.
         let _ = stream.shutdown(Shutdown::Both);
     }
 
-    /// `None`: the client has gone, or has sent what is not ASCII.
-    fn read(&self, stream: &TcpStream) -> Option<String> {
-        let Received::Bytes(bytes) = receive(stream, READ_SIZE) else { return None };
+    /// `None`: the client has gone, or has sent what is not ASCII. Whoever has seen a chunk in the journal finds it handled.
+    fn hear<T>(&self, received: Received, handle: impl FnOnce(&mut Room, String) -> T) -> Option<T> {
+        let Received::Bytes(bytes) = received else { return None };
+        let mut room = self.room();
         match decode_ascii(bytes) {
             Ok(text) => {
                 self.journal.chunk(text.clone());
-                Some(text)
+                Some(handle(&mut room, text))
             }
             Err(bytes) => {
                 self.journal.record(Seen::Else(Fault::Undecodable(bytes)));

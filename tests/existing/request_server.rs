@@ -114,8 +114,9 @@ impl RequestServer {
         self.shared.journal.chunks()
     }
 
-    /// All faults so far.
+    /// All faults so far: of every request that was seen.
     pub fn faults(&self) -> Vec<Fault> {
+        let _handled = self.shared.chat();
         self.shared.journal.others()
     }
 
@@ -180,11 +181,12 @@ impl Shared {
     /// One request, or a log-in and then, on connections of their own, all that the session is told.
     fn serve_connection(&self, stream: Arc<TcpStream>) -> Result<(), Ending> {
         let _ = stream.set_read_timeout(Some(LIMIT));
-        let chunk = self.read(&stream)?.ok_or(Ending::Fault(Fault::NothingBrought))?;
+        let chunk = self.receive(&stream)?.ok_or(Ending::Fault(Fault::NothingBrought))?;
         if !chunk.starts_with("newUser,") {
-            self.request(&chunk);
+            self.request(chunk);
             return self.wait_for_close(&stream);
         }
+        self.journal.chunk(chunk.clone());
         let log_in = parse_log_in(&chunk, &stream).ok_or(Ending::Fault(Fault::NoRequest(chunk)))?;
         let (log_in, deliveries) = self.dialogue(&stream, log_in)?;
         self.note_fault(self.wait_for_close(&stream));
@@ -193,9 +195,12 @@ impl Shared {
         Ok(())
     }
 
-    fn request(&self, chunk: &str) {
-        if self.chat().handle(chunk).is_none() {
-            self.fault(Fault::NoRequest(chunk.to_owned()));
+    /// Whoever has seen a request in the journal finds it handled.
+    fn request(&self, chunk: String) {
+        let mut chat = self.chat();
+        self.journal.chunk(chunk.clone());
+        if chat.handle(&chunk).is_none() {
+            self.fault(Fault::NoRequest(chunk));
         }
     }
 
@@ -216,8 +221,11 @@ impl Shared {
             }
         }
         say(stream, WELCOME)?;
-        self.read_ok(stream)?;
-        let deliveries = self.chat().log_in(&log_in);
+        let ok = self.receive(stream)?.ok_or(Ending::Gone)?;
+        let mut chat = self.chat();
+        self.take_ok(ok)?;
+        let deliveries = chat.log_in(&log_in);
+        drop(chat);
         // A client that is gone by now is found out by its deliveries.
         let _ = say(stream, &format!("Authenticated {}", log_in.user));
         Ok((log_in, deliveries))
@@ -249,10 +257,16 @@ impl Shared {
 
     /// `None`: end of file.
     fn read(&self, stream: &TcpStream) -> Result<Option<String>, Ending> {
+        let text = self.receive(stream)?;
+        text.iter().for_each(|text| self.journal.chunk(text.clone()));
+        Ok(text)
+    }
+
+    /// The same for who enters it in the journal later.
+    fn receive(&self, stream: &TcpStream) -> Result<Option<String>, Ending> {
         match receive(stream, READ_SIZE) {
             Received::Bytes(bytes) => {
                 let text = decode_utf8(bytes).map_err(|bytes| Ending::Fault(Fault::Undecodable(bytes)))?;
-                self.journal.chunk(text.clone());
                 Ok(Some(text))
             }
             Received::EndOfFile if self.sockets.has_ended() => Err(Ending::Gone),
@@ -263,10 +277,13 @@ impl Shared {
     }
 
     fn read_ok(&self, stream: &TcpStream) -> Result<(), Ending> {
-        match self.read(stream)?.ok_or(Ending::Gone)? {
-            ok if ok == "ok" => Ok(()),
-            other => Err(Ending::Fault(Fault::NotOk(other))),
-        }
+        let ok = self.receive(stream)?.ok_or(Ending::Gone)?;
+        self.take_ok(ok)
+    }
+
+    fn take_ok(&self, chunk: String) -> Result<(), Ending> {
+        self.journal.chunk(chunk.clone());
+        if chunk == "ok" { Ok(()) } else { Err(Ending::Fault(Fault::NotOk(chunk))) }
     }
 
     /// The client has nothing more to say here.

@@ -4,10 +4,13 @@ use std::io::Write;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use socket2::{Domain, Socket, Type};
 
 use super::journal::{Chunk, Journal, Seen};
 use super::session_cipher::{Cipher, response};
-use super::{End, LIMIT, Received, decode_utf8, receive};
+use super::{End, LIMIT, PAUSE, Received, decode_utf8, receive};
 
 /// What one read takes, in bytes.
 const READ_SIZE: usize = 1024;
@@ -28,6 +31,8 @@ pub struct SessionClient {
     user: String,
     stream: Arc<TcpStream>,
     shared: Arc<Shared>,
+    /// When the client may send again: it leaves time between two messages, as who types does.
+    next_send: Mutex<Instant>,
     reader: Option<JoinHandle<()>>,
 }
 
@@ -140,7 +145,10 @@ impl SessionClient {
 
     /// These bytes in one write.
     pub fn send_bytes(&self, bytes: &[u8]) {
+        let mut next_send = self.next_send.lock().unwrap_or_else(PoisonError::into_inner);
+        thread::sleep(next_send.saturating_duration_since(Instant::now()));
         (&*self.stream).write_all(bytes).expect("the server is there");
+        *next_send = Instant::now() + PAUSE;
     }
 
     /// The next chunk, whole and deciphered.
@@ -153,6 +161,15 @@ impl SessionClient {
     #[track_caller]
     pub fn expect(&self, text: &str) {
         assert_eq!(self.next().text, text);
+    }
+
+    /// The next chunk, or how the client comes to its end.
+    #[track_caller]
+    pub fn next_or_end(&self) -> Result<String, End> {
+        match self.shared.journal.next() {
+            Seen::Chunk(chunk) => Ok(chunk.text),
+            Seen::Else(end) => Err(end),
+        }
     }
 
     /// This chunk comes, among others in whatever order.
@@ -203,14 +220,20 @@ pub struct LogOn {
     server: SocketAddr,
     user: String,
     secret: String,
+    source: Ipv4Addr,
     socket: UdpSocket,
 }
 
 impl LogOn {
     pub fn open(server: SocketAddr, user: &str, secret: &str) -> LogOn {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        LogOn::open_from(Ipv4Addr::LOCALHOST, server, user, secret)
+    }
+
+    /// From this address of the machine.
+    pub fn open_from(source: Ipv4Addr, server: SocketAddr, user: &str, secret: &str) -> LogOn {
+        let socket = UdpSocket::bind((source, 0)).expect("a port");
         socket.set_read_timeout(Some(LIMIT)).expect("a limit that is not zero");
-        LogOn { server, user: user.to_owned(), secret: secret.to_owned(), socket }
+        LogOn { server, user: user.to_owned(), secret: secret.to_owned(), source, socket }
     }
 
     /// The challenge.
@@ -245,7 +268,7 @@ impl LogOn {
     }
 
     pub fn connect(&self, rand: &str, port: u16) -> Result<SessionClient, Refusal> {
-        let stream = TcpStream::connect((self.server.ip(), port)).map_err(|_| Refusal::Ended(End::NobodyListens))?;
+        let stream = self.dial(port).map_err(|_| Refusal::Ended(End::NobodyListens))?;
         let shared =
             Shared { cipher: Cipher::new(rand, &self.secret), journal: Journal::new(), state: Mutex::default() };
         let (stream, shared) = (Arc::new(stream), Arc::new(shared));
@@ -258,14 +281,26 @@ impl LogOn {
             }
             to.journal.record(Seen::Else(end));
         });
-        let client = SessionClient { user: self.user.clone(), stream, shared, reader: Some(reader) };
+        let (user, next_send) = (self.user.clone(), Mutex::new(Instant::now()));
+        let client = SessionClient { user, stream, shared, next_send, reader: Some(reader) };
         client.send(&[&format!("CONNECT({rand})")]);
         Ok(client)
     }
 
+    fn dial(&self, port: u16) -> std::io::Result<TcpStream> {
+        let socket = Socket::new(Domain::for_address(self.server), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((self.source, 0)).into())?;
+        socket.connect(&SocketAddr::new(self.server.ip(), port).into())?;
+        Ok(socket.into())
+    }
+
     /// A datagram of the test's own.
     pub fn send(&self, text: &str) {
-        self.socket.send_to(text.as_bytes(), self.server).expect("a datagram that is not too long");
+        self.send_bytes(text.as_bytes());
+    }
+
+    pub fn send_bytes(&self, bytes: &[u8]) {
+        self.socket.send_to(bytes, self.server).expect("a datagram that is not too long");
     }
 
     /// What the server says next, as it stands.
@@ -274,6 +309,14 @@ impl LogOn {
         let (length, _) = self.socket.recv_from(&mut bytes).map_err(|_| Refusal::Ended(End::Silence))?;
         bytes.truncate(length);
         decode_utf8(bytes).map_err(|bytes| Refusal::Ended(End::Undecodable(bytes)))
+    }
+
+    /// Nothing has come that was not received.
+    pub fn has_nothing(&self) -> bool {
+        self.socket.set_nonblocking(true).expect("a mode");
+        let peeked = self.socket.peek_from(&mut [0]);
+        self.socket.set_nonblocking(false).expect("a mode");
+        peeked.is_err()
     }
 }
 

@@ -114,8 +114,9 @@ impl SessionServer {
         self.shared.journal.chunks()
     }
 
-    /// All faults so far.
+    /// All faults so far: of every message of a session that was seen.
     pub fn faults(&self) -> Vec<Fault> {
+        let _handled = self.shared.chats();
         self.shared.journal.others()
     }
 
@@ -284,15 +285,18 @@ impl Shared {
     fn serve_session(&self, listener: &TcpListener, awaited: &Awaited) {
         let Some(stream) = self.sockets.incoming(listener).next() else { return };
         let Some(connect) = self.read(&stream, &awaited.cipher) else { return };
+        // Whoever has seen a message in the journal finds it handled.
+        let mut chats = self.chats();
         self.record(&connect);
         if argument(&connect, "CONNECT") != Some(&awaited.rand) {
             return self.fault(Fault::NoRequest(connect));
         }
         let (messages, receiver) = channel();
+        let session = chats.log_on(&awaited.user, Session::new(messages, stream.clone()));
+        drop(chats);
         thread::scope(|scope| {
             scope.spawn(|| self.write_all(&stream, &awaited.cipher, receiver));
-            let session = self.chats().log_on(&awaited.user, Session::new(messages, stream.clone()));
-            self.converse(&stream, awaited);
+            self.converse(&stream, awaited, session);
             self.chats().log_off(&awaited.user, session);
             // Whatever still waits for the client goes with it.
             let _ = stream.shutdown(Shutdown::Both);
@@ -300,15 +304,13 @@ impl Shared {
     }
 
     /// Until the client ends it.
-    fn converse(&self, stream: &TcpStream, awaited: &Awaited) {
+    fn converse(&self, stream: &TcpStream, awaited: &Awaited, session: u64) {
         while let Some(text) = self.read(stream, &awaited.cipher) {
-            if text.trim().eq_ignore_ascii_case("log off") {
-                self.record(&text);
-                return;
-            }
-            // Whoever has seen the message in the journal finds it handled.
             let mut chats = self.chats();
             self.record(&text);
+            if text.trim().eq_ignore_ascii_case("log off") {
+                return chats.log_off(&awaited.user, session);
+            }
             if let Err(fault) = chats.handle(&awaited.user, &text) {
                 self.fault(fault);
             }

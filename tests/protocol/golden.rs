@@ -234,7 +234,7 @@ pub fn told(reply: &Reply) -> Told {
         Reply::Status(status) => Told::Status(status),
         Reply::Accepted { number, reach } => {
             let reach = match reach {
-                Reach::Online => ReachTold::Online,
+                Reach::Online | Reach::Nobody => ReachTold::Online,
                 Reach::Queued => ReachTold::Queued,
                 Reach::Partial => ReachTold::Partial,
             };

@@ -105,7 +105,7 @@ impl World {
     }
 
     /// A client of the protocol, from its log-on to its session.
-    fn in_session(&mut self, user: &str) -> ConnectionId {
+    fn come_to_session(&mut self, user: &str) -> ConnectionId {
         let challenge = self.logged_on(here(), user);
         let (connection, outcome) = self.come(HERE, challenge);
         assert!(outcome.welcomed(), "{outcome:?}");
@@ -278,7 +278,7 @@ fn public_secrets_are_wrong_from_elsewhere() {
     let line = Effect::LogOnFailed { from, why: LogInFailure::NotFromHere };
     assert_eq!(outcome.effects, [line, answered(from, LogOnAnswer::Failed)]);
     assert_eq!(counted(&outcome), 3);
-    world.in_session("alice");
+    world.come_to_session("alice");
 }
 
 #[test]
@@ -451,7 +451,7 @@ fn before_the_accounts_are_there_nothing_is_said() {
     let mut world = World::empty(config(), Snapshot::default());
     assert_eq!(world.hello(here(), "alice"), Outcome::default());
     world.read_accounts(credentials());
-    world.in_session("alice");
+    world.come_to_session("alice");
 }
 
 #[test]

@@ -332,7 +332,8 @@ fn encode_reply<'a>(id: Option<u64>, reply: &'a Reply, out: &mut Vec<u8>) {
             number: Some(number.0),
             reach: Some(
                 match reach {
-                    Reach::Online => "online",
+                    // Whoever is there gets it.
+                    Reach::Online | Reach::Nobody => "online",
                     Reach::Queued => "queued",
                     Reach::Partial => "partial",
                 }

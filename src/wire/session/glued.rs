@@ -4,10 +4,14 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::messages::FromClient;
+use super::messages::{self, FromClient};
+use super::texts;
 use super::{Challenge, SessionKey};
 use crate::hub::time::LocalTime;
 use crate::wire::UserName;
+
+/// How long the first message of a session is, ciphered or not: a challenge has ten digits.
+pub const CONNECT_BYTES: usize = "CONNECT()".len() + 10;
 
 /// The first bytes of the session of a client that has logged on, by which it is recognised.
 pub fn connect(challenge: Challenge, key: &SessionKey) -> Vec<u8> {
@@ -41,6 +45,14 @@ impl Expected {
         self.0.is_empty()
     }
 
+    /// The key of whoever begins with these bytes.
+    pub fn key(&self, bytes: &[u8]) -> Option<&SessionKey> {
+        match self.find(bytes) {
+            Begun::By(_, key) => Some(key),
+            Begun::Partly | Begun::ByNobody => None,
+        }
+    }
+
     pub fn find(&self, bytes: &[u8]) -> Begun<'_> {
         // All first bytes are as long as one another.
         let next = self.0.range::<[u8], _>((Bound::Unbounded, Bound::Included(bytes))).next_back();
@@ -72,24 +84,56 @@ impl Endings {
         Endings(commands.map(|command| ciphered(&command, key)))
     }
 
-    /// The messages in what was read at once, in order; none of them is empty. What is left when all that is known has been
-    /// taken off counts as one.
+    /// What stands before one of them at the end of what was read.
+    fn before<'a>(&self, read: &'a [u8]) -> Option<&'a [u8]> {
+        self.0.iter().find_map(|ending| read.strip_suffix(ending.as_slice()))
+    }
+}
+
+/// The first of the messages in what was read at once; it is not empty if that is not. What is left when all that is known has
+/// been taken off the end counts as one.
+pub fn first<'a>(read: &'a [u8], known: &[&Endings]) -> &'a [u8] {
+    let mut rest = read;
+    while let Some(before) = known.iter().find_map(|endings| endings.before(rest)) {
+        if before.is_empty() {
+            break;
+        }
+        rest = before;
+    }
+    rest
+}
+
+/// How what a client is told can begin, as it travels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beginnings(Vec<Vec<u8>>);
+
+impl Beginnings {
+    /// A beginning that is shorter, in bytes, may stand anywhere by chance.
+    const BYTES_MIN: usize = 5;
+
+    /// `peer`: whose texts may come, if the client is in a chat.
+    pub fn of(peer: Option<&UserName>, key: &SessionKey) -> Beginnings {
+        let plain = messages::beginnings().into_iter().chain(peer.map(texts::beginning));
+        let ciphered = plain.map(|plain| ciphered_text(&plain, key));
+        Beginnings(ciphered.filter(|beginning| beginning.len() >= Beginnings::BYTES_MIN).collect())
+    }
+
+    /// The messages in what was read at once, in order; none of them is empty. Those behind another one that begin in no
+    /// known way count as its end.
     pub fn separate<'a>(&self, read: &'a [u8]) -> Vec<&'a [u8]> {
-        let (mut rest, mut messages) = (read, Vec::new());
-        while let Some(before) = self.0.iter().find_map(|ending| rest.strip_suffix(ending.as_slice())) {
-            messages.push(&rest[before.len()..]);
-            rest = before;
-        }
-        if !rest.is_empty() {
-            messages.push(rest);
-        }
-        messages.reverse();
-        messages
+        let begins = |at: &usize| self.0.iter().any(|beginning| read[*at..].starts_with(beginning));
+        let starts = std::iter::once(0).chain((1..read.len()).filter(begins));
+        let ends = (1..read.len()).filter(begins).chain([read.len()]);
+        starts.zip(ends).map(|(start, end)| &read[start..end]).filter(|message| !message.is_empty()).collect()
     }
 }
 
 fn ciphered(command: &FromClient, key: &SessionKey) -> Vec<u8> {
+    ciphered_text(&command.write(), key)
+}
+
+fn ciphered_text(plain: &str, key: &SessionKey) -> Vec<u8> {
     let mut out = Vec::new();
-    key.encipher(&command.write(), &mut out);
+    key.encipher(plain, &mut out);
     out
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::glued::{Endings, connect};
+use super::glued::{self, Beginnings, Endings, connect};
 use super::log_on::{self, FourDigitPort};
 use super::messages::{FromClient, FromServer};
 use super::texts::{self, Line};
@@ -233,6 +233,17 @@ fn somebody_may_be_called_by_such_a_word() {
     assert_eq!(FromClient::parse("CHAT_REQUEST(END_NOTIF)"), Ok(request));
 }
 
+/// All messages in what was read at once.
+fn separate(mut read: &[u8], known: &[&Endings]) -> Vec<Vec<u8>> {
+    let mut messages = Vec::new();
+    while !read.is_empty() {
+        let first = glued::first(read, known);
+        messages.push(first.to_vec());
+        read = &read[first.len()..];
+    }
+    messages
+}
+
 #[test]
 fn commands_behind_a_text_are_told_apart() {
     let endings = Endings::of(id(), &name("bob"), &key());
@@ -240,11 +251,7 @@ fn commands_behind_a_text_are_told_apart() {
     let end = ciphered("END_REQUEST(20240229235958)");
     let ended = ciphered("END_CHECK(20240229235958)");
     let said = ciphered("héllo ✓");
-    let separated = |parts: &[&[u8]]| {
-        let read = parts.concat();
-        let messages: Vec<Vec<u8>> = endings.separate(&read).into_iter().map(<[u8]>::to_vec).collect();
-        messages
-    };
+    let separated = |parts: &[&[u8]]| separate(&parts.concat(), &[&endings]);
     let rows: [&[&[u8]]; 7] = [
         &[],
         &[&said],
@@ -259,9 +266,12 @@ fn commands_behind_a_text_are_told_apart() {
     }
     let other = Endings::of(LocalTime::at(WallTime::from_millis(0), UtcOffset(0)), &name("bob"), &key());
     let glued = [&said[..], &check].concat();
-    assert_eq!(other.separate(&glued), [&glued[..]], "another chat's are not known");
+    assert_eq!(separate(&glued, &[&other]), [&glued[..]], "another chat's are not known");
     let backwards = [&check[..], &said].concat();
-    assert_eq!(endings.separate(&backwards), [&backwards[..]], "what stands before a text is not told apart");
+    assert_eq!(separate(&backwards, &[&endings]), [&backwards[..]], "what stands before a text is not told apart");
+    let earlier = ciphered("END_CHECK(19700101000000)");
+    let both = [&said[..], &earlier, &check, &earlier, &end].concat();
+    assert_eq!(separate(&both, &[&endings, &other]), [&said[..], &earlier, &check, &earlier, &end]);
 }
 
 #[test]
@@ -299,6 +309,39 @@ fn a_history_shares_messages() {
     let (long, rest) = (format!("{head}{}\n", "x".repeat(1001)), format!("{head}{}\n", "x".repeat(499)));
     assert_eq!(messages, [first, long, rest].map(|message| (message, Kind::Text { ends: None })));
     assert_eq!(told(|out| texts::history(&[], out)), []);
+}
+
+#[test]
+fn what_is_told_back_to_back_is_told_apart_by_how_it_begins() {
+    let messages =
+        ["CONNECTED\n", "bob: one", "bob: two, é", "END_NOTIF(20240229235958)", "CHAT_STARTED(20240229235959, bob)"];
+    let read: Vec<u8> = messages.iter().flat_map(|message| ciphered(message)).collect();
+    let apart = |peer: &UserName| -> Vec<String> {
+        let separate = Beginnings::of(Some(peer), &key()).separate(&read).into_iter();
+        separate.map(|message| key().decipher(message).unwrap()).collect()
+    };
+    assert_eq!(apart(&name("bob")), messages);
+    assert_eq!(apart(&name("carol")).len(), 3, "another's texts begin in no known way");
+    let short = Beginnings::of(Some(&name("b")), &key());
+    assert_eq!(short, Beginnings::of(None, &key()));
+    assert!(short.separate(b"").is_empty());
+}
+
+#[test]
+fn what_was_relayed_and_what_was_kept_come_back() {
+    let said = text("log off\nCHAT_STARTED, and END_NOTIF");
+    let [(relayed, _)] = &told(|out| texts::relayed("bob", &said, None, out))[..] else { panic!("one part") };
+    assert_eq!(texts::parse_relayed(relayed), Some((name("bob"), said.as_str().to_owned())));
+    assert_eq!(texts::parse_relayed("bob: l\u{200b}og off"), Some((name("bob"), "log off".into())));
+    assert_eq!(texts::parse_relayed("There is no history."), None);
+    assert_eq!(texts::parse_relayed("no name: hi"), None);
+    let lines = [("bob", "one\ntwo"), ("UNREACHABLE", "three")];
+    let lines = lines.map(|(from, said)| Line { id: id(), from: name(from), text: text(said) });
+    let [(history, _)] = &told(|out| texts::history(&lines, out))[..] else { panic!("one message") };
+    assert_eq!(texts::parse_history(history), Some(lines.to_vec()));
+    assert_eq!(texts::parse_history("<20240229235958> bob: one\nand two\n").unwrap()[0].text, text("one\nand two"));
+    assert_eq!(texts::parse_history("There is no history."), None);
+    assert_eq!(texts::parse_history("<2024> bob: one\n"), None);
 }
 
 #[test]
@@ -356,7 +399,7 @@ proptest! {
     fn nothing_that_is_heard_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), plain in ".{0,80}") {
         log_on::FromClient::parse(&bytes);
         log_on::FromServer::parse(&bytes, Some(&key()));
-        Endings::of(id(), &name("bob"), &key()).separate(&bytes);
+        separate(&bytes, &[&Endings::of(id(), &name("bob"), &key())]);
         let _ = FromClient::parse(&plain);
         FromServer::parse(&plain);
     }
