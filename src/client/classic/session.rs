@@ -600,3 +600,6 @@ fn not_understood(said: &[u8]) -> Failure {
     let why = format!("what answers there does not log anybody on by this protocol; it says: {said}");
     Failure::new(Status::NotUnderstood, why)
 }
+
+#[cfg(test)]
+mod tests;
