@@ -134,7 +134,7 @@ fn log_in(address: SocketAddr, n: usize) -> TcpStream {
     let user = UserName::parse(&crowd::name(n)).expect("a name");
     let exchange = ClientExchange::new(&user, b"nonce", None);
     let ask = Ask::LogIn { resume: false, bound: false, message: exchange.message(), device: None };
-    let Told::Challenge { message } = asked(&mut stream, 1, &ask) else { panic!("no challenge") };
+    let Told::Challenge { message, .. } = asked(&mut stream, 1, &ask) else { panic!("no challenge") };
     let challenge = exchange.challenge(&message).expect("a challenge");
     let secret = Secret::salted(crowd::PASSWORD, &challenge.salt, challenge.iterations);
     let (message, ..) = exchange.prove(&challenge, &secret);

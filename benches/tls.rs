@@ -182,7 +182,7 @@ impl Client {
     fn second(&mut self, script: &Script, known: Option<&Script>) -> (Vec<u8>, usize) {
         let (ask, transcript) = match (known, &self.exchange) {
             (None, Some(exchange)) => {
-                let Hear::Line { line: FromServer::Answer { answer: Ok(Told::Challenge { message }), .. }, .. } =
+                let Hear::Line { line: FromServer::Answer { answer: Ok(Told::Challenge { message, .. }), .. }, .. } =
                     decode(&script.answers[0])
                 else {
                     panic!("no challenge: {}", String::from_utf8_lossy(&script.answers[0]));

@@ -272,7 +272,7 @@ impl Crowd {
                 self.last_answer.extend_from_slice(line);
             }
             Step::First(exchange) => {
-                let Hear::Line { line: FromServer::Answer { answer: Ok(Told::Challenge { message }), .. }, .. } =
+                let Hear::Line { line: FromServer::Answer { answer: Ok(Told::Challenge { message, .. }), .. }, .. } =
                     decode(line)
                 else {
                     panic!("no challenge: {}", String::from_utf8_lossy(line));

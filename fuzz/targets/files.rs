@@ -140,6 +140,8 @@ fn command(line: &str) {
     let again = match &command {
         Command::Ask(Request::Message { to, text, .. }) => format!("message {to} {}", text.as_str()),
         Command::Ask(Request::Broadcast { text }) => format!("broadcast {}", text.as_str()),
+        Command::Ask(Request::Chat { user }) => format!("chat {user}"),
+        Command::Ask(Request::EndChat) => "end chat".to_owned(),
         Command::Ask(Request::Online) => "online".to_owned(),
         Command::Ask(Request::Block { user }) => format!("block {user}"),
         Command::Ask(Request::Unblock { user }) => format!("unblock {user}"),

@@ -113,7 +113,7 @@ fn check_again(line: &FromServer) {
 /// The server's own form of an answer. `None`: no server has one.
 fn reply(told: &Told) -> Option<Reply> {
     Some(match told.clone() {
-        Told::Challenge { message } => Reply::Challenge { message },
+        Told::Challenge { message, hashed } => Reply::Challenge { message, hashed },
         Told::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting } => {
             Reply::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting: waiting as usize }
         }
@@ -134,6 +134,8 @@ fn reply(told: &Told) -> Option<Reply> {
             };
             Reply::Accepted { number, reach }
         }
+        Told::ChatStarted { id, user } => Reply::ChatStarted { id, peer: user },
+        Told::ChatEnded { id, user } => Reply::ChatEnded { id, peer: user },
         Told::Acknowledged => Reply::Acknowledged,
         Told::Alive => Reply::Alive,
         Told::Online { users, continues: false } => Reply::Online(users),
@@ -167,6 +169,8 @@ fn event(news: &News) -> Option<Event> {
         News::Online { user } => Event::Online(user),
         News::Offline { user } => Event::Offline(user),
         News::Delivered { number, to } => Event::Delivered { number, to, words: None },
+        News::ChatStarted { id, user } => Event::ChatStarted { id, peer: user },
+        News::ChatEnded { id, user } => Event::ChatEnded { id, peer: user },
         News::Token => Event::Token,
         News::Missed { count } => Event::Missed { count },
         News::Asks { user, certificate, answer_within } => {
@@ -288,7 +292,7 @@ impl Play {
         let asked = self.asked();
         let first = ClientFirst::parse(&asked.message).expect("a first message");
         let exchange = ServerExchange::new(&first, b"server", &[0; SALT_BYTES], 4096);
-        let challenge = Reply::Challenge { message: exchange.message().to_owned() };
+        let challenge = Reply::Challenge { message: exchange.message().to_owned(), hashed: false };
         self.answer(asked.id, challenge);
         let asked = self.asked();
         let last = ClientFinal::parse(&asked.message).expect("a last message");

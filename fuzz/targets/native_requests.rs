@@ -108,6 +108,8 @@ fn ask(line: &[u8], request: &Request) -> Ask {
         Request::LogOut => Ask::LogOut,
         Request::Message { to, text, counter, receipt } => Ask::Message { to, text, counter, receipt },
         Request::Broadcast { text, counter } => Ask::Broadcast { text, counter },
+        Request::Chat(user) => Ask::Chat { user },
+        Request::EndChat(id) => Ask::EndChat { id },
         Request::Acknowledge(number) => Ask::Acknowledge { number },
         Request::Alive => Ask::Alive,
         Request::Online => Ask::Online,
@@ -121,9 +123,7 @@ fn ask(line: &[u8], request: &Request) -> Ask {
         | Request::LogInByDigest { .. }
         | Request::Connect(_)
         | Request::Enter(_)
-        | Request::Chat(_)
         | Request::Say(_)
-        | Request::EndChat(_)
         | Request::Unfit(_) => panic!("another protocol's"),
         Request::Consent { user, offer } => Ask::Consent { user, offer },
         Request::Revoke(user) => Ask::Revoke { user },

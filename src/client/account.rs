@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::mem;
 
-use super::core::{Closing, End, Nonces};
+use super::core::{Closing, End, Nonces, salted};
 use super::exit::Failure;
 use crate::wire::native::client::{self as wire, Ask, FromServer, Hear, News, Problem, Told};
 use crate::wire::scram::{Challenge, ChannelBinding, ClientExchange, Secret, ServerSignature, StoredKeys};
@@ -56,10 +56,17 @@ enum Step {
     Terms(ClientExchange),
     SigningUp,
     Challenge(ClientExchange),
-    /// The server's proof. The challenge is for the new password.
-    Proof(ServerSignature, Challenge),
+    /// The server's proof. The terms are for the new password.
+    Proof(ServerSignature, Terms),
     Changing,
     Over,
+}
+
+/// What a password is put to.
+struct Terms {
+    challenge: Challenge,
+    /// Its digest stands in its place.
+    hashed: bool,
 }
 
 impl Exchange {
@@ -124,27 +131,32 @@ impl Exchange {
 
     fn answer(&mut self, answer: Result<Told, Problem>) {
         match (mem::replace(&mut self.step, Step::Over), answer) {
-            (Step::Terms(exchange), Ok(Told::Challenge { message })) => match terms(&exchange, &message) {
-                Ok(challenge) => {
-                    let keys = StoredKeys::of(&salted(&self.task.password, &challenge));
-                    self.ask(&Ask::SignUp { keys });
-                    self.step = Step::SigningUp;
+            (Step::Terms(exchange), Ok(Told::Challenge { message, hashed })) => {
+                match Terms::of(&exchange, &message, hashed) {
+                    Ok(terms) => {
+                        let keys = StoredKeys::of(&terms.secret(&self.task.password));
+                        self.ask(&Ask::SignUp { keys });
+                        self.step = Step::SigningUp;
+                    }
+                    Err(why) => self.end(&End::Impostor(why)),
                 }
-                Err(why) => self.end(&End::Impostor(why)),
-            },
+            }
             (Step::SigningUp, Ok(Told::SignedUp { user })) if user == self.task.user => {
                 let nonce = self.second_nonce;
                 self.step = Step::Challenge(self.log_in(&nonce));
             }
-            (Step::Challenge(exchange), Ok(Told::Challenge { message })) => match terms(&exchange, &message) {
-                Ok(challenge) => {
-                    let (message, signature, _) = exchange.prove(&challenge, &salted(&self.task.password, &challenge));
-                    self.ask(&Ask::Authenticate { message });
-                    self.step = Step::Proof(signature, challenge);
+            (Step::Challenge(exchange), Ok(Told::Challenge { message, hashed })) => {
+                match Terms::of(&exchange, &message, hashed) {
+                    Ok(terms) => {
+                        let secret = terms.secret(&self.task.password);
+                        let (message, signature, _) = exchange.prove(&terms.challenge, &secret);
+                        self.ask(&Ask::Authenticate { message });
+                        self.step = Step::Proof(signature, terms);
+                    }
+                    Err(why) => self.end(&End::Impostor(why)),
                 }
-                Err(why) => self.end(&End::Impostor(why)),
-            },
-            (Step::Proof(signature, challenge), Ok(Told::LoggedIn { message, .. })) => {
+            }
+            (Step::Proof(signature, terms), Ok(Told::LoggedIn { message, .. })) => {
                 if !signature.matches(&message) {
                     return self.end(&End::unproven());
                 }
@@ -152,7 +164,7 @@ impl Exchange {
                 match &self.task.purpose {
                     Purpose::SignUp => self.over(Ok(())),
                     Purpose::ChangePassword(new) => {
-                        let keys = StoredKeys::of(&salted(new, &challenge));
+                        let keys = StoredKeys::of(&terms.secret(new));
                         self.ask(&Ask::ChangePassword { keys });
                         self.step = Step::Changing;
                     }
@@ -186,17 +198,19 @@ impl Exchange {
     }
 }
 
-/// The challenge, if a password can be put to it.
-fn terms(exchange: &ClientExchange, message: &str) -> Result<Challenge, &'static str> {
-    let challenge = exchange.challenge(message)?;
-    match challenge.iterations_are_sane() {
-        true => Ok(challenge),
-        false => Err("the server asks for a password check that is too weak or too expensive"),
+impl Terms {
+    /// Those of a challenge, if a password can be put to it.
+    fn of(exchange: &ClientExchange, message: &str, hashed: bool) -> Result<Terms, &'static str> {
+        let challenge = exchange.challenge(message)?;
+        match challenge.iterations_are_sane() {
+            true => Ok(Terms { challenge, hashed }),
+            false => Err("the server asks for a password check that is too weak or too expensive"),
+        }
     }
-}
 
-fn salted(password: &Password, challenge: &Challenge) -> Secret {
-    Secret::salted(password.as_str(), &challenge.salt, challenge.iterations)
+    fn secret(&self, password: &Password) -> Secret {
+        salted(password.as_str(), self.hashed, &self.challenge)
+    }
 }
 
 #[cfg(test)]

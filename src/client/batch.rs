@@ -172,6 +172,9 @@ impl Batch {
                 self.want(Want::Standing);
             }
             Ok(Some(Command::Ask(request))) => {
+                if let (Request::Chat { .. }, Some(user)) = (&request, session.chats_with()) {
+                    return self.fail(command::in_chat(user));
+                }
                 let receipt = matches!(request, Request::Message { receipt: true, .. });
                 if let Request::Revoke { user } = &request {
                     self.wants = Some(Want::Revoke { user: user.clone() });
@@ -198,7 +201,7 @@ impl Batch {
             Ok(Some(Command::SignUp)) => self.fail(Failure::usage(command::SIGN_UP_FIRST)),
             Ok(Some(Command::LogOut)) => self.leave(session),
             // Words of classic protocols.
-            Ok(Some(Command::Chat { .. } | Command::Say { .. } | Command::EndChat | Command::LogIn { .. })) => {}
+            Ok(Some(Command::Say { .. } | Command::LogIn { .. })) => {}
             Ok(Some(Command::Help)) => self.script.help(Protocol::Native),
             Ok(Some(Command::MessageFromInput { .. })) => self.fail(Failure::usage("standard input has the commands")),
             Err(failure) => self.fail(failure),

@@ -110,7 +110,7 @@ pub enum Done {
     /// Nobody is there to get it.
     ReachedNobody,
     ChatStarted(Chat),
-    ChatEnded(UserName),
+    ChatEnded(Chat),
     History(Vec<Entry>),
     /// There is no history, the server says in these words.
     NoHistory(String),
@@ -173,9 +173,7 @@ pub enum Event {
     /// Somebody has begun a chat with us.
     ChatStarted(Chat),
     /// The other side has ended the chat.
-    ChatEnded {
-        user: UserName,
-    },
+    ChatEnded(Chat),
     /// A message has come to one more of its recipients, or later than anybody waited for: in the words of whoever got it.
     Acknowledged {
         text: String,
@@ -306,6 +304,11 @@ pub trait Session {
     /// How much of what was asked for has not left yet.
     fn unsent(&self) -> usize;
 
+    /// Whom there is a chat with.
+    fn chats_with(&self) -> Option<&UserName> {
+        None
+    }
+
     fn outbox(&mut self) -> &mut Outbox;
 
     fn next_action(&mut self) -> Option<Action> {
@@ -383,9 +386,9 @@ impl Request {
             Command::Private { text: None, .. } => {
                 return Some(Err(Failure::usage("'private' needs a text in this protocol: each text goes by itself")));
             }
-            Command::Chat { user } => Request::Chat { user },
+            Command::Ask(core::Request::Chat { user }) => Request::Chat { user },
+            Command::Ask(core::Request::EndChat) => Request::EndChat,
             Command::Say { text } => Request::Say { text },
-            Command::EndChat => Request::EndChat,
             Command::Ask(core::Request::History { with: Some(user), count }) => Request::History { user, count },
             Command::Ask(core::Request::History { with: None, .. }) => {
                 return Some(Err(Failure::usage("'history' needs a USER in this protocol")));

@@ -21,6 +21,11 @@ pub const PRIVATE_NEEDS_TLS: &str = "private conversations are made out over TLS
 /// Why `sign-up` is not done in a session.
 pub const SIGN_UP_FIRST: &str = "'sign-up' stands on the command line: whoever has a session has an account";
 
+/// What ends a chat where every other line is a text.
+const END_CHAT: &str = "end chat";
+/// What a command begins with there.
+const COMMAND_MARK: char = '/';
+
 /// Why `wait` is not done at a terminal.
 pub const WAIT_IS_FOR_SCRIPTS: &str = "'wait' is for scripts: what comes in is shown here anyway";
 
@@ -58,15 +63,10 @@ pub enum Command {
     Deliver {
         user: UserName,
     },
-    /// Begins a chat.
-    Chat {
-        user: UserName,
-    },
     /// Says something in the chat.
     Say {
         text: Text,
     },
-    EndChat,
     /// Once more; it is never done.
     LogIn {
         user: UserName,
@@ -102,10 +102,10 @@ pub enum Kind {
     GetAddress,
     Consent,
     Revoke,
+    Chat,
     Private,
     End,
     Deliver,
-    Chat,
     Say,
     LogIn,
     LogOff,
@@ -129,8 +129,6 @@ const NATIVE: &[Protocol] = &[Protocol::Native];
 
 /// All commands, in the order in which help shows them.
 pub const TABLE: [Entry; 26] = [
-    entry("chat", "USER", "begin a chat with USER: what you type then is said there", Kind::Chat, SESSION),
-    entry("say", "TEXT", "say TEXT in the chat, even if it begins with a command", Kind::Say, SESSION),
     entry("message", "USER TEXT", "send a private message; it waits if USER is offline", Kind::Message, WITH_MESSAGES),
     entry("broadcast", "TEXT", "send a message to everyone who is online", Kind::Broadcast, WITH_EVERYONE),
     entry("message*", "TEXT", "the same", Kind::Broadcast, DATAGRAM),
@@ -140,6 +138,8 @@ pub const TABLE: [Entry; 26] = [
     entry("unblock", "USER", "undo that", Kind::Unblock, WITH_USERS),
     entry("blocked", "", "show whom you block", Kind::Blocked, NATIVE),
     entry("history", "[USER] [COUNT]", "show the last messages (100), only those with USER", Kind::History, WITH_CHATS),
+    entry("chat", "USER", "what is typed goes to USER, until 'end chat'", Kind::Chat, WITH_CHATS),
+    entry("say", "TEXT", "say TEXT in the chat", Kind::Say, SESSION),
     entry(
         "private",
         "USER [TEXT]",
@@ -147,7 +147,7 @@ pub const TABLE: [Entry; 26] = [
         Kind::Private,
         WITH_USERS,
     ),
-    entry("end", "chat | private USER", "end the chat, or a conversation without the server", Kind::End, WITH_CHATS),
+    entry("end", "chat|private USER", "end the chat, or such a private conversation", Kind::End, WITH_CHATS),
     entry("deliver", "USER", "send through the server what could not be said to USER privately", Kind::Deliver, NATIVE),
     entry("getaddress", "USER", "ask USER for their address", Kind::GetAddress, WITH_USERS),
     entry("consent", "USER yes|no", "answer USER, who asks for your address", Kind::Consent, WITH_USERS),
@@ -182,9 +182,9 @@ impl Entry {
                 | Kind::Block
                 | Kind::Unblock
                 | Kind::History
+                | Kind::Chat
                 | Kind::Private
                 | Kind::Deliver
-                | Kind::Chat
                 | Kind::GetAddress
                 | Kind::Consent
                 | Kind::Revoke
@@ -265,6 +265,37 @@ pub fn parse_line(line: &str, protocol: Protocol, receipts: bool) -> Result<Opti
     parse(entry, &arguments, receipts).map(Some)
 }
 
+/// What comes of a line that was typed in a chat with `to`. It is a text, except `end chat` and, behind the mark, a command; a
+/// text that begins with the mark has it twice. What that protocol's own client takes for a command is one by `session`.
+pub fn parse_in_chat(
+    line: &str,
+    to: &UserName,
+    protocol: Protocol,
+    receipts: bool,
+) -> Result<Option<Command>, Failure> {
+    let line = line.trim();
+    let text = match line.strip_prefix(COMMAND_MARK) {
+        _ if line.is_empty() => return Ok(None),
+        _ if line == END_CHAT => return Ok(Some(Command::Ask(Request::EndChat))),
+        _ if protocol == Protocol::Session && is_of_session(line) => return parse_line(line, protocol, receipts),
+        None => line,
+        Some(text) if text.starts_with(COMMAND_MARK) => text,
+        Some(command) => return parse_line(command, protocol, receipts),
+    };
+    Ok(Some(Command::Ask(Request::Message { to: to.clone(), text: parse_text(text)?, receipt: receipts })))
+}
+
+/// Whether a line that is typed in a chat is a command of the existing client of `session`.
+fn is_of_session(line: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    matches!(words[..], ["log", "off"] | ["history" | "chat", _])
+}
+
+/// Why nobody can begin a chat in a chat with `user`.
+pub fn in_chat(user: &UserName) -> Failure {
+    Failure::usage(format_args!("you are in a chat with {user}: '{END_CHAT}' ends it"))
+}
+
 /// The command of a command line: each argument is one.
 pub fn parse_arguments(name: &str, arguments: &[&str], protocol: Protocol, receipts: bool) -> Result<Command, Failure> {
     let entry = find_in(protocol, name)?;
@@ -330,6 +361,8 @@ fn parse(entry: &Entry, arguments: &[&str], receipts: bool) -> Result<Command, F
         (Kind::Revoke, [name]) => Command::Ask(Request::Revoke { user: user(name)? }),
         (Kind::Private, [name]) => Command::Private { user: user(name)?, text: None },
         (Kind::Private, [name, text]) => Command::Private { user: user(name)?, text: Some(parse_text(text)?) },
+        (Kind::Chat, [name]) => Command::Ask(Request::Chat { user: user(name)? }),
+        (Kind::End, ["chat"]) => Command::Ask(Request::EndChat),
         (Kind::End, ["private", name]) => Command::EndPrivate { user: user(name)? },
         (Kind::Deliver, [name]) => Command::Deliver { user: user(name)? },
         (Kind::Privacy, []) => Command::Ask(Request::Privacy),
@@ -339,9 +372,7 @@ fn parse(entry: &Entry, arguments: &[&str], receipts: bool) -> Result<Command, F
         }
         (Kind::ChangePassword, []) => Command::ChangePassword,
         (Kind::SignUp, []) => Command::SignUp,
-        (Kind::Chat, [name]) => Command::Chat { user: user(name)? },
         (Kind::Say, [text]) => Command::Say { text: parse_text(text)? },
-        (Kind::End, ["chat"]) => Command::EndChat,
         (Kind::LogIn, [name]) => Command::LogIn { user: user(name)? },
         (Kind::LogOut, []) | (Kind::LogOff, ["off"]) => Command::LogOut,
         (Kind::Help, _) => Command::Help,
@@ -428,6 +459,10 @@ mod tests {
         let said = Command::Private { user: user.clone(), text: Some(Text::parse("hi  there").unwrap()) };
         assert_eq!(line("private bob hi  there"), Ok(Some(said)));
         assert_eq!(line("private bob"), Ok(Some(Command::Private { user: user.clone(), text: None })));
+        assert_eq!(line("chat bob"), ask(Request::Chat { user: user.clone() }));
+        assert_eq!(line("end chat"), ask(Request::EndChat));
+        assert!(line("end").unwrap_err().contains("end chat|private USER"));
+        assert!(line("end chat bob").is_err() && line("end private").is_err());
         assert_eq!(line("end private bob"), Ok(Some(Command::EndPrivate { user: user.clone() })));
         assert_eq!(line("deliver bob"), Ok(Some(Command::Deliver { user: user.clone() })));
         assert_eq!(line("getaddress bob"), Ok(Some(Command::GetAddress { user: user.clone() })));
@@ -448,6 +483,24 @@ mod tests {
                 entry.name
             );
         }
+    }
+
+    #[test]
+    fn in_a_chat_a_line_is_a_text() {
+        let said =
+            |line: &str| parse_in_chat(line, &name("bob"), Protocol::Native, false).map_err(|failure| failure.text);
+        for text in ["hi  there, \"you\"", "online", "end chat now", "message carol hi", "# 1", "end private bob"] {
+            assert_eq!(said(&format!(" {text} ")), ask(message_to("bob", text)));
+        }
+        assert_eq!(said(" "), Ok(None));
+        assert_eq!(said("end chat"), ask(Request::EndChat));
+        assert_eq!(said("/end chat"), ask(Request::EndChat));
+        assert_eq!(said("/online"), ask(Request::Online));
+        assert_eq!(said("/message carol hi"), ask(message_to("carol", "hi")));
+        assert_eq!(said("//online"), ask(message_to("bob", "/online")));
+        assert_eq!(said("///"), ask(message_to("bob", "//")));
+        assert_eq!(said("/shrug"), Err("there is no command 'shrug'; 'help' lists them".into()));
+        assert!(said(&"x".repeat(4097)).unwrap_err().contains("4096"));
     }
 
     #[test]
@@ -489,6 +542,7 @@ mod tests {
         assert!(parse("private", &["bob"]).unwrap_err().text.contains("text"));
         assert!(parse("private", &["bob", "hi"]).is_ok());
         assert!(parse("wait", &["a"]).unwrap_err().text.contains("session"));
+        assert!(parse("chat", &["bob"]).unwrap_err().text.contains("session"));
     }
 
     #[test]

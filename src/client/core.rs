@@ -7,17 +7,21 @@
 //! The promise about what was shown asks one thing of the driver: show the happenings, then keep `take_memory`, then
 //! send `take_output`. A crash in between repeats a message, and never loses one.
 
+mod chat;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::mem;
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use self::chat::Chat;
 use crate::wire::native::client::{self as wire, Ask, FromServer, Hear, Heard, News, Problem, ReachTold, Told};
 use crate::wire::native::{HISTORY_LIMIT_MAX, SERVER_LINE_BYTES_MAX};
 use crate::wire::nick::server::PROMPT;
-use crate::wire::scram::{ChannelBinding, ClientExchange, Secret, ServerSignature};
+use crate::wire::scram::{Challenge, ChannelBinding, ClientExchange, Secret, ServerSignature};
 use crate::wire::{
-    DeviceClaim, DeviceId, Fingerprint, LogId, Number, Offer, PrivacyList, RequestId, ResumeToken, Text, UserName,
+    DeviceClaim, DeviceId, Fingerprint, LogId, Number, Offer, Password, PasswordDigest, PrivacyList, RequestId,
+    ResumeToken, Text, UserName,
 };
 
 /// A point in time: how long after some fixed moment.
@@ -85,6 +89,12 @@ pub enum Request {
     Broadcast {
         text: Text,
     },
+    /// To chat with this user, as long as the connection lasts.
+    Chat {
+        user: UserName,
+    },
+    /// The chat is over.
+    EndChat,
     Online,
     Block {
         user: UserName,
@@ -123,6 +133,8 @@ pub enum Done {
         number: Number,
         reach: ReachTold,
     },
+    ChatStarted(Chat),
+    ChatEnded(Chat),
     Online(Vec<UserName>),
     Blocked(UserName),
     Unblocked(UserName),
@@ -235,11 +247,14 @@ pub struct Session {
     window: usize,
     /// The log-out waits for them.
     leaves: bool,
+    /// As far as this connection knows.
+    chat: Option<Chat>,
 }
 
 struct Salted {
     salt: Vec<u8>,
     iterations: u32,
+    hashed: bool,
     secret: Secret,
 }
 
@@ -281,6 +296,8 @@ struct Pending {
     again: bool,
     sent: bool,
     users: Vec<UserName>,
+    /// Of the end of a chat: it has ended meanwhile.
+    over: Option<Chat>,
     /// Of a history: the page that is coming in, and the newer ones.
     page: Vec<Heard>,
     newer: Vec<Heard>,
@@ -312,6 +329,7 @@ impl Session {
             given_up: BTreeMap::new(),
             window: PENDING_MAX,
             leaves: false,
+            chat: None,
         }
     }
 
@@ -343,6 +361,7 @@ impl Session {
     /// The connection is gone. Requests without an answer wait for the next one. Without a device, where a repeated send
     /// would be a second message, those that were sent are forgotten.
     pub fn disconnected(&mut self) {
+        self.lose_chat();
         self.phase = Phase::Apart;
         self.derived = None;
         self.input.clear();
@@ -435,7 +454,7 @@ impl Session {
         }
         let tag = Tag(self.next_id().0);
         let (users, page, newer) = (Vec::new(), Vec::new(), Vec::new());
-        let pending = Pending { request, counter: None, again: false, sent: false, users, page, newer };
+        let pending = Pending { request, counter: None, again: false, sent: false, users, over: None, page, newer };
         let is_send = pending.is_send();
         self.pending.insert(tag, pending);
         match self.phase {
@@ -542,6 +561,11 @@ impl Session {
     }
 
     fn end(&mut self, end: End) {
+        match end {
+            // Whoever leaves knows what ends with that.
+            End::LoggedOut => self.chat = None,
+            _ => self.lose_chat(),
+        }
         self.phase = Phase::Apart;
         self.alive_at = None;
         self.acknowledge_at = None;
@@ -587,8 +611,8 @@ impl Session {
         };
         match (step, answer) {
             (_, Err(problem)) => self.log_in_refused(by, nonce, until, problem),
-            (Step::Challenge(exchange), Ok(Told::Challenge { message })) => {
-                match self.prove(by, &exchange, &message) {
+            (Step::Challenge(exchange), Ok(Told::Challenge { message, hashed })) => {
+                match self.prove(by, &exchange, &message, hashed) {
                     Ok((message, signature, token)) => {
                         let id = self.next_id();
                         wire::encode(Some(id), &Ask::Authenticate { message }, &mut self.output);
@@ -631,6 +655,7 @@ impl Session {
         by: By,
         exchange: &ClientExchange,
         message: &str,
+        hashed: bool,
     ) -> Result<(String, ServerSignature, ResumeToken), &'static str> {
         let challenge = exchange.challenge(message)?;
         if by == By::Token {
@@ -640,14 +665,16 @@ impl Session {
         if !challenge.iterations_are_sane() {
             return Err("the server asks for a password check that is too weak or too expensive");
         }
-        let fits = |salted: &&Salted| salted.salt == challenge.salt && salted.iterations == challenge.iterations;
+        let fits = |salted: &&Salted| {
+            salted.salt == challenge.salt && salted.iterations == challenge.iterations && salted.hashed == hashed
+        };
         let secret = match self.salted.as_ref().filter(fits) {
             Some(salted) => salted.secret.clone(),
             None => {
                 let password = self.login.password.as_deref().unwrap_or_default();
-                let secret = Secret::salted(password, &challenge.salt, challenge.iterations);
+                let secret = salted(password, hashed, &challenge);
                 let (salt, iterations) = (challenge.salt.clone(), challenge.iterations);
-                self.salted = Some(Salted { salt, iterations, secret: secret.clone() });
+                self.salted = Some(Salted { salt, iterations, hashed, secret: secret.clone() });
                 secret
             }
         };
@@ -745,6 +772,9 @@ impl Session {
                 Request::Revoke { user } if pending.again && problem.code == "not-consented" => {
                     Ok(Done::Revoked(user.clone()))
                 }
+                Request::EndChat if problem.code == "not-in-chat" => {
+                    pending.over.take().map(Done::ChatEnded).ok_or(problem)
+                }
                 _ => Err(problem),
             },
             Ok(told) => match pending.take_in(told) {
@@ -754,8 +784,11 @@ impl Session {
                 Progress::Nonsense => return self.end(End::NotUnderstood),
             },
         };
-        if matches!(answer, Ok(Done::Accepted { .. })) {
-            self.window = PENDING_MAX.min(self.window + 1);
+        match &answer {
+            Ok(Done::Accepted { .. }) => self.window = PENDING_MAX.min(self.window + 1),
+            Ok(Done::ChatStarted(chat)) => self.chat = Some(chat.clone()),
+            Ok(Done::ChatEnded(_)) => self.chat = None,
+            _ => {}
         }
         self.pending.remove(&tag);
         self.happenings.push_back(Happening::Answered { tag, answer });
@@ -778,6 +811,7 @@ impl Session {
                 "kicked" => Closing::Kicked,
                 _ => Closing::Lost,
             };
+            self.lose_chat();
             self.phase = Phase::Apart;
             self.alive_at = None;
             self.acknowledge_at = None;
@@ -797,6 +831,8 @@ impl Session {
                 }
             }
             News::Unknown => {}
+            News::ChatStarted { id, user } => self.chat_has_begun(Chat { id, user }),
+            News::ChatEnded { id, user } => self.chat_is_over(Chat { id, user }),
             News::Message(heard) if heard.number.0 > INTEGER_MAX => self.end(End::NotUnderstood),
             News::Message(heard) => {
                 if self.shown(now, heard.number) {
@@ -859,6 +895,13 @@ impl End {
     }
 }
 
+/// What is proved of a password. `hashed`: the account knows but its digest, which stands in its place.
+pub(super) fn salted(password: &str, hashed: bool, challenge: &Challenge) -> Secret {
+    let digest = hashed.then(|| PasswordDigest::of_text(password).as_password());
+    let password = digest.as_ref().map_or(password, Password::as_str);
+    Secret::salted(password, &challenge.salt, challenge.iterations)
+}
+
 /// The send was not judged, and its counter is free.
 fn is_too_fast(problem: &Problem) -> bool {
     matches!(&*problem.code, "too-fast" | "out-of-turn")
@@ -889,6 +932,8 @@ impl Pending {
         match self.request.clone() {
             Request::Message { to, text, receipt } => Ask::Message { to, text, counter: self.counter, receipt },
             Request::Broadcast { text } => Ask::Broadcast { text, counter: self.counter },
+            Request::Chat { user } => Ask::Chat { user },
+            Request::EndChat => Ask::EndChat { id: None },
             Request::Online => Ask::Online,
             Request::Block { user } => Ask::Block { user },
             Request::Unblock { user } => Ask::Unblock { user },
@@ -910,6 +955,10 @@ impl Pending {
             (Request::Message { .. } | Request::Broadcast { .. }, Told::Accepted { number, reach }) => {
                 Progress::Done(Done::Accepted { number, reach })
             }
+            (Request::Chat { .. }, Told::ChatStarted { id, user }) => {
+                Progress::Done(Done::ChatStarted(Chat { id, user }))
+            }
+            (Request::EndChat, Told::ChatEnded { id, user }) => Progress::Done(Done::ChatEnded(Chat { id, user })),
             (Request::Online, Told::Online { users, continues }) => self.take_names(users, continues, Done::Online),
             (Request::Blocked, Told::BlockList { users, continues }) => {
                 self.take_names(users, continues, Done::BlockList)

@@ -102,10 +102,11 @@ impl Failure {
 /// The status for an error code of the native protocol.
 fn status_of_code(code: &str) -> Status {
     match code {
-        "text-too-long" | "bad-text" | "bad-name" => Status::Usage,
+        "text-too-long" | "bad-text" | "bad-name" | "not-in-chat" => Status::Usage,
         "no-such-user" => Status::NoRecipient,
         "too-slow" | "shutting-down" => Status::NoServer,
         "queue-full"
+        | "unreachable"
         | "offline"
         | "busy"
         | "already-asked"

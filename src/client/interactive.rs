@@ -383,7 +383,7 @@ impl Talk<'_> {
             Ok(Some(Command::Wait { .. })) => self.complain(command::WAIT_IS_FOR_SCRIPTS),
             Ok(Some(Command::MessageFromInput { .. })) => {}
             // Words of classic protocols.
-            Ok(Some(Command::Chat { .. } | Command::Say { .. } | Command::EndChat | Command::LogIn { .. })) => {}
+            Ok(Some(Command::Say { .. } | Command::LogIn { .. })) => {}
             Err(failure) => self.complain(&failure.text),
         }
     }
@@ -495,6 +495,12 @@ fn confirm(request: &Request, done: &Done, you: &UserName, look: Look) -> Vec<St
             vec![format!("{tick} to everyone (but not to some who have blocked you)")]
         }
         (Request::Broadcast { .. }, _) => vec![format!("{tick} to everyone")],
+        (_, Done::ChatStarted(chat)) => {
+            let user = &chat.user;
+            let hint = "'end chat' ends it, and '/' stands before a command, as in '/online'";
+            vec![format!("{tick} you chat with {user}: what you type goes to them; {hint}")]
+        }
+        (_, Done::ChatEnded(chat)) => vec![format!("{tick} the chat with {} is over", chat.user)],
         (_, Done::Blocked(user)) => vec![format!("{tick} {user} is blocked: nothing more comes from them")],
         (_, Done::Unblocked(user)) => vec![format!("{tick} {user} is not blocked any more")],
         (_, Done::Online(users)) if users.is_empty() => vec!["nobody else is online".to_owned()],

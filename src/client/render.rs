@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::core::Done;
+use super::core::{Chat, Done};
 use super::exit::Failure;
 use super::peers::{PeerNews, REVOKED, Stand, Standing};
 use crate::net::link::peers::NotLetIn;
@@ -132,6 +132,8 @@ pub fn event_line(news: &News) -> Option<String> {
         }
         News::NoAddress { user, reason } => format!("* no address of {user}: {}", no_address(reason)),
         News::Revoked { user } => format!("* {user} has taken back the yes"),
+        News::ChatStarted { user, .. } => format!("* a chat with {user} has begun"),
+        News::ChatEnded { user, .. } => format!("* the chat with {user} is over"),
         News::Token | News::Closing { .. } | News::Unknown => return None,
     })
 }
@@ -306,6 +308,8 @@ pub fn event_kind(news: &News) -> &'static str {
         News::Address { .. } => "address",
         News::NoAddress { .. } => "no-address",
         News::Revoked { .. } => "revoked",
+        News::ChatStarted { .. } => "chat-started",
+        News::ChatEnded { .. } => "chat-ended",
         News::Token => "token",
         News::Closing { .. } => "closing",
         News::Unknown => "unknown",
@@ -345,6 +349,9 @@ pub fn event_json(news: &News, you: &UserName) -> Option<String> {
             "seconds": connect_within.as_secs(),
         }),
         News::Revoked { user } => json!({"event": event, "user": user.as_str()}),
+        News::ChatStarted { id, user } | News::ChatEnded { id, user } => {
+            json!({"event": event, "user": user.as_str(), "chat": id.to_string()})
+        }
         News::Token | News::Closing { .. } | News::Unknown => return None,
     };
     Some(json(&value))
@@ -361,6 +368,7 @@ pub fn answer_lines(done: &Done, you: &UserName) -> Vec<String> {
     match done {
         Done::Accepted { .. } | Done::Blocked(_) | Done::Unblocked(_) => Vec::new(),
         Done::Asked { .. } | Done::Consented { .. } | Done::Declined(_) | Done::Revoked(_) => Vec::new(),
+        Done::ChatStarted(_) | Done::ChatEnded(_) => Vec::new(),
         Done::Privacy(list) => privacy_lines(list),
         Done::Online(users) | Done::BlockList(users) => users.iter().map(UserName::to_string).collect(),
         Done::History(messages) => messages.iter().map(|heard| history_line(heard, you)).collect(),
@@ -400,6 +408,10 @@ fn privacy_lines(list: &PrivacyList) -> Vec<String> {
     lines
 }
 
+fn chat_json(reply: &str, chat: &Chat) -> Value {
+    json!({"reply": reply, "user": chat.user.as_str(), "chat": chat.id.to_string()})
+}
+
 /// An answer in JSON.
 pub fn answer_json(done: &Done, you: &UserName) -> String {
     let names = |users: &[UserName]| users.iter().map(|user| user.as_str().to_owned()).collect::<Vec<_>>();
@@ -412,6 +424,8 @@ pub fn answer_json(done: &Done, you: &UserName) -> String {
             };
             json!({"reply": "accepted", "number": number.0, "reach": reach})
         }
+        Done::ChatStarted(chat) => chat_json("chat-started", chat),
+        Done::ChatEnded(chat) => chat_json("chat-ended", chat),
         Done::Online(users) => json!({"reply": "online", "users": names(users)}),
         Done::BlockList(users) => json!({"reply": "block-list", "users": names(users)}),
         Done::Blocked(user) => json!({"reply": "blocked", "user": user.as_str()}),

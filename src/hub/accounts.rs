@@ -372,6 +372,7 @@ impl Hub {
                 self.derive_next(now, out);
             }
             _ if self.password_checks.has(ticket) => self.password_is_derived(now, ticket, &verifiers, out),
+            _ if self.digest_checks.has(ticket) => self.digest_is_derived(now, ticket, verifiers, out),
             _ => self.password_derived(now, ticket, verifiers, out),
         }
     }
@@ -428,7 +429,7 @@ impl Hub {
         self.resume_log_ins(now, out);
     }
 
-    /// Ends all sessions of these users, but for one. Comes back: how many.
+    /// Ends all sessions of these users, but for one, and what was to become one. Comes back: how many.
     pub(super) fn end_sessions(
         &mut self,
         now: Now,
@@ -440,6 +441,7 @@ impl Hub {
         if users.is_empty() {
             return 0;
         }
+        self.end_log_ons(users, out);
         let mut sessions = self.presence.sessions_of(users);
         sessions.retain(|&connection| Some(connection) != except);
         for &connection in &sessions {

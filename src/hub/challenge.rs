@@ -5,6 +5,7 @@
 use std::fmt;
 
 use aws_lc_rs::constant_time;
+use rand::{Rng, RngExt};
 use sha2::{Digest, Sha256, Sha512};
 
 use super::credentials::Password;
@@ -29,6 +30,11 @@ impl Challenge {
     /// `None`: it does not have ten digits.
     pub fn new(number: u64) -> Option<Challenge> {
         (Challenge::FIRST..=Challenge::LAST).contains(&number).then_some(Challenge(number))
+    }
+
+    /// One that nobody can guess.
+    pub(super) fn draw(rng: &mut impl Rng) -> Challenge {
+        Challenge(rng.random_range(Challenge::FIRST..=Challenge::LAST))
     }
 
     /// Reads the ten digits.

@@ -38,7 +38,7 @@ struct Side {
 }
 
 impl Conversations {
-    fn is_engaged(&self, connection: ConnectionId) -> bool {
+    pub(super) fn is_engaged(&self, connection: ConnectionId) -> bool {
         self.sides.contains_key(&connection)
     }
 

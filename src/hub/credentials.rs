@@ -72,7 +72,12 @@ impl Password {
 
 impl PasswordDigest {
     pub fn of(password: &Password) -> PasswordDigest {
-        PasswordDigest(Sha256::digest(password.as_str()).into())
+        PasswordDigest::of_text(password.as_str())
+    }
+
+    /// Of what may be no password.
+    pub fn of_text(password: &str) -> PasswordDigest {
+        PasswordDigest(Sha256::digest(password).into())
     }
 
     /// What stands in the place of the password where the digest is all that is known: its digits, in lower case.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::accounts::Accounts;
 use super::change::{AWAY, Change};
-use super::effect::{Close, CloseReason, Outbox, Refusal};
+use super::effect::{Close, CloseReason, IfLost, Outbox, Refusal};
 use super::id::{ConnectionId, DeviceId, RequestId, UserId};
 use super::input::{DeviceClaim, Request};
 use super::log_in::Proved;
@@ -99,7 +99,8 @@ impl Hub {
         let user = self.accounts.admit(name, known);
         self.guests.here.insert(user);
         let device = Some(DeviceClaim { id: DeviceId::NICK, shown: None });
-        let proved = Proved { connection, id, user, manner: Manner::Guest, device, address, finished: None };
+        let (manner, if_lost) = (Manner::Guest, IfLost::Send);
+        let proved = Proved { connection, id, user, manner, device, address, finished: None, if_lost };
         self.begin_session(now, proved, out)
     }
 

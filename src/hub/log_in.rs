@@ -7,6 +7,7 @@ use std::mem;
 use rand::Rng;
 
 use super::change::Change;
+use super::credentials::Password;
 use super::effect::{Close, CloseReason, Effect, Event, IfLost, LogInFailure, Outbox, Refusal, Reply, ResumeToken};
 use super::id::{ConnectionId, PeerAddress, RequestId, Source, UserId};
 use super::input::{DeviceClaim, Mechanism, Request};
@@ -64,6 +65,8 @@ pub(super) struct Proved {
     pub address: PeerAddress,
     /// `None`: there was no exchange.
     pub finished: Option<Finished>,
+    /// What becomes of the answer.
+    pub if_lost: IfLost,
 }
 
 /// What both sides have of an exchange that has succeeded.
@@ -91,7 +94,8 @@ impl Attempt {
         let Attempt { connection, id, stranger, challenged } = self;
         let manner = Manner::Native { mechanism: challenged.mechanism, encrypted: stranger.binding.is_some() };
         let (device, address) = (challenged.device, stranger.address);
-        Proved { connection, id, user, manner, device, address, finished: Some(Finished { message, token }) }
+        let finished = Some(Finished { message, token });
+        Proved { connection, id, user, manner, device, address, finished, if_lost: IfLost::Send }
     }
 }
 
@@ -250,6 +254,11 @@ impl Hub {
     fn somebody_in_between(&mut self, connection: ConnectionId, out: &mut Outbox) -> Answered {
         self.log_in_failed(connection, LogInFailure::Elsewhere, out);
         Answered::refuse(Refusal::SomebodyInBetween)
+    }
+
+    /// The user's password, as far as the server has it.
+    pub(super) fn password(&self, user: UserId) -> Option<Password> {
+        self.accounts.password(user, self.config.sealing_key.as_ref())
     }
 
     /// Public passwords work from loopback only.

@@ -69,18 +69,26 @@ impl Hub {
             return Answered::refuse(Refusal::NeedsTls);
         }
         let name = challenged.name;
-        // A name that once had an account has messages, which are not for whoever comes first.
-        if self.accounts.has_been(&name) || self.accounts.has_in_file(&name) || self.accounts.find(&name).is_some() {
-            return Answered::refuse(Refusal::NameTaken(name));
-        }
-        if self.accounts.are_full() {
-            return Answered::refuse(Refusal::TooManyAccounts);
+        if let Err(refusal) = self.may_sign_up(&name) {
+            return Answered::refuse(refusal);
         }
         let salt = self.accounts.salt(&name);
         let verifier = Arc::new(Verifier { salt, iterations: challenged.iterations, keys });
         let user = self.accounts.enter(name.clone(), &mut out.changes);
         self.set_account(now, user, Some(Account { verifier, sealed: None, hashed: false }), None, out);
         Answered::stored(Reply::SignedUp(name))
+    }
+
+    /// Whether this can be the name of somebody who signs up.
+    pub(super) fn may_sign_up(&self, name: &UserName) -> Result<(), Refusal> {
+        // A name that once had an account has messages, which are not for whoever comes first.
+        if self.accounts.has_been(name) || self.accounts.has_in_file(name) || self.accounts.find(name).is_some() {
+            return Err(Refusal::NameTaken(name.clone()));
+        }
+        match self.accounts.are_full() {
+            true => Err(Refusal::TooManyAccounts),
+            false => Ok(()),
+        }
     }
 
     /// Another password for whoever asks.
@@ -298,7 +306,7 @@ impl Hub {
     }
 
     /// What the database has for a user is this from now on. Sessions that began with something else end.
-    fn set_account(
+    pub(super) fn set_account(
         &mut self,
         now: Now,
         user: UserId,

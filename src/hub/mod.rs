@@ -15,6 +15,7 @@ pub mod delivery;
 pub mod devices;
 pub mod digest;
 pub mod effect;
+pub mod expiring;
 pub mod fingerprint;
 pub mod gate;
 pub mod guests;
@@ -247,6 +248,7 @@ impl Hub {
     /// Time has passed. To be called at `poll_timeout`, or at any other time.
     pub fn handle_timeout(&mut self, now: Now, out: &mut Outbox) {
         self.expire_heartbeats(now, out);
+        self.expire_log_ons(now, out);
         self.call_again(now, out);
         self.expire_consents(now, out);
         if self.devices.flush_at().is_some_and(|at| at <= now.instant) {
@@ -268,6 +270,7 @@ impl Hub {
     pub fn poll_timeout(&self) -> Option<Instant> {
         [
             self.presence.next_heartbeat(),
+            self.log_ons.next_deadline(),
             self.calls.next_deadline(),
             self.consents.next_deadline(),
             self.devices.flush_at(),
@@ -441,6 +444,7 @@ impl Hub {
         self.presence.check_invariants();
         self.delivery.check_invariants(&self.presence);
         self.conversations.check_invariants(&self.gate, &self.presence);
+        self.log_ons.check_invariants(&self.accounts);
         self.consents.check_invariants(&self.gate);
         self.guests.check_invariants(&self.accounts, &self.presence);
         self.calls.check_invariants(|connection| self.presence.is_called(connection));

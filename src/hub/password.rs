@@ -1,4 +1,5 @@
-//! Log-ins with the password itself, by clients that are reached by calls from then on.
+//! Log-ins with the password itself, by clients that are reached by calls from then on; and how a try is judged and counted
+//! whose protocol says what became of it.
 //!
 //! Their protocol says which of unknown, wrong and locked out it was, so these neither look nor last alike. The password
 //! goes to the worker; what was checked before it went is checked again when it is back, or those who try many at once
@@ -9,8 +10,8 @@ use std::sync::Arc;
 
 use super::change::Change;
 use super::credentials::{Credential, Password};
-use super::effect::{Derivation, Effect, LogInFailure, Outbox, Refusal};
-use super::id::{ConnectionId, DeviceId, RequestId, UserId};
+use super::effect::{Derivation, Effect, IfLost, LogInFailure, Outbox, Refusal};
+use super::id::{ConnectionId, DeviceId, RequestId, Source, UserId};
 use super::input::{DeviceClaim, PeerPort, Request, Ticket};
 use super::log_in::Proved;
 use super::name::UserName;
@@ -64,7 +65,7 @@ impl Hub {
         };
         // What can't be a password is nobody's.
         let checked = self
-            .may_check(now, &stranger, &tried.name)
+            .may_check(now, stranger.source(), &tried.name)
             .and_then(|user| self.what_to_derive(user, password).ok_or(LogInFailure::WrongPassword));
         let (verifier, password) = match checked {
             Ok(found) => found,
@@ -93,7 +94,7 @@ impl Hub {
         let Some(stranger) = self.presence.stranger(connection) else { return };
         out.effects.push(Effect::Unsuspend { connection });
         let derived = verifiers.first().map(|(_, derived)| &**derived);
-        let answered = match self.judge(now, &stranger, &tried.name, derived) {
+        let answered = match self.judge(now, stranger.source(), &tried.name, derived) {
             Ok(user) => self.let_in(now, &stranger, tried, user, out),
             Err(why) => self.refuse_try(now, &stranger, &tried, why, out),
         };
@@ -106,30 +107,33 @@ impl Hub {
     }
 
     /// Whose password it would be. Nothing is checked while the name is locked out.
-    fn may_check(&self, now: Now, stranger: &Stranger, name: &UserName) -> Result<UserId, LogInFailure> {
+    pub(super) fn may_check(&self, now: Now, source: Source, name: &UserName) -> Result<UserId, LogInFailure> {
         let user = self.accounts.find_account(name);
-        match self.lockout.is_locked(name, user, stranger.source(), now) {
+        match self.lockout.is_locked(name, user, source, now) {
             true => Err(LogInFailure::LockedOut),
             false => user.ok_or(LogInFailure::UnknownName),
         }
     }
 
     /// Whose password it is.
-    fn judge(
+    pub(super) fn judge(
         &self,
         now: Now,
-        stranger: &Stranger,
+        source: Source,
         name: &UserName,
         derived: Option<&Verifier>,
     ) -> Result<UserId, LogInFailure> {
-        let user = self.may_check(now, stranger, name)?;
+        let user = self.may_check(now, source, name)?;
         let verifiers = self.accounts.verifier(user).zip(derived);
-        if !verifiers.is_some_and(|(verifier, derived)| verifier.matches(derived)) {
-            return Err(LogInFailure::WrongPassword);
-        }
-        match self.is_too_far(user, stranger.source()) {
-            true => Err(LogInFailure::NotFromHere),
-            false => Ok(user),
+        self.judge_secret(user, source, verifiers.is_some_and(|(verifier, derived)| verifier.matches(derived)))
+    }
+
+    /// Whose secret it is, if it `is_right` for this user.
+    pub(super) fn judge_secret(&self, user: UserId, source: Source, is_right: bool) -> Result<UserId, LogInFailure> {
+        match is_right {
+            false => Err(LogInFailure::WrongPassword),
+            true if self.is_too_far(user, source) => Err(LogInFailure::NotFromHere),
+            true => Ok(user),
         }
     }
 
@@ -144,11 +148,10 @@ impl Hub {
         self.password_was_right(now, &tried.name, user, stranger.source(), out);
         let PasswordTry { connection, id, port, .. } = tried;
         let device = Some(DeviceClaim { id: DeviceId::REQUEST, shown: None });
-        let (manner, address) = (Manner::Called { port }, stranger.address);
-        self.begin_session(now, Proved { connection, id, user, manner, device, address, finished: None }, out)
+        let (manner, address, if_lost) = (Manner::Called { port }, stranger.address, IfLost::Send);
+        self.begin_session(now, Proved { connection, id, user, manner, device, address, finished: None, if_lost }, out)
     }
 
-    /// Counts the failure, and says what it was.
     fn refuse_try(
         &mut self,
         now: Now,
@@ -157,9 +160,24 @@ impl Hub {
         why: LogInFailure,
         out: &mut Outbox,
     ) -> Answered {
-        let (name, source) = (&tried.name, stranger.source());
+        let refusal = self.count_failure(now, &tried.name, stranger.source(), why, out);
+        out.effects.push(Effect::LogInFailed { connection: tried.connection, why });
+        // As true without a disk as with one: the counters live in memory then.
+        Answered::refuse(refusal)
+    }
+
+    /// Counts a failure, if it counts. Comes back: what it was, for whoever tried.
+    pub(super) fn count_failure(
+        &mut self,
+        now: Now,
+        name: &UserName,
+        source: Source,
+        why: LogInFailure,
+        out: &mut Outbox,
+    ) -> Refusal {
         let (refusal, rows) = match why {
             LogInFailure::LockedOut => (Refusal::LockedOut, vec![]),
+            LogInFailure::NotByThisProtocol => (Refusal::NotByThisProtocol, vec![]),
             LogInFailure::UnknownName => (Refusal::UnknownName, self.lockout.failed_unknown(source, now)),
             _ => {
                 let rows = self.lockout.failed(name, source, now);
@@ -171,8 +189,6 @@ impl Hub {
             }
         };
         out.changes.extend(rows.into_iter().map(Change::Tries));
-        out.effects.push(Effect::LogInFailed { connection: tried.connection, why });
-        // As true without a disk as with one: the counters live in memory then.
-        Answered::refuse(refusal)
+        refusal
     }
 }

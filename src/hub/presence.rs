@@ -368,7 +368,7 @@ fn all_of(user: UserId) -> RangeInclusive<(UserId, ConnectionId)> {
 impl Hub {
     /// A log-in succeeded. It may be one too many all the same.
     pub(super) fn begin_session(&mut self, now: Now, proved: Proved, out: &mut Outbox) -> Answered {
-        let Proved { connection, id, user, manner, device: claim, address, finished } = proved;
+        let Proved { connection, id, user, manner, device: claim, address, finished, if_lost } = proved;
         let device = claim.map(|claim| claim.id);
         if device.is_none() {
             if self.presence.commands.range(all_of(user)).count() >= COMMANDS_MAX {
@@ -397,7 +397,7 @@ impl Hub {
             Some(Finished { message, token }) => (self.logged_in(message, name, counter, waiting), Some(token)),
             None => (Reply::Welcome { user: name, waiting }, None),
         };
-        Answered::reply(reply).send(connection, id, out);
+        Answered::Now(Ok(reply), if_lost).send(connection, id, out);
         if let Some(device) = device {
             self.presence.online.insert((user, connection));
             if let Some(token) = token {
@@ -511,6 +511,7 @@ impl Hub {
     fn remove(&mut self, now: Now, connection: ConnectionId, out: &mut Outbox) -> Option<UserId> {
         self.log_ins.forget_connection(connection);
         self.password_checks.forget_connection(connection);
+        self.digest_checks.forget_connection(connection);
         self.calls.forget(connection);
         self.rates.forget_connection(connection);
         self.chat_ends_with_side(connection, out);
@@ -611,6 +612,7 @@ impl Hub {
         self.stopping = true;
         self.forget_questions();
         self.forget_chats();
+        self.end_all_log_ons(out);
         let all = self.presence.all();
         out.event_to_many(all.iter().copied(), || Event::Closing(CloseReason::Shutdown), IfLost::Send);
         for connection in all {

@@ -31,6 +31,7 @@ pub use crate::hub::name::{NameError, UserName};
 pub use crate::hub::scram;
 pub use crate::hub::status::{Chat, Status, Traffic};
 pub use crate::hub::text::{TEXT_BYTES_MAX, Text, TextError};
+pub use crate::hub::time::LocalTime;
 
 /// What a decoder makes of the bytes that are there.
 #[derive(Debug, PartialEq, Eq)]

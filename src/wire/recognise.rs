@@ -1,6 +1,7 @@
 //! Which protocol does a client speak? Decided from its first bytes, by one pure function.
 
 use super::session::glued::{Begun, Expected};
+use super::session::log_on;
 use super::{Protocol, request};
 use crate::hub::challenge::Challenge;
 
@@ -80,12 +81,23 @@ fn opening(bytes: &[u8], quiet: bool, openings: &Openings<'_>) -> Recognition {
     }
 }
 
+/// Tells by its first bytes which protocol a datagram is meant for. `None`: none that has datagrams.
+pub fn recognise_datagram(bytes: &[u8]) -> Option<Protocol> {
+    match bytes {
+        [b'[', ..] => Some(Protocol::Datagram),
+        bytes if log_on::opens(bytes) => Some(Protocol::Session),
+        _ => None,
+    }
+}
+
 /// So much white space is no beginning.
 const BLANK_BYTES_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Password;
+    use crate::wire::session::{SessionKey, glued::connect};
 
     /// The main port, for somebody whom guests are let in from.
     const ALL: Openings<'_> =
@@ -171,6 +183,49 @@ mod tests {
         }
         assert_eq!(both(b"al", &PROMPTED), [Recognition::Wait, THIS_NICK], "it could become 'alive,'");
         assert_eq!(both(&[b' '; 64], &PROMPTED), [THIS_NICK; 2]);
+    }
+
+    #[test]
+    fn who_has_logged_on_is_known_by_the_first_bytes() {
+        let challenge = Challenge::new(Challenge::FIRST).unwrap();
+        let key = SessionKey::of(challenge, &Password::parse("secret").unwrap());
+        let first = connect(challenge, &key);
+        let mut expected = Expected::default();
+        expected.insert(challenge, key);
+        let begun = Recognition::Session(challenge);
+        for openings in [ALL, PROMPTED, NATIVE, REQUEST] {
+            let known = Openings { expected: Some(&expected), ..openings };
+            assert_eq!(both(&first, &known), [begun; 2]);
+            assert_eq!(both(&[&first[..], b"more"].concat(), &known), [begun; 2]);
+            for end in 1..first.len() {
+                assert_eq!(recognise(&first[..end], false, &known), Recognition::Wait);
+                assert_ne!(recognise(&first[..end], true, &known), begun);
+            }
+            assert_ne!(both(&first[1..], &known), [begun; 2]);
+            assert_ne!(both(&first, &openings), [begun; 2], "nobody is expected");
+        }
+        expected.remove(challenge);
+        assert_eq!(both(&first, &Openings { expected: Some(&expected), ..NATIVE }), [Recognition::None; 2]);
+    }
+
+    #[test]
+    fn a_datagram_is_told_by_its_first_bytes() {
+        for (bytes, protocol) in [
+            (&b"HELLO("[..], Some(Protocol::Session)),
+            (b"HELLO(bob)", Some(Protocol::Session)),
+            (b"RESPONSE(bob, 0)", Some(Protocol::Session)),
+            (b"[", Some(Protocol::Datagram)),
+            (b"[{}, '']", Some(Protocol::Datagram)),
+            (b"", None),
+            (b"HELLO", None),
+            (b" HELLO(bob)", None),
+            (b"hello(bob)", None),
+            (b" [", None),
+            (b"{", None),
+            (b"\x16\x03", None),
+        ] {
+            assert_eq!(recognise_datagram(bytes), protocol, "{bytes:?}");
+        }
     }
 
     #[test]

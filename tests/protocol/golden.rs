@@ -216,12 +216,13 @@ fn a_client_takes_no_address_that_it_could_not_come_to() {
 /// What a client is to hear in a reply.
 pub fn told(reply: &Reply) -> Told {
     match reply.clone() {
-        Reply::Challenge { message } => Told::Challenge { message },
+        Reply::Challenge { message, hashed } => Told::Challenge { message, hashed },
         Reply::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting } => {
             Told::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting: waiting as u64 }
         }
         Reply::Welcome { .. } => panic!("it answers a log-in of another protocol"),
-        Reply::ChatStarted { .. } | Reply::ChatEnded { .. } => panic!("not yet a word of this protocol's"),
+        Reply::ChatStarted { id, peer } => Told::ChatStarted { id, user: peer },
+        Reply::ChatEnded { id, peer } => Told::ChatEnded { id, user: peer },
         Reply::LoggedOut => Told::LoggedOut,
         Reply::SignedUp(user) => Told::SignedUp { user },
         Reply::PasswordChanged(user) => Told::PasswordChanged { user },
@@ -283,7 +284,8 @@ pub fn news(event: &Event) -> News {
         Event::Online(user) => News::Online { user },
         Event::Offline(user) => News::Offline { user },
         Event::Delivered { number, to, .. } => News::Delivered { number, to },
-        Event::ChatStarted { .. } | Event::ChatEnded { .. } => panic!("not yet a word of this protocol's"),
+        Event::ChatStarted { id, peer } => News::ChatStarted { id, user: peer },
+        Event::ChatEnded { id, peer } => News::ChatEnded { id, user: peer },
         Event::Token => News::Token,
         Event::Missed { count } => News::Missed { count },
         Event::Asks { user, certificate, answer_within } => {

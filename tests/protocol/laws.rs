@@ -128,6 +128,11 @@ fn integers() -> impl Strategy<Value = u64> {
     prop_oneof![0..100_u64, 0..=HIGHEST, Just(HIGHEST)]
 }
 
+/// What is no time is no less a chat's id.
+fn chat_ids() -> impl Strategy<Value = LocalTime> {
+    (0..100_000_000_000_000_u64).prop_map(LocalTime::from_number)
+}
+
 fn claims() -> impl Strategy<Value = DeviceClaim> {
     (any::<[u8; 16]>(), option::of((any::<u64>(), integers()))).prop_map(|(id, shown)| DeviceClaim {
         id: DeviceId::from_bytes(id),
@@ -165,6 +170,8 @@ fn asks() -> impl Strategy<Value = (Ask, Request)> {
         )),
         integers()
             .prop_map(|number| (Ask::Acknowledge { number: Number(number) }, Request::Acknowledge(Number(number)))),
+        names().prop_map(|user| (Ask::Chat { user: user.clone() }, Request::Chat(user))),
+        option::of(chat_ids()).prop_map(|id| (Ask::EndChat { id }, Request::EndChat(id))),
         names().prop_map(|user| (Ask::Block { user: user.clone() }, Request::Block(user))),
         names().prop_map(|user| (Ask::Unblock { user: user.clone() }, Request::Unblock(user))),
         (names(), fingerprints()).prop_map(|(user, certificate)| (
@@ -214,6 +221,8 @@ fn events() -> impl Strategy<Value = Event> {
         names().prop_map(Event::Online),
         names().prop_map(Event::Offline),
         (integers(), names()).prop_map(|(number, to)| Event::Delivered { number: Number(number), to, words: None }),
+        (chat_ids(), names()).prop_map(|(id, peer)| Event::ChatStarted { id, peer }),
+        (chat_ids(), names()).prop_map(|(id, peer)| Event::ChatEnded { id, peer }),
         Just(Event::Token),
         integers().prop_map(|count| Event::Missed { count }),
         (names(), fingerprints(), spans()).prop_map(|(user, certificate, answer_within)| Event::Asks {
@@ -239,7 +248,7 @@ fn events() -> impl Strategy<Value = Event> {
 
 fn replies() -> impl Strategy<Value = Reply> {
     prop_oneof![
-        "[ -~]{0,400}".prop_map(|message| Reply::Challenge { message }),
+        ("[ -~]{0,400}", any::<bool>()).prop_map(|(message, hashed)| Reply::Challenge { message, hashed }),
         (names(), integers(), any::<u64>(), integers(), any::<u16>()).prop_map(
             |(user, timeout, log, counter, waiting)| Reply::LoggedIn {
                 message: "v=".to_owned(),
@@ -254,6 +263,8 @@ fn replies() -> impl Strategy<Value = Reply> {
             .prop_map(|(number, reach)| Reply::Accepted { number: Number(number), reach }),
         vec(names(), 0..40).prop_map(Reply::Online),
         vec(names(), 0..40).prop_map(Reply::BlockList),
+        (chat_ids(), names()).prop_map(|(id, peer)| Reply::ChatStarted { id, peer }),
+        (chat_ids(), names()).prop_map(|(id, peer)| Reply::ChatEnded { id, peer }),
         names().prop_map(Reply::SignedUp),
         names().prop_map(Reply::PasswordChanged),
         names().prop_map(Reply::UserAdded),

@@ -66,6 +66,18 @@ pub fn refused() -> Vec<(String, bool, &'static str, &'static str)> {
     add(r#"{"id":7,"request":"online","request":"online"}"#, true, "bad-request", "duplicate field `request`");
     add(r#"{"id":7,"request":"online","\u0069d":7}"#, false, "bad-request", "duplicate field `id`");
 
+    for id in ["2026022823595", "202602282359590", "2026-02-28 235959", "", "+2026022823595"] {
+        let line = format!(r#"{{"id":7,"request":"end-chat","chat":"{id}"}}"#);
+        add(&line, true, "bad-request", "'chat' is 14 digits");
+    }
+    add(
+        r#"{"id":7,"request":"end-chat","chat":20260228235959}"#,
+        true,
+        "bad-request",
+        "'chat' is a string of Unicode text",
+    );
+    add(r#"{"id":7,"request":"chat"}"#, true, "bad-request", "the field 'user' is missing");
+
     add(r#"{"id":7,"request":"message","text":"hi"}"#, true, "bad-request", "the field 'to' is missing");
     add(r#"{"id":7,"request":"message","to":"bob"}"#, true, "bad-request", "the field 'text' is missing");
     for value in

@@ -137,6 +137,8 @@ fn ask_of(request: &Request, line: &str) -> Ask {
         Request::LogOut => Ask::LogOut,
         Request::Message { to, text, counter, receipt } => Ask::Message { to, text, counter, receipt },
         Request::Broadcast { text, counter } => Ask::Broadcast { text, counter },
+        Request::Chat(user) => Ask::Chat { user },
+        Request::EndChat(id) => Ask::EndChat { id },
         Request::Acknowledge(number) => Ask::Acknowledge { number },
         Request::Alive => Ask::Alive,
         Request::Online => Ask::Online,
@@ -151,9 +153,7 @@ fn ask_of(request: &Request, line: &str) -> Ask {
         | Request::Connect(_)
         | Request::Enter(_)
         | Request::Unfit(_)
-        | Request::Chat(_)
-        | Request::Say(_)
-        | Request::EndChat(_) => panic!("another protocol's: {line}"),
+        | Request::Say(_) => panic!("another protocol's: {line}"),
         Request::Consent { user, offer } => Ask::Consent { user, offer },
         Request::Revoke(user) => Ask::Revoke { user },
         Request::Privacy => Ask::Privacy,
@@ -167,6 +167,8 @@ fn event_of(news: &News) -> Event {
         News::Online { user } => Event::Online(user),
         News::Offline { user } => Event::Offline(user),
         News::Delivered { number, to } => Event::Delivered { number, to, words: None },
+        News::ChatStarted { id, user } => Event::ChatStarted { id, peer: user },
+        News::ChatEnded { id, user } => Event::ChatEnded { id, peer: user },
         News::Token => Event::Token,
         News::Missed { count } => Event::Missed { count },
         News::Asks { user, certificate, answer_within } => {
@@ -229,7 +231,7 @@ fn message_of(told: &Heard) -> std::sync::Arc<Message> {
 fn reply_of(told: &Told) -> (Reply, bool) {
     let whole = |reply| (reply, false);
     match told.clone() {
-        Told::Challenge { message } => whole(Reply::Challenge { message }),
+        Told::Challenge { message, hashed } => whole(Reply::Challenge { message, hashed }),
         Told::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting } => {
             whole(Reply::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting: waiting as usize })
         }
@@ -250,6 +252,8 @@ fn reply_of(told: &Told) -> (Reply, bool) {
             };
             whole(Reply::Accepted { number, reach })
         }
+        Told::ChatStarted { id, user } => whole(Reply::ChatStarted { id, peer: user }),
+        Told::ChatEnded { id, user } => whole(Reply::ChatEnded { id, peer: user }),
         Told::Acknowledged => whole(Reply::Acknowledged),
         Told::Alive => whole(Reply::Alive),
         Told::Online { users, continues } => (Reply::Online(users), continues),

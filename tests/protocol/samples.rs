@@ -21,6 +21,8 @@ use chatd::wire::{
 };
 
 const DEVICE: DeviceId = DeviceId::from_bytes(*b"\x00\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd\xee\xff");
+/// What a chat is called that began one second before March.
+pub const CHAT: LocalTime = LocalTime::from_number(20_260_228_235_959);
 const LOG: LogId = LogId(0x0123_4567_89ab_cdef);
 /// The fingerprint of `certificate()`.
 pub const CERTIFICATE: &str = "SHA256:00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:\
@@ -210,6 +212,13 @@ pub fn requests() -> Vec<(&'static str, Ask, Request)> {
             Ask::Broadcast { text: text("hi"), counter: Some(1) },
             Request::Broadcast { text: text("hi"), counter: Some(1) },
         ),
+        (r#"{"id":7,"request":"chat","user":"Bob"}"#, Ask::Chat { user: name("Bob") }, Request::Chat(name("Bob"))),
+        (r#"{"id":7,"request":"end-chat"}"#, Ask::EndChat { id: None }, Request::EndChat(None)),
+        (
+            r#"{"id":7,"request":"end-chat","chat":"20260228235959"}"#,
+            Ask::EndChat { id: Some(CHAT) },
+            Request::EndChat(Some(CHAT)),
+        ),
         (
             r#"{"id":7,"request":"acknowledge","number":0}"#,
             Ask::Acknowledge { number: Number(0) },
@@ -268,13 +277,12 @@ pub fn requests() -> Vec<(&'static str, Ask, Request)> {
             Request::Operate(Operation::Add { .. } | Operation::SetPassword { .. } | Operation::Remove(_)) => {}
             Request::Operate(Operation::List | Operation::Unlock(_) | Operation::Kick(_) | Operation::Status) => {}
             Request::Broadcast { .. } | Request::Acknowledge(_) | Request::Alive | Request::Online => {}
+            Request::Chat(_) | Request::EndChat(_) => {}
             Request::Block(_) | Request::Unblock(_) | Request::Blocked | Request::History { .. } => {}
             Request::AskAddress { .. } | Request::Consent { .. } | Request::Revoke(_) | Request::Privacy => {}
             // Other protocols say these.
             Request::LogInByPassword { .. } | Request::Enter(_) | Request::Unfit(_) => {}
             Request::LogInByDigest { .. } | Request::Connect(_) | Request::Say(_) => {}
-            // Not yet a word of this protocol's.
-            Request::Chat(_) | Request::EndChat(_) => {}
         }
     }
     samples
@@ -290,7 +298,22 @@ pub fn replies() -> Vec<(Reply, &'static str)> {
     let pending = |user, micros| Pending { user: name(user), left: Duration::from_micros(micros) };
     let page = |messages, more| Reply::History(HistoryPage { messages, more });
     let samples = vec![
-        (Reply::Challenge { message: "r=a\"b".into() }, r#"{"id":7,"reply":"challenge","message":"r=a\"b"}"#),
+        (
+            Reply::Challenge { message: "r=a\"b".into(), hashed: false },
+            r#"{"id":7,"reply":"challenge","message":"r=a\"b"}"#,
+        ),
+        (
+            Reply::Challenge { message: "r=ab".into(), hashed: true },
+            r#"{"id":7,"reply":"challenge","message":"r=ab","hashed":true}"#,
+        ),
+        (
+            Reply::ChatStarted { id: CHAT, peer: name("Bob") },
+            r#"{"id":7,"reply":"chat-started","user":"Bob","chat":"20260228235959"}"#,
+        ),
+        (
+            Reply::ChatEnded { id: CHAT, peer: name("Bob") },
+            r#"{"id":7,"reply":"chat-ended","user":"Bob","chat":"20260228235959"}"#,
+        ),
         (
             Reply::LoggedIn {
                 message: "v=AA==".into(),
@@ -401,10 +424,10 @@ pub fn replies() -> Vec<(Reply, &'static str)> {
             Reply::Unlocked(_) | Reply::Kicked { .. } => {}
             Reply::Asked { .. } | Reply::Consented { .. } | Reply::Declined(_) | Reply::Revoked(_) => {}
             Reply::Privacy(_) => {}
+            Reply::ChatStarted { .. } | Reply::ChatEnded { .. } => {}
             Reply::Status(_) => {}
             // It answers a log-in of another protocol.
             Reply::Welcome { .. } => {}
-            Reply::ChatStarted { .. } | Reply::ChatEnded { .. } => {}
         }
     }
     samples
@@ -458,6 +481,11 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
         (Refusal::WrongPassword, "not-authenticated", NOT_AUTHENTICATED),
         (Refusal::LockedOutNow, "not-authenticated", NOT_AUTHENTICATED),
         (Refusal::LockedOut, "not-authenticated", NOT_AUTHENTICATED),
+        (
+            Refusal::NotByThisProtocol,
+            "not-authenticated",
+            "this protocol can't check the password of your account: ask the operator for a --classic one",
+        ),
         (Refusal::TooManyGuests, "too-many-sessions", "the server has no room for more guests"),
         (Refusal::Unfit(TextError::Empty), "bad-request", "a message can't be empty"),
         (Refusal::TokenRefused, "token-refused", "the resume token is not valid any more: log in with the password"),
@@ -516,6 +544,12 @@ pub fn refusals() -> Vec<(Refusal, &'static str, &'static str)> {
         (Refusal::NotAsked(bob()), "not-asked", "bob is not asking you, or no longer"),
         (Refusal::TooManyConsents, "too-many-consents", "you have said yes to too many: revoke one first"),
         (Refusal::NotConsented(bob()), "not-consented", "there is no yes of yours for bob"),
+        (
+            Refusal::Unreachable(bob()),
+            "unreachable",
+            "bob can't be reached for a chat: they are not online, or in one, or have blocked you",
+        ),
+        (Refusal::NotInChat, "not-in-chat", "you are in no chat: begin one first"),
         (
             Refusal::QueueFull(bob()),
             "queue-full",
@@ -587,6 +621,14 @@ pub fn events() -> Vec<(Event, String)> {
         (
             Event::Delivered { number: Number(5), to: name("Bob"), words: None },
             r#"{"event":"delivered","number":5,"to":"Bob"}"#.to_owned(),
+        ),
+        (
+            Event::ChatStarted { id: CHAT, peer: name("Bob") },
+            r#"{"event":"chat-started","user":"Bob","chat":"20260228235959"}"#.to_owned(),
+        ),
+        (
+            Event::ChatEnded { id: CHAT, peer: name("Bob") },
+            r#"{"event":"chat-ended","user":"Bob","chat":"20260228235959"}"#.to_owned(),
         ),
         (Event::Token, r#"{"event":"token"}"#.to_owned()),
         (Event::Missed { count: 2 }, r#"{"event":"missed","count":2}"#.to_owned()),

@@ -4,6 +4,10 @@ use crate::wire::scram::{Checked, ClientFinal, ClientFirst, SALT_BYTES, ServerEx
 use serde_json::Value;
 
 const NONCES: Nonces = [[1; 18], [2; 18]];
+/// What `printf wonderland | sha256sum` prints,
+const WONDERLAND_DIGEST: &str = "a71a7c7011f53a1bab3642ec2ce12593f05230ace8de1e3e7645f69efac1443d";
+/// and the same of `through the looking-glass`.
+const LOOKING_GLASS_DIGEST: &str = "248d9daaed6e388d2a1a302711a17dbc19f16c3d996432eaf0354f1300c6bb58";
 
 fn binding(byte: u8) -> ChannelBinding {
     ChannelBinding([byte; ChannelBinding::BYTES])
@@ -28,6 +32,8 @@ fn sign_up() -> Exchange {
 /// The server's side, by hand.
 struct Peer {
     verifier: Verifier,
+    /// It knows but the digest of the password.
+    hashed: bool,
     exchange: Option<ServerExchange>,
     /// The binding that the server sees.
     sees: ChannelBinding,
@@ -36,7 +42,11 @@ struct Peer {
 impl Peer {
     fn new() -> Peer {
         let verifier = Verifier::derive("wonderland", [5; SALT_BYTES], 4096);
-        Peer { verifier, exchange: None, sees: binding(7) }
+        Peer { verifier, hashed: false, exchange: None, sees: binding(7) }
+    }
+
+    fn hashed() -> Peer {
+        Peer { verifier: Verifier::derive(WONDERLAND_DIGEST, [5; SALT_BYTES], 4096), hashed: true, ..Peer::new() }
     }
 
     fn challenge(&mut self, exchange: &mut Exchange) {
@@ -45,7 +55,8 @@ impl Peer {
         assert!(line.get("device").is_none(), "{line}");
         let first = ClientFirst::parse(line["message"].as_str().unwrap()).unwrap();
         let answer = ServerExchange::new(&first, b"server", &self.verifier.salt, self.verifier.iterations);
-        tell(exchange, &line, &format!(r#""reply":"challenge","message":"{}""#, answer.message()));
+        let hashed = if self.hashed { r#","hashed":true"# } else { "" };
+        tell(exchange, &line, &format!(r#""reply":"challenge","message":"{}"{hashed}"#, answer.message()));
         self.exchange = Some(answer);
     }
 
@@ -118,6 +129,22 @@ fn a_new_password_travels_as_keys_after_the_old_one_is_proved() {
     assert!(line.get("password").is_none(), "{line}");
     tell(&mut exchange, &line, r#""reply":"password-changed","user":"alice""#);
     assert_eq!(happened(&mut exchange), [Happening::Over(Ok(()))]);
+}
+
+#[test]
+fn an_account_that_knows_but_a_digest_goes_on_knowing_one() {
+    let (mut peer, mut exchange) = (Peer::hashed(), change("through the looking-glass"));
+    peer.log_in(&mut exchange);
+    assert_eq!(happened(&mut exchange), [Happening::Proved]);
+    let line = sent(&mut exchange);
+    assert_eq!(line["request"], "password");
+    assert_eq!(keys(&line), peer.keys(LOOKING_GLASS_DIGEST));
+
+    let (mut peer, mut exchange) = (Peer::hashed(), sign_up());
+    peer.challenge(&mut exchange);
+    let line = sent(&mut exchange);
+    assert_eq!(line["request"], "sign-up");
+    assert_eq!(keys(&line), peer.keys(WONDERLAND_DIGEST));
 }
 
 #[test]

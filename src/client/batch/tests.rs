@@ -1,6 +1,7 @@
 use super::lines::LINE_BYTES_MAX;
 use super::*;
-use crate::client::core::Login;
+use crate::client::core::{Chat, Login};
+use crate::wire::LocalTime;
 use crate::wire::native::client::{Heard as Message, Party, Problem, ReachTold};
 
 fn name(text: &str) -> UserName {
@@ -79,6 +80,49 @@ fn commands_are_done_one_after_the_other() {
     assert!(!play.batch.is_ready());
     assert_eq!(play.lines(), ["bob: hello", "ok 12", "ok", "bob", "carol"]);
     assert_eq!(play.batch.status(), Status::Done);
+}
+
+fn chat() -> Chat {
+    Chat { id: LocalTime::from_number(20_260_228_235_959), user: name("bob") }
+}
+
+#[test]
+fn a_chat_is_begun_and_ended_and_its_end_can_be_waited_for() {
+    for json in [false, true] {
+        let mut play = Play::new(false, json);
+        play.line(0, "chat bob");
+        play.answer(Ok(Done::ChatStarted(chat())));
+        play.line(0, "end chat");
+        play.answer(Ok(Done::ChatEnded(chat())));
+        play.line(0, "wait chat-ended");
+        assert!(!play.batch.is_ready(), "an answer is no event");
+        let Chat { id, user } = chat();
+        play.batch.happened(Happening::News(News::ChatStarted { id, user: user.clone() }));
+        play.batch.happened(Happening::News(News::ChatEnded { id, user }));
+        assert!(play.batch.is_ready());
+        play.line(0, "wait chat-started");
+        assert!(play.batch.is_ready());
+        let expected = match json {
+            false => ["ok", "ok", "* a chat with bob has begun", "* the chat with bob is over"],
+            true => [
+                r#"{"chat":"20260228235959","reply":"chat-started","user":"bob"}"#,
+                r#"{"chat":"20260228235959","reply":"chat-ended","user":"bob"}"#,
+                r#"{"chat":"20260228235959","event":"chat-started","user":"bob"}"#,
+                r#"{"chat":"20260228235959","event":"chat-ended","user":"bob"}"#,
+            ],
+        };
+        assert_eq!(play.lines(), expected);
+        assert_eq!(play.batch.status(), Status::Done);
+    }
+}
+
+#[test]
+fn who_can_t_be_reached_for_a_chat_may_be_later() {
+    let mut play = Play::new(false, false);
+    play.line(0, "chat bob");
+    play.answer(refused("unreachable"));
+    assert_eq!(play.lines(), ["! line 1: no"]);
+    assert_eq!(play.batch.status(), Status::TryAgain);
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Talk {
             // It comes back as everyone sees it.
             Ok(Done::HandedOver) if self.protocol == Protocol::Nick => return,
             // What was typed stands there.
-            Ok(Done::HandedOver) if matches!(request, Request::Say { .. }) => return,
+            Ok(Done::HandedOver) if self.protocol == Protocol::Session => return,
             Ok(done) => show::confirmation(&request, done, self.screen.look.tick()),
             Err(failure) => self.screen.error(&failure.text),
         };
@@ -88,7 +88,7 @@ impl Talk {
                 let how = "what you type is said there, 'end chat' ends it";
                 self.screen.bold(&format!("{}: {how}", show::event_line(event)))
             }
-            Event::ChatEnded { .. } => self.screen.bold(&show::event_line(event)),
+            Event::ChatEnded(_) => self.screen.bold(&show::event_line(event)),
             Event::Note { .. } | Event::Address { .. } | Event::Acknowledged { .. } => {
                 self.screen.dim(&show::event_line(event))
             }
@@ -102,7 +102,11 @@ impl Talk {
     }
 
     fn typed(&mut self, session: &mut dyn Session, now: Now, line: &str) {
-        let why = match command::parse_line(line, self.protocol, false) {
+        let command = match session.chats_with() {
+            Some(user) => command::parse_in_chat(line, user, self.protocol, false),
+            None => command::parse_line(line, self.protocol, false),
+        };
+        let why = match command {
             Ok(None) => return,
             Ok(Some(Command::LogOut)) => return self.over = Some(Status::Done),
             Ok(Some(Command::Help)) => return self.screen.show(vec![command::help(self.protocol)]),

@@ -1,3 +1,5 @@
+mod chats;
+
 use super::*;
 use crate::wire::native::client::Party;
 use crate::wire::scram::{Checked, ClientFinal, ClientFirst, SALT_BYTES, ServerExchange, StoredKeys, Verifier};
@@ -33,6 +35,7 @@ fn message(to: &str, text: &str) -> Request {
 /// The server's side, by hand.
 struct Peer {
     verifier: Verifier,
+    hashed: bool,
     token: Option<ResumeToken>,
     /// What the last log-in came to.
     derived: Option<ResumeToken>,
@@ -43,10 +46,17 @@ impl Peer {
     fn new() -> Peer {
         Peer {
             verifier: Verifier::derive("wonderland", [5; SALT_BYTES], 4096),
+            hashed: false,
             token: None,
             derived: None,
             exchange: None,
         }
+    }
+
+    /// A server that knows but the digest of the password.
+    fn hashed() -> Peer {
+        let digest = "a71a7c7011f53a1bab3642ec2ce12593f05230ace8de1e3e7645f69efac1443d";
+        Peer { verifier: Verifier::derive(digest, [5; SALT_BYTES], 4096), hashed: true, ..Peer::new() }
     }
 
     /// Answers a `log-in` with a challenge.
@@ -55,7 +65,9 @@ impl Peer {
         assert_eq!(line["request"], "log-in");
         let first = ClientFirst::parse(line["message"].as_str().unwrap()).unwrap();
         let exchange = ServerExchange::new(&first, b"server", &self.verifier.salt, self.verifier.iterations);
-        let answer = format!(r#"{{"id":{},"reply":"challenge","message":"{}"}}"#, line["id"], exchange.message());
+        let hashed = if self.hashed { r#","hashed":true"# } else { "" };
+        let message = exchange.message();
+        let answer = format!(r#"{{"id":{},"reply":"challenge","message":"{message}"{hashed}}}"#, line["id"]);
         self.exchange = Some(exchange);
         answer + "\n"
     }
@@ -358,6 +370,18 @@ fn signs_of_life_are_never_later_than_the_server_wants() {
         session.logged_in(seconds(100), seconds(timeout), LOG, 0);
         assert_eq!(session.poll_timeout(), Some(seconds(100) + millis(heartbeat)), "{timeout}");
     }
+}
+
+/// The digest is the one that `printf wonderland | sha256sum` prints.
+#[test]
+fn where_the_server_knows_but_the_digest_the_digest_is_proved() {
+    let mut session = Session::new(login(Some("wonderland"), Some(device())));
+    log_in(&mut session, &mut Peer::hashed(), seconds(0), 0);
+    session.disconnected();
+    // What was derived of the one is not taken for the other.
+    log_in(&mut session, &mut Peer::new(), seconds(1), 0);
+    session.disconnected();
+    log_in(&mut session, &mut Peer::hashed(), seconds(2), 0);
 }
 
 #[test]

@@ -4,6 +4,8 @@ mod called;
 mod consent;
 mod consent_called;
 mod consent_laws;
+mod conversation;
+mod conversation_laws;
 mod delivery;
 mod guests;
 mod guests_laws;
@@ -13,6 +15,7 @@ mod membership_laws;
 mod password;
 mod presence;
 mod rate;
+mod receipts;
 mod status;
 mod storage;
 
@@ -24,8 +27,10 @@ use super::credentials::{Credential, Password};
 use super::effect::{Answer, Effect, Event, IfLost, Outbox, Recipients, Refusal, Reply, ResumeToken};
 use super::id::{ConnectionId, DeviceId, Number, PeerAddress, RequestId};
 use super::input::{DeviceClaim, Input, Mechanism, Peer, PeerPort, Request};
+use super::log_in::Proved;
 use super::message::Message;
 use super::name::UserName;
+use super::presence::Manner;
 use super::scram::{ChannelBinding, ClientExchange, ClientFinal, ClientFirst, Secret, StoredKeys};
 use super::text::Text;
 use super::time::{Instant, Now, WallTime};
@@ -302,6 +307,28 @@ impl World {
 
     fn guest(&mut self, guest: &str) -> ConnectionId {
         self.come_guest(guest).0
+    }
+
+    /// A session of this manner begins, however it was proved.
+    fn begin(&mut self, user: &str, manner: Manner, device: DeviceId) -> (ConnectionId, Outcome) {
+        let (connection, address) = (self.connect(), PeerAddress::of([127, 0, 0, 1].into()));
+        let user = self.hub.accounts.find(&name(user)).unwrap();
+        let device = Some(DeviceClaim { id: device, shown: None });
+        let proved = Proved { connection, id: None, user, manner, device, address, finished: None };
+        let mut out = Outbox::new();
+        self.hub.begin_session(self.now, proved, &mut out);
+        self.hub.check_invariants();
+        (connection, Outcome { effects: out.effects, recipients: out.recipients, changes: out.changes })
+    }
+
+    /// A client of the `session` protocol is there.
+    fn in_session(&mut self, user: &str) -> ConnectionId {
+        self.begin(user, Manner::Session, DeviceId::SESSION).0
+    }
+
+    /// A client of the `datagram` protocol is there.
+    fn by_datagrams(&mut self, user: &str) -> ConnectionId {
+        self.begin(user, Manner::Correspondent, DeviceId::DATAGRAM).0
     }
 
     fn message(&mut self, from: ConnectionId, to: &str, body: &str) -> Outcome {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::hub::effect::{Close, CloseReason};
 use crate::hub::id::UserId;
-use crate::hub::presence::{COMMANDS_MAX, SESSIONS_MAX};
+use crate::hub::presence::{COMMANDS_MAX, CORRESPONDENT_SILENCE_MAX, SESSIONS_MAX};
 
 #[test]
 fn others_are_told_who_comes_and_goes() {
@@ -171,4 +171,71 @@ fn an_account_has_so_many_sessions_without_a_device_and_no_more() {
     assert_eq!(world.try_password(next, "alice", "alice's password").answer(), &Err(Refusal::TooManySessions));
     world.ask(sessions.pop().unwrap(), Request::LogOut);
     assert!(world.try_password(next, "alice", "alice's password").logged_in());
+}
+
+#[test]
+fn who_speaks_by_datagrams_is_gone_after_twelve_hours_of_silence() {
+    let mut world = World::new();
+    let (alice, bob) = (world.by_datagrams("alice"), world.in_session("bob"));
+    world.message(bob, "alice", "one");
+    world.message(bob, "alice", "two");
+    let (hour, almost) = (Duration::from_secs(3600), CORRESPONDENT_SILENCE_MAX - Duration::from_micros(1));
+    world.pass(hour);
+    world.shown(alice, 1);
+    assert_eq!(world.pass(almost).effects, [], "an acknowledgement is a sign of life");
+    assert_eq!(world.ask(alice, Request::Online).answer(), &Ok(Reply::Online(vec![name("bob")])));
+    assert_eq!(world.pass(almost).effects, [], "as is what it asks");
+    let outcome = world.pass(Duration::from_micros(1));
+    let closing = event(alice, Event::Closing(CloseReason::HeartbeatMissed), IfLost::Send);
+    assert_eq!(outcome.effects[..2], [closing, Effect::Close { connection: alice, how: Close::Forced }]);
+    assert_eq!(outcome.events_for(bob), [&Event::Offline(name("alice"))]);
+    let (alice, outcome) = world.begin("alice", Manner::Correspondent, DeviceId::DATAGRAM);
+    assert_eq!(outcome.texts_for(alice), ["two"], "what it has not shown waits");
+}
+
+#[test]
+fn who_can_not_be_reached_by_datagrams_is_gone_at_once() {
+    let mut world = World::new();
+    let (alice, bob) = (world.by_datagrams("alice"), world.in_session("bob"));
+    world.message(bob, "alice", "hi");
+    let outcome = world.input(Input::Unreached { connection: alice });
+    let closing = event(alice, Event::Closing(CloseReason::HeartbeatMissed), IfLost::Send);
+    assert_eq!(outcome.effects[..2], [closing, Effect::Close { connection: alice, how: Close::Forced }]);
+    assert_eq!(outcome.events_for(bob), [&Event::Offline(name("alice"))]);
+    for connection in [alice, bob] {
+        assert_eq!(world.input(Input::Unreached { connection }), Outcome::default());
+    }
+    let (alice, outcome) = world.begin("alice", Manner::Correspondent, DeviceId::DATAGRAM);
+    assert_eq!(outcome.texts_for(alice), ["hi"]);
+}
+
+#[test]
+fn a_session_s_connection_is_its_sign_of_life() {
+    let mut world = World::new();
+    world.pass(Duration::ZERO);
+    let idle = world.hub.poll_timeout();
+    let bob = world.in_session("bob");
+    world.pass(Duration::from_secs(5));
+    assert_eq!((world.hub.presence.next_heartbeat(), world.hub.poll_timeout()), (None, idle));
+    assert_eq!(world.ask(bob, Request::Online).answer(), &Ok(Reply::Online(vec![])));
+}
+
+#[test]
+fn nothing_is_remembered_of_a_classic_client_to_which_nothing_is_owed() {
+    for (manner, device) in [(Manner::Session, DeviceId::SESSION), (Manner::Correspondent, DeviceId::DATAGRAM)] {
+        for shown in [1, 2] {
+            let mut world = World::new();
+            let (bob, (alice, _)) = (world.log_in("bob", 2), world.begin("alice", manner, device));
+            world.message(bob, "alice", "one");
+            world.broadcast(bob, "two");
+            assert_eq!(world.broadcast(alice, "three").texts_for(alice), Vec::<&str>::new(), "it is not its own echo");
+            world.shown(alice, shown);
+            let user = world.hub.accounts.find(&name("alice")).unwrap();
+            let forgotten = Change::DeviceForgotten { user, device, shown: Number(2) };
+            let outcome = world.close(alice);
+            assert_eq!(outcome.changes.contains(&forgotten), shown == 2, "{outcome:?}");
+            let (alice, outcome) = world.begin("alice", manner, device);
+            assert_eq!(outcome.texts_for(alice), ["one", "two"][shown as usize..]);
+        }
+    }
 }

@@ -17,6 +17,7 @@ pub use request::Request;
 pub use super::literal::Manner;
 use super::literal::{Literal, Malformed};
 use super::parts::plain_parts;
+use crate::hub::name::UserName;
 
 /// What is read at once at the other end, in bytes: no datagram that is written here is longer. Clients may say more, as
 /// much as a literal may have.
@@ -28,7 +29,6 @@ const BODY: &str = "body";
 const COMMAND: &str = "command";
 const MESSAGE_TYPE: &str = "message_type";
 const RECIPIENT_DATA: &str = "recipient_data";
-const SENDER_DATA: &str = "sender_data";
 
 // Message types that both sides use.
 const MESSAGE_EXCHANGE: &str = "MESSAGE_EXCHANGE";
@@ -65,18 +65,23 @@ fn text_of<'a>(dict: &'a Literal<'_>, key: &str) -> Option<&'a str> {
     dict.get(key)?.as_text()
 }
 
-/// Cuts a text so that each part is a datagram of its own, `written` with it. There is one datagram at least.
-fn in_parts(text: &str, manner: Manner, written: impl Fn(&str) -> Vec<u8>) -> Vec<Vec<u8>> {
-    // What the parts have besides their characters: everything, and the letter before their quote.
-    let around = written("").len() + 1;
-    let room = WRITTEN_BYTES_MAX.saturating_sub(around);
+/// What a client says to a message, for whoever sent it.
+pub fn received_by(user: &UserName) -> String {
+    format!("Message received by {user}")
+}
+
+/// Cuts a text so that each part is a datagram of its own, `written` with it. Without a text one has `empty_bytes`. There is
+/// one datagram at least.
+fn in_parts(text: &str, manner: Manner, empty_bytes: usize, written: impl Fn(&str) -> Vec<u8>) -> Vec<Vec<u8>> {
+    // Besides their characters the parts have everything else, and the letter before their quote.
+    let room = WRITTEN_BYTES_MAX.saturating_sub(empty_bytes + 1);
     let parts = plain_parts(text, room, |c| manner.written_bytes_max(c));
     if parts.is_empty() { vec![written("")] } else { parts.into_iter().map(written).collect() }
 }
 
 /// One datagram, with as much of a text as it has room for: acknowledgements are counted, so one must not become two.
-fn in_one(text: &str, manner: Manner, written: impl Fn(&str) -> Vec<u8>) -> Vec<Vec<u8>> {
-    let mut parts = in_parts(text, manner, written);
+fn in_one(text: &str, manner: Manner, empty_bytes: usize, written: impl Fn(&str) -> Vec<u8>) -> Vec<Vec<u8>> {
+    let mut parts = in_parts(text, manner, empty_bytes, written);
     parts.truncate(1);
     parts
 }

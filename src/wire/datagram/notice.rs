@@ -1,12 +1,18 @@
 //! What servers say.
+//!
+//! A datagram is the same for all who are told it, but for the addresses at its two ends. So it is written in two steps: a
+//! piece, which ends where the first address stands, and what `seal` puts behind it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::fmt;
+use std::io::Write;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use super::{
-    ACKNOWLEDGEMENT, BODY, COMMAND, HEADER, Literal, MESSAGE_EXCHANGE, MESSAGE_TYPE, Malformed, Manner, RECIPIENT_DATA,
-    SENDER_DATA, address, dict, in_one, in_parts, text_of,
+    ACKNOWLEDGEMENT, BODY, COMMAND, HEADER, Literal, MESSAGE_EXCHANGE, MESSAGE_TYPE, Malformed, Manner, dict, in_one,
+    in_parts, text_of,
 };
 use crate::wire::UserName;
+use crate::wire::named::Named;
 
 const GREETING: &str = "GREETING";
 const ALERT: &str = "ALERT";
@@ -15,6 +21,10 @@ const ERROR: &str = "ERROR";
 
 const GREETINGS: &str = "Greetings from the Chat Room!";
 const IS_ONLINE: &str = " is online!";
+/// What stands behind the name of somebody who gets a message later,
+const KEPT: &str = " is not here now: the message waits.";
+/// and what is said of a message to all that nobody gets.
+const UNHEARD: &str = "Nobody else is here now to read it.";
 /// What stands before the sender's name: the name is the fourth word of both.
 const PRIVATE: &str = "Private message from ";
 const GROUP: &str = "Group Message from ";
@@ -22,6 +32,18 @@ const GROUP: &str = "Group Message from ";
 const SAYS: &str = ": ";
 /// What stands between a name of the contacts and its address.
 const AT: &str = " : ";
+
+/// What stands before the addresses, and behind them.
+const BEFORE_SENDER: &str = ", 'sender_data': ";
+const BEFORE_RECIPIENT: &str = ", 'recipient_data': ";
+const BEHIND: &str = "}}";
+
+/// What every piece begins with; then comes the quote, perhaps with a letter before it.
+const BEFORE_BODY: &str = "{'body': ";
+
+/// The longest addresses that there are.
+const LONGEST: Ends = Ends { client: FARTHEST, server: FARTHEST };
+const FARTHEST: SocketAddr = SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::from_bits(u128::MAX), u16::MAX, 0, 0));
 
 /// The error that answers a wrong digest.
 pub const INCORRECT: &str = "Incorrect message format!";
@@ -32,11 +54,16 @@ pub enum Notice {
     /// The log-in has succeeded.
     Greeting,
     Online(UserName),
+    /// The message that was for this user waits until they are there.
+    Kept(UserName),
+    /// What was said to all has reached nobody.
+    Unheard,
     /// Anything else that only people read.
     Alert(String),
     /// The client acknowledges it by the name that stands in it.
     Message {
-        from: UserName,
+        /// Nobody's, where the server itself says something.
+        from: Named,
         to: Audience,
         text: String,
     },
@@ -72,15 +99,23 @@ impl Notice {
 
     /// The datagrams that say it: one, but for long texts. Each part of a message is a message to its client.
     pub fn write(&self, ends: &Ends, manner: Manner) -> Vec<Vec<u8>> {
-        let (head, text) = self.body();
-        let written = |part: &str| {
-            let mut out = String::new();
-            self.dict(&format!("{head}{part}"), ends).write(manner, &mut out);
-            out.into_bytes()
+        let sealed = |piece: Vec<u8>| {
+            let mut out = Vec::new();
+            seal(&piece, ends, &mut out);
+            out
         };
+        self.pieces(manner).into_iter().map(sealed).collect()
+    }
+
+    /// The same up to their addresses, whatever those are.
+    pub(super) fn pieces(&self, manner: Manner) -> Vec<Vec<u8>> {
+        let (head, text) = self.body();
+        let written = |part: &str| self.piece(&format!("{head}{part}"), manner);
+        let mut longest = Vec::new();
+        seal(&written(""), &LONGEST, &mut longest);
         match self {
-            Notice::Acknowledgement(_) => in_one(&text, manner, written),
-            _ => in_parts(&text, manner, written),
+            Notice::Acknowledgement(_) => in_one(&text, manner, longest.len(), written),
+            _ => in_parts(&text, manner, longest.len(), written),
         }
     }
 
@@ -90,30 +125,44 @@ impl Notice {
         match self {
             Notice::Greeting => one(GREETINGS.to_owned()),
             Notice::Online(user) => one(format!("{user}{IS_ONLINE}")),
+            Notice::Kept(user) => one(format!("{user}{KEPT}")),
+            Notice::Unheard => one(UNHEARD.to_owned()),
             Notice::Alert(text) | Notice::Acknowledgement(text) | Notice::Error(text) => one(text.clone()),
             Notice::Message { from, to, text } => (format!("{}{from}{SAYS}", to.words()), text.clone()),
-            Notice::Contact { user, address } => {
-                one(format!("{user}{AT}('{}', {}){IS_ONLINE}", address.ip().to_canonical(), address.port()))
-            }
+            Notice::Contact { user, address } => one(format!("{user}{AT}{}{IS_ONLINE}", End(*address))),
         }
     }
 
-    /// The dict of one part. Its header has addresses only where the protocol has them.
-    fn dict<'a>(&self, body: &'a str, ends: &Ends) -> Literal<'a> {
-        let mut header = vec![(MESSAGE_TYPE.into(), self.message_type().into()), (COMMAND.into(), "".into())];
-        if let Notice::Message { .. } = self {
-            header.push((SENDER_DATA.into(), end(ends.server)));
+    /// One part. Its header has addresses only where the protocol has them.
+    fn piece(&self, body: &str, manner: Manner) -> Vec<u8> {
+        let header = dict([(MESSAGE_TYPE, self.message_type().into()), (COMMAND, "".into())]);
+        let mut out = String::new();
+        dict([(BODY, body.into()), (HEADER, header)]).write(manner, &mut out);
+        if let Some(before_address) = self.before_address() {
+            out.truncate(out.len() - BEHIND.len());
+            out.push_str(before_address);
         }
-        if !matches!(self, Notice::Contact { .. } | Notice::Acknowledgement(_)) {
-            header.push((RECIPIENT_DATA.into(), end(ends.client)));
+        out.into_bytes()
+    }
+
+    /// What stands before the first address.
+    fn before_address(&self) -> Option<&'static str> {
+        match self {
+            Notice::Message { .. } => Some(BEFORE_SENDER),
+            Notice::Contact { .. } | Notice::Acknowledgement(_) => None,
+            Notice::Greeting
+            | Notice::Online(_)
+            | Notice::Kept(_)
+            | Notice::Unheard
+            | Notice::Alert(_)
+            | Notice::Error(_) => Some(BEFORE_RECIPIENT),
         }
-        dict([(BODY, body.into()), (HEADER, Literal::Dict(header))])
     }
 
     fn message_type(&self) -> &'static str {
         match self {
             Notice::Greeting => GREETING,
-            Notice::Online(_) | Notice::Alert(_) => ALERT,
+            Notice::Online(_) | Notice::Kept(_) | Notice::Unheard | Notice::Alert(_) => ALERT,
             Notice::Message { .. } => MESSAGE_EXCHANGE,
             Notice::Contact { .. } => LIST_CONTACTS,
             Notice::Acknowledgement(_) => ACKNOWLEDGEMENT,
@@ -131,15 +180,49 @@ impl Audience {
     }
 }
 
-fn end(at: SocketAddr) -> Literal<'static> {
-    address(at.ip().to_canonical().to_string(), at.port())
+/// Appends the datagram that a piece is between these ends.
+pub(super) fn seal(piece: &[u8], ends: &Ends, out: &mut Vec<u8>) {
+    out.extend_from_slice(piece);
+    if piece.ends_with(BEFORE_SENDER.as_bytes()) {
+        write_end(ends.server, out);
+        out.extend_from_slice(BEFORE_RECIPIENT.as_bytes());
+    } else if !piece.ends_with(BEFORE_RECIPIENT.as_bytes()) {
+        return;
+    }
+    write_end(ends.client, out);
+    out.extend_from_slice(BEHIND.as_bytes());
+}
+
+/// Whom a client names that acknowledges this piece. `None`: it is no message.
+pub(super) fn sender(piece: &[u8]) -> Option<&[u8]> {
+    if !piece.ends_with(BEFORE_SENDER.as_bytes()) {
+        return None;
+    }
+    let body = piece.strip_prefix(BEFORE_BODY.as_bytes())?;
+    let (_quote, body) = body.strip_prefix(b"u").unwrap_or(body).split_first()?;
+    let said =
+        [Audience::OneUser, Audience::Everyone].into_iter().find_map(|to| body.strip_prefix(to.words().as_bytes()))?;
+    said.split(|&byte| byte == SAYS.as_bytes()[0]).next()
+}
+
+fn write_end(at: SocketAddr, out: &mut Vec<u8>) {
+    write!(out, "{}", End(at)).expect("a vector takes everything");
+}
+
+/// `('host', port)`.
+struct End(SocketAddr);
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "('{}', {})", self.0.ip().to_canonical(), self.0.port())
+    }
 }
 
 fn parse_dict(dict: &Literal<'_>) -> Option<Notice> {
     let body = text_of(dict, BODY)?;
     let known = match text_of(dict.get(HEADER)?, MESSAGE_TYPE)? {
         GREETING => Some(Notice::Greeting),
-        ALERT => body.strip_suffix(IS_ONLINE).and_then(|name| UserName::parse(name).ok()).map(Notice::Online),
+        ALERT => parse_alert(body),
         MESSAGE_EXCHANGE => parse_message(body, Audience::OneUser).or_else(|| parse_message(body, Audience::Everyone)),
         LIST_CONTACTS => parse_contact(body),
         ACKNOWLEDGEMENT => Some(Notice::Acknowledgement(body.to_owned())),
@@ -150,9 +233,18 @@ fn parse_dict(dict: &Literal<'_>) -> Option<Notice> {
     Some(known.unwrap_or_else(|| Notice::Alert(body.to_owned())))
 }
 
+/// What there is more to than people can read.
+fn parse_alert(body: &str) -> Option<Notice> {
+    let of = |words| body.strip_suffix(words).and_then(|name| UserName::parse(name).ok());
+    let online = || of(IS_ONLINE).map(Notice::Online);
+    let kept = || of(KEPT).map(Notice::Kept);
+    online().or_else(kept).or_else(|| (body == UNHEARD).then_some(Notice::Unheard))
+}
+
 fn parse_message(body: &str, to: Audience) -> Option<Notice> {
     let (from, text) = body.strip_prefix(to.words())?.split_once(SAYS)?;
-    Some(Notice::Message { from: UserName::parse(from).ok()?, to, text: text.to_owned() })
+    let is_one_word = !from.is_empty() && !from.contains([' ', ':']);
+    is_one_word.then(|| Notice::Message { from: Named::parse(from), to, text: text.to_owned() })
 }
 
 fn parse_contact(body: &str) -> Option<Notice> {

@@ -82,20 +82,24 @@ impl Request {
             Request::Message { from, to, text } => server.messages(SEND_MESSAGE, from, to.as_str(), text),
             Request::Broadcast { from, text } => server.messages(SEND_ALL_MESSAGE, from, "", text),
             Request::Contacts => vec![envelope::seal(&whole(DISPLAY_CONTACTS, CONTACTS, dict([]), "".into()))],
-            Request::Acknowledgement { sender, text } => in_one(text, Manner::Plain, |text| {
-                let body = dict([(USERNAME, sender.as_str().into()), (TEXT, text.into())]);
-                server.seal(ACKNOWLEDGEMENT, NO_COMMAND, body)
-            }),
+            Request::Acknowledgement { sender, text } => {
+                let written = |text: &str| {
+                    let body = dict([(USERNAME, sender.as_str().into()), (TEXT, text.into())]);
+                    server.seal(ACKNOWLEDGEMENT, NO_COMMAND, body)
+                };
+                in_one(text, Manner::Plain, written("").len(), written)
+            }
         }
     }
 }
 
 impl Server<'_> {
     fn messages(&self, command: &str, from: &Named, to: &str, text: &Result<Text, TextError>) -> Vec<Vec<u8>> {
-        in_parts(text.as_ref().map_or("", Text::as_str), Manner::Plain, |text| {
+        let written = |text: &str| {
             let body = dict([(TEXT, text.into()), (SENDER, from.as_str().into()), (RECEIVER, to.into())]);
             self.seal(MESSAGE_EXCHANGE, command, body)
-        })
+        };
+        in_parts(text.as_ref().map_or("", Text::as_str), Manner::Plain, written("").len(), written)
     }
 
     fn seal(&self, message_type: &str, command: &str, body: Literal<'_>) -> Vec<u8> {

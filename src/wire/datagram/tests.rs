@@ -197,7 +197,7 @@ fn notices() -> Vec<Notice> {
     vec![
         Notice::Greeting,
         Notice::Online(bob.clone()),
-        Notice::Message { from: bob.clone(), to: Audience::OneUser, text: "it's \"me\"".into() },
+        Notice::Message { from: named("bob"), to: Audience::OneUser, text: "it's \"me\"".into() },
         Notice::Contact { user: bob, address: ends().server },
         Notice::Acknowledgement("Message received by ann".into()),
         Notice::Error(INCORRECT.into()),
@@ -230,7 +230,7 @@ fn what_servers_say_is_the_value_in_both_manners() {
 
 #[test]
 fn a_notice_is_these_bytes() {
-    let said = Notice::Message { from: name("bob"), to: Audience::Everyone, text: "caf\u{e9} \u{1f389}".into() };
+    let said = Notice::Message { from: named("bob"), to: Audience::Everyone, text: "caf\u{e9} \u{1f389}".into() };
     let written = |manner| String::from_utf8(said.write(&ends(), manner).concat()).unwrap();
     let header = "'header': {'message_type': 'MESSAGE_EXCHANGE', 'command': '', 'sender_data': ('127.0.0.1', 12000), \
                   'recipient_data': ('127.0.0.1', 40001)}}";
@@ -323,7 +323,7 @@ proptest! {
     #[test]
     fn a_long_text_is_told_in_parts(said in long_texts(), is_plain in any::<bool>()) {
         let manner = if is_plain { Manner::Plain } else { Manner::Unicode };
-        let notice = Notice::Message { from: name("bob"), to: Audience::OneUser, text: said.as_str().to_owned() };
+        let notice = Notice::Message { from: named("bob"), to: Audience::OneUser, text: said.as_str().to_owned() };
         let mut whole = String::new();
         for datagram in notice.write(&ends(), manner) {
             prop_assert!(datagram.len() <= WRITTEN_BYTES_MAX && datagram.is_ascii());

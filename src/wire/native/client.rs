@@ -13,6 +13,7 @@ use crate::hub::name::UserName;
 use crate::hub::scram::StoredKeys;
 use crate::hub::status::Status;
 use crate::hub::text::Text;
+use crate::hub::time::LocalTime;
 use crate::wire::hex::hex;
 use crate::wire::lines::{Line, first_line};
 
@@ -46,6 +47,13 @@ pub enum Ask {
     Broadcast {
         text: Text,
         counter: Option<u64>,
+    },
+    Chat {
+        user: UserName,
+    },
+    /// `None`: whichever it is.
+    EndChat {
+        id: Option<LocalTime>,
     },
     Acknowledge {
         number: Number,
@@ -93,8 +101,10 @@ pub enum FromServer {
 /// An answer that says: done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
+    /// `hashed`: the digest of the password stands in its place.
     Challenge {
         message: String,
+        hashed: bool,
     },
     LoggedIn {
         message: String,
@@ -133,6 +143,15 @@ pub enum Told {
     Accepted {
         number: Number,
         reach: ReachTold,
+    },
+    /// `id`: what the chat is called.
+    ChatStarted {
+        id: LocalTime,
+        user: UserName,
+    },
+    ChatEnded {
+        id: LocalTime,
+        user: UserName,
     },
     Acknowledged,
     Alive,
@@ -206,6 +225,16 @@ pub enum News {
     Delivered {
         number: Number,
         to: UserName,
+    },
+    /// Somebody has begun a chat with this client.
+    ChatStarted {
+        id: LocalTime,
+        user: UserName,
+    },
+    /// The other side of this client's chat has ended it, or is gone.
+    ChatEnded {
+        id: LocalTime,
+        user: UserName,
     },
     /// The token that was derived in this log-in is valid.
     Token,
@@ -338,6 +367,8 @@ pub fn encode(id: Option<RequestId>, ask: &Ask, out: &mut Vec<u8>) {
         Ask::Broadcast { text, counter } => {
             RequestLine { text: Some(text.as_str().into()), counter: *counter, ..line("broadcast") }
         }
+        Ask::Chat { user } => RequestLine { user: Some(user.as_str().into()), ..line("chat") },
+        Ask::EndChat { id } => RequestLine { chat: id.map(|id| id.to_string().into()), ..line("end-chat") },
         Ask::Acknowledge { number } => RequestLine { number: Some(number.0), ..line("acknowledge") },
         Ask::Alive => line("alive"),
         Ask::Online => line("online"),
@@ -431,7 +462,7 @@ fn unknown_event(line: &[u8]) -> Option<FromServer> {
 fn told(reply: &str, line: ServerLine<'_>) -> Option<Told> {
     let continues = line.continues.unwrap_or(false);
     Some(match reply {
-        "challenge" => Told::Challenge { message: owned(line.message?) },
+        "challenge" => Told::Challenge { message: owned(line.message?), hashed: line.hashed.unwrap_or(false) },
         "logged-in" => Told::LoggedIn {
             message: owned(line.message?),
             user: name(line.user?)?,
@@ -457,6 +488,8 @@ fn told(reply: &str, line: ServerLine<'_>) -> Option<Told> {
                 _ => ReachTold::Queued,
             },
         },
+        "chat-started" => Told::ChatStarted { id: LocalTime::parse(&line.chat?)?, user: name(line.user?)? },
+        "chat-ended" => Told::ChatEnded { id: LocalTime::parse(&line.chat?)?, user: name(line.user?)? },
         "acknowledged" => Told::Acknowledged,
         "alive" => Told::Alive,
         "online" => Told::Online { users: names(line.users?)?, continues },
@@ -518,6 +551,8 @@ fn news(event: &str, line: ServerLine<'_>) -> Option<News> {
         "online" => News::Online { user: name(line.user?)? },
         "offline" => News::Offline { user: name(line.user?)? },
         "delivered" => News::Delivered { number: Number(line.number?), to: name(line.to?)? },
+        "chat-started" => News::ChatStarted { id: LocalTime::parse(&line.chat?)?, user: name(line.user?)? },
+        "chat-ended" => News::ChatEnded { id: LocalTime::parse(&line.chat?)?, user: name(line.user?)? },
         "token" => News::Token,
         "missed" => News::Missed { count: line.count? },
         "asks" => News::Asks {

@@ -16,6 +16,7 @@ use crate::hub::message::{HistoryPage, Message, Recipient, Sender};
 use crate::hub::name::UserName;
 use crate::hub::scram::{ClientFinal, ClientFirst, Header, StoredKeys};
 use crate::hub::text::{Text, TextError};
+use crate::hub::time::LocalTime;
 use crate::wire::hex::unhex;
 use crate::wire::lines::{Line, first_line};
 use crate::wire::{Farewell, Step, words};
@@ -103,6 +104,8 @@ fn request(fields: &RequestFields<'_>) -> Result<Request, Malformed> {
         "broadcast" => {
             Request::Broadcast { text: text(need(string(fields.text, "text"), "text")?)?, counter: counter(fields)? }
         }
+        "chat" => Request::Chat(user(fields)?),
+        "end-chat" => Request::EndChat(chat(fields)?),
         "acknowledge" => Request::Acknowledge(Number(need(integer(fields.number, "number"), "number")?)),
         "alive" => Request::Alive,
         "online" => Request::Online,
@@ -182,6 +185,11 @@ fn offer(fields: &RequestFields<'_>) -> Result<Option<Offer>, Malformed> {
 
 fn user(fields: &RequestFields<'_>) -> Result<UserName, Malformed> {
     name(need(string(fields.user, "user"), "user")?)
+}
+
+fn chat(fields: &RequestFields<'_>) -> Result<Option<LocalTime>, Malformed> {
+    let Some(id) = string(fields.chat, "chat")? else { return Ok(None) };
+    LocalTime::parse(&id).map(Some).ok_or_else(|| bad("'chat' is 14 digits"))
 }
 
 fn device(fields: &RequestFields<'_>) -> Result<Option<DeviceClaim>, Malformed> {
@@ -294,7 +302,9 @@ fn encode_reply<'a>(id: Option<u64>, reply: &'a Reply, out: &mut Vec<u8>) {
     let line = |reply: &'static str| ServerLine { id, reply: Some(reply.into()), ..ServerLine::default() };
     let of_user = |reply, user: &'a UserName| ServerLine { user: Some(user.as_str().into()), ..line(reply) };
     let line = match reply {
-        Reply::Challenge { message, .. } => ServerLine { message: Some(message.as_str().into()), ..line("challenge") },
+        Reply::Challenge { message, hashed } => {
+            ServerLine { message: Some(message.as_str().into()), hashed: hashed.then_some(true), ..line("challenge") }
+        }
         Reply::LoggedIn { message, user, heartbeat_timeout, log, counter, waiting } => ServerLine {
             message: Some(message.as_str().into()),
             user: Some(user.as_str().into()),
@@ -306,8 +316,8 @@ fn encode_reply<'a>(id: Option<u64>, reply: &'a Reply, out: &mut Vec<u8>) {
         },
         // It answers a log-in of another protocol.
         Reply::Welcome { .. } => return,
-        Reply::ChatStarted { peer, .. } => of_user("chat-started", peer),
-        Reply::ChatEnded { peer, .. } => of_user("chat-ended", peer),
+        Reply::ChatStarted { id, peer } => of_chat(of_user("chat-started", peer), *id),
+        Reply::ChatEnded { id, peer } => of_chat(of_user("chat-ended", peer), *id),
         Reply::LoggedOut => line("logged-out"),
         Reply::SignedUp(user) => of_user("signed-up", user),
         Reply::PasswordChanged(user) => of_user("password-changed", user),
@@ -359,6 +369,11 @@ fn encode_reply<'a>(id: Option<u64>, reply: &'a Reply, out: &mut Vec<u8>) {
         Reply::History(page) => return encode_history(id, page, out),
     };
     write(&line, out);
+}
+
+/// With the chat that it is about.
+fn of_chat(line: ServerLine<'_>, id: LocalTime) -> ServerLine<'_> {
+    ServerLine { chat: Some(id.to_string().into()), ..line }
 }
 
 /// Rounded up: what has not ended is never told as zero.
@@ -471,8 +486,12 @@ pub(in crate::wire) fn encode_event(event: &Event, out: &mut Vec<u8>) {
         Event::Delivered { number, to, .. } => {
             ServerLine { number: Some(number.0), to: Some(to.as_str().into()), ..line("delivered") }
         }
-        Event::ChatStarted { peer, .. } => ServerLine { user: Some(peer.as_str().into()), ..line("chat-started") },
-        Event::ChatEnded { peer, .. } => ServerLine { user: Some(peer.as_str().into()), ..line("chat-ended") },
+        Event::ChatStarted { id, peer } => {
+            of_chat(ServerLine { user: Some(peer.as_str().into()), ..line("chat-started") }, *id)
+        }
+        Event::ChatEnded { id, peer } => {
+            of_chat(ServerLine { user: Some(peer.as_str().into()), ..line("chat-ended") }, *id)
+        }
         Event::Token => line("token"),
         Event::Asks { user, certificate, answer_within } => ServerLine {
             user: Some(user.as_str().into()),

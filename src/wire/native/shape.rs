@@ -31,6 +31,8 @@ pub struct RequestLine<'a> {
     pub log: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<Str<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chat: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none", rename = "stored-key")]
     pub stored_key: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none", rename = "server-key")]
@@ -83,6 +85,8 @@ pub struct RequestFields<'a> {
     pub log: Option<&'a RawValue>,
     #[serde(borrow)]
     pub user: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub chat: Option<&'a RawValue>,
     #[serde(borrow, rename = "stored-key")]
     pub stored_key: Option<&'a RawValue>,
     #[serde(borrow, rename = "server-key")]
@@ -135,6 +139,9 @@ pub struct ServerLine<'a> {
     pub event: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none", borrow)]
     pub message: Option<Str<'a>>,
+    /// Of a challenge: the digest of the password stands in its place. Absent if not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hashed: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,6 +152,9 @@ pub struct ServerLine<'a> {
     pub to: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none", borrow)]
     pub user: Option<Str<'a>>,
+    /// What a chat is called.
+    #[serde(skip_serializing_if = "Option::is_none", borrow)]
+    pub chat: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none", borrow)]
     pub reach: Option<Str<'a>>,
     #[serde(skip_serializing_if = "Option::is_none", borrow)]

@@ -75,6 +75,14 @@ impl FromServer {
     }
 }
 
+/// Whether what a client says begins like this.
+pub(in crate::wire) fn opens(datagram: &[u8]) -> bool {
+    [HELLO, RESPONSE].iter().any(|word| {
+        let rest = datagram.strip_prefix(word.as_bytes());
+        rest.is_some_and(|rest| rest.starts_with(b"("))
+    })
+}
+
 /// What a client is challenged with.
 pub fn challenge(challenge: Challenge) -> Vec<u8> {
     format!("{CHALLENGE}({challenge})").into_bytes()

@@ -311,7 +311,7 @@ fn a_chat_that_we_begin() {
     play.received("CHAT_STARTED(20240229235958, bob)");
     assert_eq!(play.happenings(), [done(asked, Done::ChatStarted(chat()))]);
     assert_eq!(play.said_in_a_while(), ["CHAT_CHECK(20240229235958,  bob)", "hello", "END_REQUEST(20240229235958)"]);
-    assert_eq!(play.happenings(), [done(first, Done::HandedOver), done(end, Done::ChatEnded(name("bob")))]);
+    assert_eq!(play.happenings(), [done(first, Done::HandedOver), done(end, Done::ChatEnded(chat()))]);
     play.received("bob: too late?");
     assert_eq!(play.happenings(), [message("bob", "too late?")]);
     assert_eq!(play.said(), Vec::<String>::new());
@@ -328,7 +328,7 @@ fn a_chat_that_somebody_else_begins_and_ends() {
     play.pass(100);
     play.received("END_NOTIF(20240229235958)");
     assert_eq!(play.said(), ["END_CHECK(20240229235958)"]);
-    assert_eq!(play.happenings(), [Happening::Event(Event::ChatEnded { user: name("bob") })]);
+    assert_eq!(play.happenings(), [Happening::Event(Event::ChatEnded(chat()))]);
     assert_eq!(play.refused(Request::Say { text: text("hello") }).0, Status::Usage);
     assert_eq!(play.refused(Request::EndChat).0, Status::Usage);
     // Of a chat that is over nothing is confirmed.
@@ -410,7 +410,7 @@ fn a_long_text_goes_in_parts_that_a_chat_may_outlive() {
     play.pass(99);
     play.received("END_NOTIF(20240229235958)");
     let why = Failure::new(Status::TryAgain, "bob has ended the chat before everything was said");
-    let over = Happening::Event(Event::ChatEnded { user: name("bob") });
+    let over = Happening::Event(Event::ChatEnded(chat()));
     assert_eq!(play.happenings(), [Happening::Answered { tag, answer: Err(why) }, over]);
     assert_eq!(play.said_in_a_while(), ["END_CHECK(20240229235958)"]);
 }
@@ -451,7 +451,7 @@ fn what_has_become_one_is_told_apart() {
     let happenings = [Happening::LoggedIn { user: name("alice") }, Happening::Event(Event::ChatStarted(chat()))];
     assert_eq!(play.happenings(), happenings);
     play.received_at_once(&["bob: one", "bob: two", "END_NOTIF(20240229235958)"]);
-    let over = Happening::Event(Event::ChatEnded { user: name("bob") });
+    let over = Happening::Event(Event::ChatEnded(chat()));
     assert_eq!(play.happenings(), [message("bob", "one"), message("bob", "two"), over]);
 }
 
