@@ -7,6 +7,7 @@
 mod again;
 mod chunks;
 mod connection;
+pub mod datagram;
 pub mod nick;
 mod one_shot;
 pub mod request;
@@ -480,7 +481,11 @@ fn session(
     let (user, password) = (user.clone(), passwords::valid(&password)?);
     Ok(match options.protocol {
         Protocol::Session => Box::new(session::Session::new(session::Login { user, secret: password }, patience)),
-        _ => {
+        Protocol::Datagram => {
+            let login = datagram::Login { user, password, server: options.target.clone(), receipts: options.receipts };
+            Box::new(datagram::Session::new(login, patience))
+        }
+        Protocol::Native | Protocol::Request | Protocol::Nick => {
             let heartbeat = options.heartbeat.unwrap_or(super::HEARTBEAT_DEFAULT);
             Box::new(request::Session::new(request::Login { user, password, heartbeat }, patience))
         }
