@@ -388,8 +388,8 @@ impl Request {
                 return Some(Err(Failure::usage("'private' needs a text in this protocol: each text goes by itself")));
             }
             Command::Ask(core::Request::Chat { user }) => Request::Chat { user },
-            Command::Ask(core::Request::EndChat) => Request::EndChat,
             Command::Say { text } => Request::Say { text },
+            Command::Ask(core::Request::EndChat) => Request::EndChat,
             Command::Ask(core::Request::History { with: Some(user), count }) => Request::History { user, count },
             Command::Ask(core::Request::History { with: None, .. }) => {
                 return Some(Err(Failure::usage("'history' needs a USER in this protocol")));

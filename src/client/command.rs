@@ -24,7 +24,7 @@ pub const SIGN_UP_FIRST: &str = "'sign-up' stands on the command line: whoever h
 /// What ends a chat where every other line is a text.
 const END_CHAT: &str = "end chat";
 /// What a command begins with there.
-const COMMAND_MARK: char = '/';
+pub const COMMAND_MARK: char = '/';
 
 /// Why `wait` is not done at a terminal.
 pub const WAIT_IS_FOR_SCRIPTS: &str = "'wait' is for scripts: what comes in is shown here anyway";
@@ -129,17 +129,17 @@ const NATIVE: &[Protocol] = &[Protocol::Native];
 
 /// All commands, in the order in which help shows them.
 pub const TABLE: [Entry; 26] = [
+    entry("chat", "USER", "begin a chat with USER: what you type then is said there", Kind::Chat, WITH_CHATS),
+    entry("say", "TEXT", "say TEXT in the chat, even if it begins with a command", Kind::Say, SESSION),
     entry("message", "USER TEXT", "send a private message; it waits if USER is offline", Kind::Message, WITH_MESSAGES),
     entry("broadcast", "TEXT", "send a message to everyone who is online", Kind::Broadcast, WITH_EVERYONE),
-    entry("message*", "TEXT", "the same", Kind::Broadcast, DATAGRAM),
+    entry("message*", "TEXT", "the same as 'broadcast'", Kind::Broadcast, DATAGRAM),
     entry("online", "", "show who is online", Kind::Online, WITH_A_LIST),
-    entry("contacts", "", "the same", Kind::Online, DATAGRAM),
+    entry("contacts", "", "the same as 'online'", Kind::Online, DATAGRAM),
     entry("block", "USER", "receive nothing more from USER, and be invisible to them", Kind::Block, WITH_USERS),
     entry("unblock", "USER", "undo that", Kind::Unblock, WITH_USERS),
     entry("blocked", "", "show whom you block", Kind::Blocked, NATIVE),
     entry("history", "[USER] [COUNT]", "show the last messages (100), only those with USER", Kind::History, WITH_CHATS),
-    entry("chat", "USER", "what is typed goes to USER, until 'end chat'", Kind::Chat, WITH_CHATS),
-    entry("say", "TEXT", "say TEXT in the chat", Kind::Say, SESSION),
     entry(
         "private",
         "USER [TEXT]",
@@ -147,7 +147,7 @@ pub const TABLE: [Entry; 26] = [
         Kind::Private,
         WITH_USERS,
     ),
-    entry("end", "chat|private USER", "end the chat, or such a private conversation", Kind::End, WITH_CHATS),
+    entry("end", "chat|private USER", "end the chat, or a conversation without the server", Kind::End, WITH_CHATS),
     entry("deliver", "USER", "send through the server what could not be said to USER privately", Kind::Deliver, NATIVE),
     entry("getaddress", "USER", "ask USER for their address", Kind::GetAddress, WITH_USERS),
     entry("consent", "USER yes|no", "answer USER, who asks for your address", Kind::Consent, WITH_USERS),
@@ -158,8 +158,8 @@ pub const TABLE: [Entry; 26] = [
     entry("sign-up", "", "make an account for --user NAME, where the server allows it", Kind::SignUp, NATIVE),
     entry("login", "USER", "refused: who you are says --user, once", Kind::LogIn, DATAGRAM),
     entry("logout", "", "log out and end", Kind::LogOut, ALL),
-    entry("log", "off", "the same", Kind::LogOff, SESSION),
-    entry("quit", "", "the same", Kind::LogOut, DATAGRAM),
+    entry("log", "off", "the same as 'logout'", Kind::LogOff, SESSION),
+    entry("quit", "", "leave, as by 'logout'", Kind::LogOut, DATAGRAM),
     entry("help", "", "show this", Kind::Help, ALL),
 ];
 
@@ -265,28 +265,29 @@ pub fn parse_line(line: &str, protocol: Protocol, receipts: bool) -> Result<Opti
     parse(entry, &arguments, receipts).map(Some)
 }
 
-/// What comes of a line that was typed in a chat with `to`. It is a text, except `end chat` and, behind the mark, a command; a
-/// text that begins with the mark has it twice. What that protocol's own client takes for a command is one by `session`.
-pub fn parse_in_chat(
-    line: &str,
-    to: &UserName,
-    protocol: Protocol,
-    receipts: bool,
-) -> Result<Option<Command>, Failure> {
-    let line = line.trim();
-    let text = match line.strip_prefix(COMMAND_MARK) {
-        _ if line.is_empty() => return Ok(None),
-        _ if line == END_CHAT => return Ok(Some(Command::Ask(Request::EndChat))),
-        _ if protocol == Protocol::Session && is_of_session(line) => return parse_line(line, protocol, receipts),
-        None => line,
-        Some(text) if text.starts_with(COMMAND_MARK) => text,
-        Some(command) => return parse_line(command, protocol, receipts),
-    };
-    Ok(Some(Command::Ask(Request::Message { to: to.clone(), text: parse_text(text)?, receipt: receipts })))
+/// What a line says that was typed in a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InChat<'a> {
+    /// The other side is told this.
+    Said(&'a str),
+    /// It is the line of a command.
+    Command(&'a str),
 }
 
-/// Whether a line that is typed in a chat is a command of the existing client of `session`.
-fn is_of_session(line: &str) -> bool {
+/// In a chat a line is a text, except `end chat` and what stands behind the mark of commands. A text that begins with the mark
+/// has it twice.
+pub fn read_in_chat(line: &str) -> InChat<'_> {
+    let line = line.trim();
+    match line.strip_prefix(COMMAND_MARK) {
+        Some(text) if text.starts_with(COMMAND_MARK) => InChat::Said(text),
+        Some(command) => InChat::Command(command),
+        None if line.is_empty() || line == END_CHAT => InChat::Command(line),
+        None => InChat::Said(line),
+    }
+}
+
+/// Whether a line that was typed in a chat is a command of the existing client of `session`.
+pub fn is_of_session(line: &str) -> bool {
     let words: Vec<&str> = line.split_whitespace().collect();
     matches!(words[..], ["log", "off"] | ["history" | "chat", _])
 }
@@ -390,7 +391,8 @@ fn user(name: &str) -> Result<UserName, Failure> {
     })
 }
 
-fn parse_text(text: &str) -> Result<Text, Failure> {
+/// The text of a message, if it is one.
+pub fn parse_text(text: &str) -> Result<Text, Failure> {
     Text::parse(text).map_err(Failure::usage)
 }
 
@@ -475,7 +477,7 @@ mod tests {
         assert_eq!(line("sign-up"), Ok(Some(Command::SignUp)));
         assert_eq!(line("logout"), Ok(Some(Command::LogOut)));
         assert_eq!(line("help"), Ok(Some(Command::Help)));
-        for entry in &TABLE {
+        for entry in known_to(Protocol::Native) {
             assert!(help(Protocol::Native).contains(entry.help));
             assert!(
                 parse_line(entry.name, Protocol::Native, false).is_ok() != entry.arguments.starts_with(|c| c != '['),
@@ -487,20 +489,16 @@ mod tests {
 
     #[test]
     fn in_a_chat_a_line_is_a_text() {
-        let said =
-            |line: &str| parse_in_chat(line, &name("bob"), Protocol::Native, false).map_err(|failure| failure.text);
         for text in ["hi  there, \"you\"", "online", "end chat now", "message carol hi", "# 1", "end private bob"] {
-            assert_eq!(said(&format!(" {text} ")), ask(message_to("bob", text)));
+            assert_eq!(read_in_chat(&format!(" {text} ")), InChat::Said(text));
         }
-        assert_eq!(said(" "), Ok(None));
-        assert_eq!(said("end chat"), ask(Request::EndChat));
-        assert_eq!(said("/end chat"), ask(Request::EndChat));
-        assert_eq!(said("/online"), ask(Request::Online));
-        assert_eq!(said("/message carol hi"), ask(message_to("carol", "hi")));
-        assert_eq!(said("//online"), ask(message_to("bob", "/online")));
-        assert_eq!(said("///"), ask(message_to("bob", "//")));
-        assert_eq!(said("/shrug"), Err("there is no command 'shrug'; 'help' lists them".into()));
-        assert!(said(&"x".repeat(4097)).unwrap_err().contains("4096"));
+        assert_eq!(read_in_chat("//online"), InChat::Said("/online"));
+        assert_eq!(read_in_chat("///"), InChat::Said("//"));
+        for (line, command) in
+            [(" ", ""), ("end chat", "end chat"), ("/end chat", "end chat"), ("/message carol hi", "message carol hi")]
+        {
+            assert_eq!(read_in_chat(line), InChat::Command(command));
+        }
     }
 
     #[test]
@@ -548,7 +546,13 @@ mod tests {
     #[test]
     fn what_a_protocol_has_no_word_for_is_said_and_not_shown() {
         let words = |protocol| known_to(protocol).map(|entry| entry.name).collect::<Vec<_>>();
-        assert_eq!(words(Protocol::Native).len(), TABLE.len(), "the native one has all of them");
+        let alone = ["say", "message*", "contacts", "login", "log", "quit"];
+        let native = TABLE.iter().map(|entry| entry.name).filter(|name| !alone.contains(name));
+        assert_eq!(
+            words(Protocol::Native),
+            native.collect::<Vec<_>>(),
+            "the native one has all that have no other word"
+        );
         let request = [
             "message",
             "broadcast",
@@ -563,6 +567,11 @@ mod tests {
             "help",
         ];
         assert_eq!(words(Protocol::Request), request);
+        let session = ["chat", "say", "message", "history", "end", "wait", "logout", "log", "help"];
+        assert_eq!(words(Protocol::Session), session);
+        let datagram =
+            ["message", "broadcast", "message*", "online", "contacts", "wait", "login", "logout", "quit", "help"];
+        assert_eq!(words(Protocol::Datagram), datagram);
         assert_eq!(words(Protocol::Nick), ["broadcast", "wait", "logout", "help"]);
         for protocol in Protocol::ALL {
             for entry in &TABLE {
@@ -575,6 +584,29 @@ mod tests {
         }
         let parse = |arguments: &[&str]| parse_arguments("consent", arguments, Protocol::Request, false);
         assert!(parse(&["bob", "no"]).unwrap_err().text.contains("session"));
+    }
+
+    #[test]
+    fn the_words_of_other_clients_are_understood() {
+        let say = |text: &str| Ok(Some(Command::Say { text: Text::parse(text).unwrap() }));
+        let session = |line| parse_line(line, Protocol::Session, false).map_err(|failure| failure.text);
+        assert_eq!(session("chat bob"), ask(Request::Chat { user: name("bob") }));
+        assert_eq!(session(" hello,  bob "), say("hello,  bob"));
+        assert_eq!(session("say chat bob"), say("chat bob"));
+        assert_eq!(session("log off"), Ok(Some(Command::LogOut)));
+        assert!(session("log").unwrap_err().contains("log off"));
+        assert!(session("online").unwrap_err().contains("no word for 'online'"));
+        for (line, is) in [("log  off", true), ("history bob", true), ("history is long", false), ("logoff", false)] {
+            assert_eq!(is_of_session(line), is, "{line}");
+        }
+        let datagram = |line| parse_line(line, Protocol::Datagram, false).map_err(|failure| failure.text);
+        assert_eq!(datagram("message* hi  all"), ask(Request::Broadcast { text: Text::parse("hi  all").unwrap() }));
+        assert_eq!(datagram("contacts"), ask(Request::Online));
+        assert_eq!(datagram("login bob"), Ok(Some(Command::LogIn { user: name("bob") })));
+        assert_eq!(datagram("quit"), Ok(Some(Command::LogOut)));
+        let parse = |name, protocol| parse_arguments(name, &["bob"], protocol, false);
+        assert!(parse("say", Protocol::Session).unwrap_err().text.contains("session"));
+        assert!(parse("login", Protocol::Datagram).unwrap_err().text.contains("session"));
     }
 
     #[test]

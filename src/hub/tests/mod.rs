@@ -314,7 +314,8 @@ impl World {
         let (connection, address) = (self.connect(), PeerAddress::of([127, 0, 0, 1].into()));
         let user = self.hub.accounts.find(&name(user)).unwrap();
         let device = Some(DeviceClaim { id: device, shown: None });
-        let proved = Proved { connection, id: None, user, manner, device, address, finished: None };
+        let if_lost = IfLost::Refuse;
+        let proved = Proved { connection, id: None, user, manner, device, address, finished: None, if_lost };
         let mut out = Outbox::new();
         self.hub.begin_session(self.now, proved, &mut out);
         self.hub.check_invariants();

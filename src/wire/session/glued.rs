@@ -45,6 +45,14 @@ impl Expected {
         self.0.is_empty()
     }
 
+    /// The key of whoever begins with these bytes.
+    pub fn key(&self, bytes: &[u8]) -> Option<&SessionKey> {
+        match self.find(bytes) {
+            Begun::By(_, key) => Some(key),
+            Begun::Partly | Begun::ByNobody => None,
+        }
+    }
+
     pub fn find(&self, bytes: &[u8]) -> Begun<'_> {
         // All first bytes are as long as one another.
         let next = self.0.range::<[u8], _>((Bound::Unbounded, Bound::Included(bytes))).next_back();
