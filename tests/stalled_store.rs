@@ -53,7 +53,7 @@ impl Scene {
             Server::start(options, store, |now, out| Hub::new(config, [1; 32], snapshot, now, out)).expect("a server");
         let credentials = parse_credentials(CREDENTIALS.as_bytes()).expect("accounts");
         server.input(Input::Accounts { credentials, public: false });
-        let (address, stopper) = (server.addresses().expect("an address")[0].1, server.stopper());
+        let (address, stopper) = (server.addresses()[0].1, server.stopper());
         let server = thread::spawn(move || server.run().expect("the loop"));
         Scene { address, stopper, server: Some(server), disk, commits, _dir: dir }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use chatd::hub::change::Snapshot;
 use chatd::hub::credentials::Credential;
 use chatd::hub::effect::Outbox;
-use chatd::hub::id::ConnectionId;
+use chatd::hub::id::{ConnectionId, Endpoint};
 use chatd::hub::input::Input;
 use chatd::hub::message::{HistoryPage, HistoryQuery};
 use chatd::hub::name::UserName;
@@ -155,6 +155,23 @@ impl Environment for Outside {
         Ok(())
     }
 
+    /// No datagrams come in this world.
+    fn receive(&mut self, _: u16, _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn send(&mut self, _: Endpoint, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sends_from(&self, to: Endpoint) -> SocketAddr {
+        to.address
+    }
+
+    fn watch_datagrams(&mut self, _: u16, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+
     fn submit(&mut self, batch: Batch) -> Submitted {
         if !self.keeps_later && self.waiting.is_empty() {
             return Submitted::Persisted;
@@ -235,6 +252,8 @@ impl World {
             tls: Some(tls()),
             room,
             ports: Vec::new(),
+            datagrams: Vec::new(),
+            session_port: None,
             pace: PACE,
             seed: [1; 32],
         };

@@ -63,6 +63,14 @@ pub enum Command {
     Deliver {
         user: UserName,
     },
+    /// Says something in the chat.
+    Say {
+        text: Text,
+    },
+    /// Once more; it is never done.
+    LogIn {
+        user: UserName,
+    },
     /// The passwords are asked for, or come from elsewhere: never from the line.
     ChangePassword,
     SignUp,
@@ -98,6 +106,9 @@ pub enum Kind {
     Private,
     End,
     Deliver,
+    Say,
+    LogIn,
+    LogOff,
     Privacy,
     Wait,
     ChangePassword,
@@ -108,18 +119,27 @@ pub enum Kind {
 
 const ALL: &[Protocol] = &Protocol::ALL;
 const WITH_USERS: &[Protocol] = &[Protocol::Native, Protocol::Request];
+const WITH_MESSAGES: &[Protocol] = &[Protocol::Native, Protocol::Request, Protocol::Session, Protocol::Datagram];
+const WITH_EVERYONE: &[Protocol] = &[Protocol::Native, Protocol::Request, Protocol::Datagram, Protocol::Nick];
+const WITH_A_LIST: &[Protocol] = &[Protocol::Native, Protocol::Request, Protocol::Datagram];
+const WITH_CHATS: &[Protocol] = &[Protocol::Native, Protocol::Session];
+const SESSION: &[Protocol] = &[Protocol::Session];
+const DATAGRAM: &[Protocol] = &[Protocol::Datagram];
 const NATIVE: &[Protocol] = &[Protocol::Native];
 
 /// All commands, in the order in which help shows them.
-pub const TABLE: [Entry; 20] = [
-    entry("message", "USER TEXT", "send a private message; it waits if USER is offline", Kind::Message, WITH_USERS),
-    entry("broadcast", "TEXT", "send a message to everyone who is online", Kind::Broadcast, ALL),
-    entry("online", "", "show who is online", Kind::Online, WITH_USERS),
+pub const TABLE: [Entry; 26] = [
+    entry("chat", "USER", "begin a chat with USER: what you type then is said there", Kind::Chat, WITH_CHATS),
+    entry("say", "TEXT", "say TEXT in the chat, even if it begins with a command", Kind::Say, SESSION),
+    entry("message", "USER TEXT", "send a private message; it waits if USER is offline", Kind::Message, WITH_MESSAGES),
+    entry("broadcast", "TEXT", "send a message to everyone who is online", Kind::Broadcast, WITH_EVERYONE),
+    entry("message*", "TEXT", "the same", Kind::Broadcast, DATAGRAM),
+    entry("online", "", "show who is online", Kind::Online, WITH_A_LIST),
+    entry("contacts", "", "the same", Kind::Online, DATAGRAM),
     entry("block", "USER", "receive nothing more from USER, and be invisible to them", Kind::Block, WITH_USERS),
     entry("unblock", "USER", "undo that", Kind::Unblock, WITH_USERS),
     entry("blocked", "", "show whom you block", Kind::Blocked, NATIVE),
-    entry("history", "[USER] [COUNT]", "show the last messages (100), only those with USER", Kind::History, NATIVE),
-    entry("chat", "USER", "what is typed goes to USER, until 'end chat'", Kind::Chat, NATIVE),
+    entry("history", "[USER] [COUNT]", "show the last messages (100), only those with USER", Kind::History, WITH_CHATS),
     entry(
         "private",
         "USER [TEXT]",
@@ -127,7 +147,7 @@ pub const TABLE: [Entry; 20] = [
         Kind::Private,
         WITH_USERS,
     ),
-    entry("end", "chat|private USER", "end the chat, or such a private conversation", Kind::End, NATIVE),
+    entry("end", "chat|private USER", "end the chat, or a conversation without the server", Kind::End, WITH_CHATS),
     entry("deliver", "USER", "send through the server what could not be said to USER privately", Kind::Deliver, NATIVE),
     entry("getaddress", "USER", "ask USER for their address", Kind::GetAddress, WITH_USERS),
     entry("consent", "USER yes|no", "answer USER, who asks for your address", Kind::Consent, WITH_USERS),
@@ -136,7 +156,10 @@ pub const TABLE: [Entry; 20] = [
     entry("wait", "TEXT|EVENT [SECONDS]", "wait for a line with TEXT, or for an event, 10 seconds", Kind::Wait, ALL),
     entry("passwd", "", "change your password, which is asked for", Kind::ChangePassword, NATIVE),
     entry("sign-up", "", "make an account for --user NAME, where the server allows it", Kind::SignUp, NATIVE),
+    entry("login", "USER", "refused: who you are says --user, once", Kind::LogIn, DATAGRAM),
     entry("logout", "", "log out and end", Kind::LogOut, ALL),
+    entry("log", "off", "the same", Kind::LogOff, SESSION),
+    entry("quit", "", "the same", Kind::LogOut, DATAGRAM),
     entry("help", "", "show this", Kind::Help, ALL),
 ];
 
@@ -174,7 +197,10 @@ impl Entry {
 
     /// Whether the command makes sense without a session.
     fn is_one_shot(&self) -> bool {
-        !matches!(self.kind, Kind::Wait | Kind::LogOut | Kind::Chat | Kind::End | Kind::Deliver)
+        !matches!(
+            self.kind,
+            Kind::Wait | Kind::LogOut | Kind::LogOff | Kind::LogIn | Kind::Chat | Kind::Say | Kind::End | Kind::Deliver
+        )
     }
 
     fn usage(&self) -> Failure {
@@ -216,14 +242,18 @@ pub fn parse_line(line: &str, protocol: Protocol, receipts: bool) -> Result<Opti
         return Ok(None);
     }
     let (name, rest) = first_word(line);
+    // What is no command anywhere is said in the chat, as by that protocol's own client.
+    if protocol == Protocol::Session && find(name).is_none() {
+        return Ok(Some(Command::Say { text: parse_text(line)? }));
+    }
     let entry = find_in(protocol, name)?;
     let (first, text) = first_word(rest);
     let words: Vec<&str> = rest.split_whitespace().collect();
     let arguments = match entry.kind {
         Kind::Message | Kind::Private if text.is_empty() => words,
         Kind::Message | Kind::Private => vec![first, text],
-        Kind::Broadcast if rest.is_empty() => Vec::new(),
-        Kind::Broadcast => vec![rest],
+        Kind::Broadcast | Kind::Say if rest.is_empty() => Vec::new(),
+        Kind::Broadcast | Kind::Say => vec![rest],
         // The last word is the time if it is a number and there is something before it.
         Kind::Wait => match rest.rsplit_once(char::is_whitespace) {
             Some((text, seconds)) if parse_seconds(seconds).is_ok() => vec![text.trim_end(), seconds],
@@ -337,7 +367,9 @@ fn parse(entry: &Entry, arguments: &[&str], receipts: bool) -> Result<Command, F
         }
         (Kind::ChangePassword, []) => Command::ChangePassword,
         (Kind::SignUp, []) => Command::SignUp,
-        (Kind::LogOut, []) => Command::LogOut,
+        (Kind::Say, [text]) => Command::Say { text: parse_text(text)? },
+        (Kind::LogIn, [name]) => Command::LogIn { user: user(name)? },
+        (Kind::LogOut, []) | (Kind::LogOff, ["off"]) => Command::LogOut,
         (Kind::Help, _) => Command::Help,
         _ => return Err(entry.usage()),
     })

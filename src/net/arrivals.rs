@@ -43,8 +43,38 @@ pub struct Arrivals<H> {
     reserve: Reserve<H>,
     /// When all listeners are looked at again.
     again_at: Option<Instant>,
-    /// Since when somebody waits all the time, and how many have been let in since.
+    backlog: Backlog,
+}
+
+/// Those who waited at some time, where others come all the time: they are among the first that the kernel has kept.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    /// Since when somebody waits all the time, and how many were served since.
     behind: Option<(Instant, usize)>,
+}
+
+impl Backlog {
+    /// One more was served.
+    pub fn served(&mut self) {
+        if let Some((_, served)) = &mut self.behind {
+            *served += 1;
+        }
+    }
+
+    /// Whoever had come by then has been served, if that can be said now: `began` is when it was looked who has come.
+    /// `kept_max`: so many the kernel keeps at most; `None`: nobody waits.
+    pub fn caught_up(&mut self, began: Instant, kept_max: Option<usize>) -> Option<Instant> {
+        let Some(kept_max) = kept_max else {
+            self.behind = None;
+            return Some(began);
+        };
+        let (since, served) = *self.behind.get_or_insert((began, 0));
+        if served < kept_max {
+            return None;
+        }
+        self.behind = None;
+        Some(since)
+    }
 }
 
 /// What came of accepting.
@@ -64,7 +94,7 @@ pub enum Accepted<S> {
 impl<H> Arrivals<H> {
     /// Somebody may wait at all of so many listeners.
     pub fn new(listeners: usize, reserve: Reserve<H>) -> Arrivals<H> {
-        Arrivals { ready: vec![true; listeners], reserve, again_at: None, behind: None }
+        Arrivals { ready: vec![true; listeners], reserve, again_at: None, backlog: Backlog::default() }
     }
 
     /// Somebody has come to a listener.
@@ -87,22 +117,14 @@ impl<H> Arrivals<H> {
     /// There are no listeners any more.
     pub fn close(&mut self) {
         self.ready.clear();
-        (self.again_at, self.behind) = (None, None);
+        self.again_at = None;
+        self.backlog = Backlog::default();
     }
 
-    /// Whoever had come by then has been let in, if that can be said now: `began` is when it was looked who has come. While
-    /// others come all the time, those who waited at the beginning are among the first that the kernel has kept.
+    /// Whoever had come by then has been let in, if that can be said now: `began` is when it was looked who has come.
     pub fn caught_up(&mut self, began: Instant) -> Option<Instant> {
-        if !self.ready.contains(&true) {
-            self.behind = None;
-            return Some(began);
-        }
-        let (since, let_in) = *self.behind.get_or_insert((began, 0));
-        if let_in < self.ready.len() * BACKLOG as usize {
-            return None;
-        }
-        self.behind = None;
-        Some(since)
+        let waits = self.ready.contains(&true);
+        self.backlog.caught_up(began, waits.then_some(self.ready.len() * BACKLOG as usize))
     }
 
     /// Accepts a bounded number of those who wait, and hands them to `add`, with the listener they came to. Says whether there was anybody.
@@ -125,9 +147,7 @@ impl<H> Arrivals<H> {
                 match self.reserve.accept(listening, listener) {
                     Accepted::Connection(stream, address) => {
                         progress = true;
-                        if let Some((_, let_in)) = &mut self.behind {
-                            *let_in += 1;
-                        }
+                        self.backlog.served();
                         add(listener, stream, address);
                     }
                     Accepted::Nobody => self.ready[listener] = false,

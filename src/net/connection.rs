@@ -53,6 +53,16 @@ impl Serves {
     pub fn protocol(self, protocol: Protocol) -> bool {
         self == Serves::Everything || self == Serves::Only(protocol)
     }
+
+    /// Whether clients come with connections,
+    pub fn has_connections(self) -> bool {
+        Protocol::ALL.into_iter().any(|protocol| self.protocol(protocol) && protocol.has_connections())
+    }
+
+    /// and whether they come with datagrams.
+    pub fn has_datagrams(self) -> bool {
+        Protocol::ALL.into_iter().any(|protocol| self.protocol(protocol) && protocol.has_datagrams())
+    }
 }
 
 /// By which door a connection came.
@@ -329,11 +339,27 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Writes once what is left of a chunk, or the next one, where `chunking` says how it is cut. `All`: to its end.
-    /// Comes back as well: how many bytes. Nothing of this is encrypted.
-    pub fn write_chunk(&mut self, persisted: BatchNumber, chunking: Chunking) -> io::Result<(Wrote, usize)> {
-        debug_assert!(self.tls.is_none(), "what is encrypted is framed");
-        let Connection { stream, queue, under_way, .. } = self;
-        let taken = gather(queue.chunk(persisted, chunking), |pieces| write_pieces(stream, pieces))?;
+    /// Comes back as well: how many bytes. What has a cipher of its own is sealed in `buffer`.
+    pub fn write_chunk(
+        &mut self,
+        persisted: BatchNumber,
+        chunking: Chunking,
+        buffer: &mut Vec<u8>,
+    ) -> io::Result<(Wrote, usize)> {
+        let Connection { stream, queue, under_way, tls, conversation, .. } = self;
+        let take = |pieces: &[IoSlice<'_>]| match tls {
+            Some(tls) => Ok(tls.encrypt(pieces)),
+            None => write_pieces(stream, pieces),
+        };
+        let taken = match conversation.as_ref().filter(|conversation| conversation.is_sealed()) {
+            Some(conversation) => {
+                let Some((piece, written)) = queue.whole_chunk(persisted, chunking) else { return Ok((Wrote::All, 0)) };
+                buffer.clear();
+                conversation.seal(piece, buffer);
+                gather(buffer.get(written..).into_iter(), take)?
+            }
+            None => gather(queue.chunk(persisted, chunking), take)?,
+        };
         let Some((written, Handed { all, more })) = taken else { return Ok((Wrote::All, 0)) };
         debug_assert!(!more, "a chunk is one write");
         queue.wrote(written);
@@ -342,6 +368,22 @@ impl<S: Stream> Connection<S> {
             under_way.get_or_insert_default().wrote(written, ends);
         }
         Ok((if all { Wrote::All } else { Wrote::Full }, written))
+    }
+
+    /// Writes what is encrypted and was not written. Comes back: whether that is all of it, and, if there was any, so that
+    /// the peer needs time to read it.
+    pub fn write_encrypted(&mut self) -> io::Result<(Wrote, bool)> {
+        let Connection { stream, queue, tls: Some(tls), stage, .. } = self else { return Ok((Wrote::All, false)) };
+        if *stage == Stage::Ending && queue.is_empty() {
+            tls.close();
+        }
+        let is_any = tls.ahead() > 0;
+        Ok((if tls.write(stream)? { Wrote::All } else { Wrote::Full }, is_any))
+    }
+
+    /// What was written and the peer's system has not acknowledged, with what is encrypted and waits, in bytes.
+    pub fn unacknowledged(&self) -> io::Result<usize> {
+        Ok(self.stream.unacknowledged()? + self.tls.as_ref().map_or(0, |tls| tls.ahead()))
     }
 
     /// Closes our side: the peer reads what was written, and then the end.

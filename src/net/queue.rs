@@ -182,6 +182,29 @@ impl WriteQueue {
         }
     }
 
+    /// The first piece, if it may leave, and how it stands to its neighbours: for who sends it whole.
+    pub fn first(&self, persisted: BatchNumber) -> Option<(&Arc<[u8]>, Kind)> {
+        self.items.front().filter(|item| item.batch <= persisted).map(|item| (&item.bytes, item.kind))
+    }
+
+    /// It has left, whole.
+    pub fn remove_first(&mut self) {
+        let Some(first) = self.items.pop_front() else { return };
+        self.bytes -= first.bytes.len();
+        self.keep_little();
+    }
+
+    /// The chunk that is begun, or the next one, all of it, and how much of it is written. For who changes a piece as a
+    /// whole; no two share a chunk there.
+    pub fn whole_chunk(&mut self, persisted: BatchNumber, chunking: Chunking) -> Option<(&[u8], usize)> {
+        if self.begun == 0 {
+            self.begun = self.next_chunk(persisted, chunking);
+        }
+        debug_assert!(self.begun <= 1, "pieces share a chunk");
+        let first = self.items.front().filter(|_| self.begun > 0)?;
+        Some((&first.bytes, self.written))
+    }
+
     /// What is left to be written of the chunk that is begun; if none is, the next one begins. Nothing: nothing may leave.
     pub fn chunk(&mut self, persisted: BatchNumber, chunking: Chunking) -> impl Iterator<Item = &[u8]> {
         if self.begun == 0 {
@@ -205,12 +228,12 @@ impl WriteQueue {
         let mut bytes = 0;
         for item in self.items.iter().take(CHUNK_PIECES_MAX).take_while(|item| item.batch <= persisted) {
             bytes += item.bytes.len() + if pieces == 0 { 0 } else { chunking.between.len() };
-            let is_control = item.kind == Kind::Control;
-            if pieces > 0 && (is_control || bytes > chunking.bytes_max) {
+            let is_alone = !matches!(item.kind, Kind::Text { .. });
+            if pieces > 0 && (is_alone || bytes > chunking.bytes_max) {
                 break;
             }
             pieces += 1;
-            if is_control {
+            if is_alone {
                 break;
             }
         }
@@ -229,7 +252,7 @@ impl WriteQueue {
         let (mut bytes, mut number) = (0, None);
         for item in finished {
             bytes += item.bytes.len();
-            if let Kind::Text { ends } = item.kind {
+            if let Kind::Text { ends } | Kind::Acknowledged { ends } = item.kind {
                 number = number.max(ends);
             }
         }
@@ -249,7 +272,7 @@ impl WriteQueue {
     /// The connection ends: messages, which come again at another log-in, are let go, with all texts before them; what is
     /// begun stays, and so do words that tell of the end.
     pub fn let_messages_go(&mut self) {
-        let is_message = |item: &Item| matches!(item.kind, Kind::Text { ends: Some(_) });
+        let is_message = |item: &Item| matches!(item.kind, Kind::Text { ends: Some(_) } | Kind::Acknowledged { .. });
         let Some(last) = self.items.iter().rposition(is_message) else { return };
         let begun = self.begun;
         let mut index = 0;

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mio::net::TcpStream;
+use mio::net::{TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll, Token, Waker};
-use rand::TryRng;
-use rand::rngs::SysRng;
+use rand::rngs::{StdRng, SysRng};
+use rand::{RngExt, SeedableRng, TryRng};
 use rustls::ServerConfig;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
@@ -25,7 +25,7 @@ use super::arrivals::{Arrivals, Reserve, is_exhaustion};
 use super::clock::Clock;
 use super::connection::{Door, Serves};
 use super::control::Control;
-use super::listener::{self, Listeners};
+use super::listener::{self, Listeners, Listening};
 pub use super::listener::{LISTENERS_MAX, ListenError};
 use super::room::Room;
 use super::scope::Scope;
@@ -36,14 +36,15 @@ use super::worker::{Done, Job, Worker};
 pub use super::worker::{Reload, Reloaded};
 use crate::hub::Hub;
 use crate::hub::effect::Outbox;
-use crate::hub::id::ConnectionId;
+use crate::hub::id::{ConnectionId, Endpoint};
 use crate::hub::input::Input;
 use crate::hub::message::HistoryQuery;
 use crate::hub::presence::{WINDOW_BYTES, WINDOW_MESSAGES};
 use crate::hub::text::TEXT_BYTES_MAX;
 use crate::hub::time::{Instant, Now};
 use crate::store::{Batch, Completion, Opened, Store, Submitted, Ticket};
-use crate::wire::Protocol;
+use crate::wire::session::log_on::FourDigitPort;
+use crate::wire::{PeerPort, Protocol};
 
 /// Events taken from the kernel at once.
 const EVENTS_MAX: usize = 1024;
@@ -65,8 +66,10 @@ const WAKER: Token = Token(0);
 const SIGNALS: Token = Token(1);
 const CONTROL: Token = Token(2);
 const LISTENERS: usize = 3;
-const CONNECTIONS: usize = 64;
-const _: () = assert!(LISTENERS + 1 + LISTENERS_MAX <= CONNECTIONS);
+const DATAGRAMS: usize = LISTENERS + SOCKETS_MAX;
+const CONNECTIONS: usize = DATAGRAMS + SOCKETS_MAX;
+/// Of each kind: the main one, the others, and one more for sessions.
+const SOCKETS_MAX: usize = 1 + LISTENERS_MAX + 1;
 
 /// What the server needs to know beside the hub's rules.
 #[derive(Debug)]
@@ -156,6 +159,8 @@ pub struct Server {
     listeners: Listeners,
     /// What each of them serves.
     serves: Vec<Serves>,
+    /// What is served where, as it is announced.
+    addresses: Vec<(Serves, SocketAddr)>,
     arrivals: Arrivals<File>,
     control: Option<Control>,
     /// Somebody may wait at the control socket.
@@ -169,6 +174,7 @@ pub struct Server {
 /// What the turn reaches of the machine.
 struct Outside {
     poll: Poll,
+    datagrams: Vec<UdpSocket>,
     store: Store,
     worker: Worker,
 }
@@ -202,9 +208,13 @@ impl Server {
             Some(directory) => Some(open_control(&poll, directory)?),
             None => None,
         };
-        let (mut listeners, serves) = listener::open(&options.addresses, &options.listen)?;
+        let (listening, session_port) = listen(&options)?;
+        let Listening { mut listeners, serves, mut datagrams, datagrams_serve, addresses } = listening;
         for (index, socket) in listeners.0.iter_mut().enumerate() {
             poll.registry().register(socket, Token(LISTENERS + index), Interest::READABLE)?;
+        }
+        for (index, socket) in datagrams.iter_mut().enumerate() {
+            poll.registry().register(socket, Token(DATAGRAMS + index), Interest::READABLE)?;
         }
         let signals = match options.signals {
             true => {
@@ -219,13 +229,15 @@ impl Server {
         let hub = hub(clock.now(), &mut outbox);
         let store = store.start(wake(&waker))?;
         let worker = Worker::start(wake(&waker))?;
-        let outside = Outside { poll, store, worker };
+        let outside = Outside { poll, datagrams, store, worker };
         let ports = listeners.0.iter().map(|socket| Ok(socket.local_addr()?.port())).collect::<io::Result<_>>()?;
         let Options { plaintext, guests, registration, tls, reload, operator, out_bytes_max, pace, .. } = options;
         let mut seed = [0; 32];
         SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
         let room = Room::of(descriptors_max());
-        let admission = Admission { plaintext, guests, registration, tls, room, ports, pace, seed };
+        let datagrams = datagrams_serve;
+        let admission =
+            Admission { plaintext, guests, registration, tls, room, ports, datagrams, session_port, pace, seed };
         let mut turn = Turn::new(outside, hub, outbox, admission, out_bytes_max.max(ALL_OUT_BYTES_MIN));
         if let Some(operator) = operator {
             operator.set_nonblocking(true)?;
@@ -241,6 +253,7 @@ impl Server {
             operators_reserve: Reserve::new(&mut listeners)?,
             listeners,
             serves,
+            addresses,
             control,
             control_ready: true,
             reload,
@@ -249,9 +262,8 @@ impl Server {
     }
 
     /// The addresses that are listened on, each with what is served there.
-    pub fn addresses(&self) -> io::Result<Vec<(Serves, SocketAddr)>> {
-        let all = self.serves.iter().zip(&self.listeners.0);
-        all.map(|(&serves, socket)| Ok((serves, socket.local_addr()?))).collect()
+    pub fn addresses(&self) -> &[(Serves, SocketAddr)] {
+        &self.addresses
     }
 
     pub fn stopper(&self) -> Stopper {
@@ -283,7 +295,7 @@ impl Server {
     fn close_store(self, events: &mut Events) -> io::Result<Ended> {
         let Server { clock, waker, stop, mut signals, turn, .. } = self;
         let stopping = turn.stopping();
-        let Outside { mut poll, store, worker: _worker } = turn.environment;
+        let Outside { mut poll, store, worker: _worker, .. } = turn.environment;
         let closing = std::thread::Builder::new().name("store-close".to_owned()).spawn(move || {
             // What nobody fetched concerns nobody any more.
             let _ = store.close();
@@ -346,7 +358,11 @@ impl Server {
             match event.token() {
                 WAKER | SIGNALS => progress = true,
                 CONTROL => self.control_ready = true,
-                Token(token) if token < CONNECTIONS => self.arrivals.note_ready(token - LISTENERS),
+                Token(token) if token < DATAGRAMS => self.arrivals.note_ready(token - LISTENERS),
+                Token(token) if token < CONNECTIONS => {
+                    let socket = (token - DATAGRAMS) as u16;
+                    self.turn.note_datagrams(socket, event.is_readable() || event.is_error(), event.is_writable());
+                }
                 token => {
                     let id = connection_of(token);
                     if event.is_readable() || event.is_read_closed() || event.is_error() {
@@ -429,6 +445,24 @@ impl Environment for Outside {
         self.poll.registry().deregister(stream)
     }
 
+    fn receive(&mut self, socket: u16, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.datagrams[usize::from(socket)].recv_from(buffer)
+    }
+
+    fn send(&mut self, to: Endpoint, datagram: &[u8]) -> io::Result<()> {
+        self.datagrams[usize::from(to.socket)].send_to(datagram, to.address).map(drop)
+    }
+
+    fn sends_from(&self, to: Endpoint) -> SocketAddr {
+        let socket = &self.datagrams[usize::from(to.socket)];
+        socket.local_addr().map_or(to.address, |own| listener::sends_from(own, to.address))
+    }
+
+    fn watch_datagrams(&mut self, socket: u16, writable: bool) -> io::Result<()> {
+        let registered = &mut self.datagrams[usize::from(socket)];
+        self.poll.registry().reregister(registered, Token(DATAGRAMS + usize::from(socket)), interest(writable))
+    }
+
     fn submit(&mut self, batch: Batch) -> Submitted {
         self.store.submit(batch)
     }
@@ -457,6 +491,17 @@ impl Environment for Outside {
         // Without the one that this takes itself.
         std::fs::read_dir("/proc/self/fd").ok().map(|open| open.count().saturating_sub(1))
     }
+}
+
+/// Opens all sockets. Comes back as well: where whoever has logged on by datagrams finds the session.
+fn listen(options: &Options) -> Result<(Listening, Option<FourDigitPort>), StartError> {
+    let mut listening = Listening::open(&options.addresses, &options.listen)?;
+    if options.plaintext == Scope::Off {
+        return Ok((listening, None));
+    }
+    let mut rng = StdRng::try_from_rng(&mut SysRng).map_err(io::Error::other)?;
+    let port = listening.session_port(|| rng.random_range(PeerPort::MIN..=FourDigitPort::LAST))?;
+    Ok((listening, port))
 }
 
 fn interest(writable: bool) -> Interest {

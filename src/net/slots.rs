@@ -36,6 +36,22 @@ impl<T> Slots<T> {
 
     /// Adds what `make` builds from its key.
     pub fn insert<E>(&mut self, make: impl FnOnce(ConnectionId) -> Result<T, E>) -> Result<ConnectionId, E> {
+        let id = self.next_key();
+        self.slots[id.slot as usize].value = Some(make(id)?);
+        self.free.pop();
+        self.len += 1;
+        Ok(id)
+    }
+
+    /// A key for something that is kept elsewhere: nobody gets its slot before it is released.
+    pub fn reserve(&mut self) -> ConnectionId {
+        let id = self.next_key();
+        self.free.pop();
+        id
+    }
+
+    /// The key of the last free slot; if there is none, one is made.
+    fn next_key(&mut self) -> ConnectionId {
         let slot = match self.free.last() {
             Some(&slot) => slot,
             None => {
@@ -49,12 +65,7 @@ impl<T> Slots<T> {
                 slot
             }
         };
-        let place = &mut self.slots[slot as usize];
-        let id = ConnectionId { slot, generation: place.generation };
-        place.value = Some(make(id)?);
-        self.free.pop();
-        self.len += 1;
-        Ok(id)
+        ConnectionId { slot, generation: self.slots[slot as usize].generation }
     }
 
     pub fn get(&self, id: ConnectionId) -> Option<&T> {
@@ -119,6 +130,20 @@ mod tests {
         assert_eq!(slots.len(), 1);
         assert_eq!(slots.insert(|_| Err(1)), Err(1));
         assert_eq!(slots.len(), 1);
+    }
+
+    #[test]
+    fn a_key_can_be_had_for_nothing() {
+        let mut slots: Slots<&str> = Slots::default();
+        let a = slots.reserve();
+        assert_eq!(slots.remove(a), None);
+        assert_eq!((slots.get(a), slots.len()), (None, 0));
+        let b = slots.insert(|_| Ok::<_, ()>("b")).unwrap();
+        assert_ne!(b.slot, a.slot);
+        slots.release(a);
+        let c = slots.reserve();
+        assert_eq!(c.slot, a.slot);
+        assert_ne!(c, a);
     }
 
     #[test]

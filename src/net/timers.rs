@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::hub::id::ConnectionId;
 use crate::hub::time::Instant;
 
-/// What a connection, or a client that is reached by calls, waits for. Of each kind it has one at most.
+/// What a connection waits for, or a client that is reached by calls or by datagrams. Of each kind it has one at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
     /// It has said nothing so far: then it is asked for a nickname.
@@ -16,7 +16,11 @@ pub enum Timer {
     Acknowledged,
     /// Its log-in goes on: then it may be called all the same.
     LogIn,
-    /// It is reached by calls and has to go: then it is gone, whatever is left.
+    /// It has not acknowledged the last datagram: then that is sent again, or nobody is there.
+    Again,
+    /// It has acknowledged one that was sent more than once, and may acknowledge the copies: then the next one is sent.
+    Settled,
+    /// It is reached by calls or by datagrams, and has to go: then it is gone, whatever is left.
     Leave,
 }
 

@@ -10,6 +10,8 @@
 
 mod apply;
 mod calls;
+mod correspondents;
+mod datagrams;
 mod ending;
 mod environment;
 mod invariants;
@@ -20,17 +22,21 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
 
+use datagrams::Datagrams;
+pub use datagrams::{ERRORS, LOG_ONS};
 pub use environment::{Environment, Seen};
 
 use super::callee::Callees;
-use super::connection::{Connection, Door, Known, Stage};
+use super::connection::{Connection, Door, Known, Serves, Stage};
+use super::correspondent::Correspondents;
 use super::posts::Posts;
 use super::queue::{BatchNumber, Encoded};
 use super::room::Room;
@@ -46,12 +52,18 @@ use crate::hub::input::Input;
 use crate::hub::message::HistoryQuery;
 use crate::hub::time::{Instant, Now};
 use crate::store::{Batch, Ticket};
+use crate::wire::session::glued::Expected;
+use crate::wire::session::log_on::FourDigitPort;
 use crate::wire::{Conversation, Pieces};
 
 /// Bytes read from a connection in a turn.
 const READ_BYTES_A_TURN: usize = 16 * 1024;
 /// Requests of one connection handled in a turn.
 const REQUESTS_A_TURN: usize = 64;
+/// Datagrams received from a socket in a turn, and sent to one client, beside its messages.
+const DATAGRAMS_A_TURN: usize = 64;
+/// Datagrams that the kernel keeps for a socket, at most, about.
+const DATAGRAMS_KEPT_MAX: usize = 4096;
 /// A connection whose peer does not read may have this much to be written; with more it is closed.
 const OUT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// With this much to be written a connection's requests wait.
@@ -112,6 +124,10 @@ pub struct Admission {
     pub room: Room,
     /// The ports that this server listens at: nobody is called there.
     pub ports: Vec<u16>,
+    /// What each socket of datagrams serves, in order.
+    pub datagrams: Vec<Serves>,
+    /// Where whoever has logged on by datagrams finds the session; `None`: nobody can.
+    pub session_port: Option<FourDigitPort>,
     /// So long a client without framing has to read a chunk before the next is written; `PACE`, but for tests.
     pub pace: Duration,
     /// Who of them has to go is drawn with this.
@@ -130,6 +146,11 @@ pub struct Turn<E: Environment> {
     posts: Posts,
     /// Clients that are reached by calls. Each has a slot among the connections, though it is none.
     callees: Callees,
+    datagrams: Datagrams,
+    /// Clients that are reached by datagrams. Each has a slot among the connections, though it is none.
+    correspondents: Correspondents,
+    /// Those who have logged on by datagrams and have not connected yet, by where they come from.
+    expected: HashMap<IpAddr, Expected>,
     /// When it was said last that there are too many of them.
     crowd_told: Option<Instant>,
     /// How many connections are there on which somebody has logged in, whatever has become of them.
@@ -180,6 +201,8 @@ pub struct Turn<E: Environment> {
     read_buffer: Box<[u8]>,
     plain_buffer: Vec<u8>,
     encode_buffer: Pieces,
+    /// A chunk as it travels on a connection with a cipher of its own.
+    seal_buffer: Vec<u8>,
 }
 
 struct Query {
@@ -210,6 +233,9 @@ impl<E: Environment> Turn<E> {
             strangers: Strangers::new(admission.room.strangers, admission.seed),
             posts: Posts::new(admission.room.posts),
             callees: Callees::new(admission.room.calls),
+            datagrams: Datagrams::new(&admission.datagrams),
+            correspondents: Correspondents::default(),
+            expected: HashMap::new(),
             admission,
             out_bytes_max,
             connections: Slots::default(),
@@ -240,6 +266,7 @@ impl<E: Environment> Turn<E> {
             read_buffer: vec![0; READ_BYTES_A_TURN].into_boxed_slice(),
             plain_buffer: Vec::new(),
             encode_buffer: Pieces::default(),
+            seal_buffer: Vec::new(),
         }
     }
 
@@ -316,8 +343,9 @@ impl<E: Environment> Turn<E> {
         let mut progress = self.serve_ready(now);
         if let Some(began) = began
             && !self.is_congested()
+            && let Some(judged) = self.datagrams.caught_up(began)
         {
-            self.round_began = began;
+            self.round_began = judged;
         }
         progress |= self.handle_deadlines(now);
         self.submit_changes();
@@ -325,6 +353,7 @@ impl<E: Environment> Turn<E> {
         self.place_calls(now);
         self.ask_queries();
         progress |= self.write_dirty(now);
+        progress |= self.send_datagrams(now);
         self.free_gone(now);
         progress
     }
@@ -332,8 +361,9 @@ impl<E: Environment> Turn<E> {
     /// Until the nearest deadline; not at all while somebody has work to do.
     pub fn timeout(&self, now: Instant) -> Option<Duration> {
         let congested = self.is_congested();
-        let unread = !self.ready.is_empty() && !congested;
-        let unwritten = !self.dirty.is_empty() || self.callees.has_next();
+        let unread = (!self.ready.is_empty() || self.datagrams.is_ready()) && !congested;
+        let unsent = self.correspondents.has_due() || self.datagrams.may_reply(self.persisted);
+        let unwritten = !self.dirty.is_empty() || self.callees.has_next() || unsent;
         if unread || unwritten || !self.outbox.is_empty() || !self.answers.is_empty() {
             return Some(Duration::ZERO);
         }
@@ -370,7 +400,7 @@ impl<E: Environment> Turn<E> {
                 }
             }
             // It may have ended log-ins.
-            self.heed(before);
+            self.heed(now, before);
         }
         progress
     }

@@ -5,6 +5,7 @@
 //! and tells everything; `CHATD_SIMULATION_SEEDS=n` runs so many.
 
 mod classic;
+mod datagrams;
 mod dice;
 mod disk;
 mod fired;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use chatd::hub::change::Change;
 use chatd::hub::credentials::Password;
 use chatd::hub::effect::{self, AskOver, CloseReason, Effect, Event, NoAddress, Recipients};
-use chatd::hub::id::{ConnectionId, DeviceId, Number, PeerAddress, Source};
+use chatd::hub::id::{ConnectionId, DeviceId, Endpoint, Number, PeerAddress, Source};
 use chatd::hub::input::{Input, Mechanism, Peer, PeerPort, Request};
 use chatd::hub::message::{HistoryPage, HistoryQuery, Sender};
 use chatd::hub::name::UserName;
@@ -601,6 +601,23 @@ impl Environment for Outside {
         lent.full.remove(&socket.link);
         // Closed, it is not watched any more, whatever is said here.
         lent.watch()
+    }
+
+    /// No datagrams come in this world.
+    fn receive(&mut self, _: u16, _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn send(&mut self, _: Endpoint, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sends_from(&self, to: Endpoint) -> SocketAddr {
+        to.address
+    }
+
+    fn watch_datagrams(&mut self, _: u16, _: bool) -> io::Result<()> {
+        Ok(())
     }
 
     fn submit(&mut self, batch: Batch) -> Submitted {

@@ -91,6 +91,8 @@ impl Server {
             tls: None,
             room: Room::of(usize::MAX),
             ports: vec![OWN_PORT],
+            datagrams: Vec::new(),
+            session_port: None,
             pace: if plant == Plant::PaceIsIgnored { Duration::ZERO } else { PACE },
             seed: [7; 32],
         };

@@ -41,6 +41,7 @@ const NEWCOMERS: [&str; 2] = ["grace", "Heidi"];
 const SECRET: [u8; 32] = [7; 32];
 /// What dice of their own begin with.
 const CLASSIC: u64 = 0x636c_6173_7369_6373;
+const UDP: u64 = 0x6461_7461_6772_616d;
 /// 2026-01-01.
 const WALL_AT_START: Time = 1_767_225_600 * SECOND;
 /// More turns than any honest run takes.
@@ -139,7 +140,7 @@ pub struct World {
 
 pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
     let mut dice = Dice::new(seed);
-    let mut mix = Mix::draw(&mut dice, &mut Dice::new(seed ^ CLASSIC));
+    let mut mix = Mix::draw(&mut dice, &mut Dice::new(seed ^ CLASSIC), &mut Dice::new(seed ^ UDP));
     if verbose {
         println!("{mix:#?}");
     }

@@ -42,13 +42,14 @@ use listen::Listen;
 #[derive(Parser, Debug)]
 #[command(name = "chatd", version, max_term_width = 100)]
 struct Arguments {
-    /// TCP port to listen on; 0 takes a free one
+    /// TCP and UDP port to listen on; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 6001, env = "CHATD_PORT")]
     port: u16,
     /// Address to listen on [default: all, IPv6 and IPv4]
     #[arg(long, value_name = "ADDR", env = "CHATD_BIND")]
     bind: Option<IpAddr>,
-    /// Another address to listen on, for one protocol: native, request or nick; may be given again
+    /// Another address to listen on, for one protocol: native, request, session (TCP and UDP), datagram (UDP) or nick; may be
+    /// given again
     #[arg(long, value_name = "PROTO=ADDR:PORT", env = "CHATD_LISTEN", value_delimiter = ',')]
     listen: Vec<Listen>,
     /// File of accounts, NAME PASSWORD a line [default: ./credentials.txt, if it is there]
@@ -273,7 +274,7 @@ fn serve(arguments: &Arguments) -> Result<(), Failure> {
         signals: true,
     };
     let server = start(options, config, store, snapshot, accounts)?;
-    announce(&server)?;
+    announce(&server);
     match server.run() {
         Ok(Ended::Orderly) => Ok(()),
         Ok(Ended::Hurried) => {
@@ -348,10 +349,9 @@ fn addresses(bind: Option<IpAddr>, port: u16) -> Vec<SocketAddr> {
 }
 
 /// Tells scripts where the server is, once it accepts connections.
-fn announce(server: &Server) -> Result<(), Failure> {
-    let addresses = server.addresses().map_err(|error| Failure::new(FAULT, error.to_string()))?;
+fn announce(server: &Server) {
     let mut out = io::stdout().lock();
-    for (serves, address) in addresses {
+    for &(serves, address) in server.addresses() {
         // Nobody may be listening: the server runs all the same.
         let _ = match serves {
             Serves::Everything => writeln!(out, "chatd: listening on {address}"),
@@ -359,5 +359,4 @@ fn announce(server: &Server) -> Result<(), Failure> {
         };
     }
     let _ = out.flush();
-    Ok(())
 }

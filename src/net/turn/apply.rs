@@ -1,6 +1,7 @@
 //! Effects: what the hub wants is encoded, put into queues, and written, once a connection and turn.
 
 use super::*;
+use crate::hub::challenge::Challenge;
 use crate::hub::effect::{self, AccountsRead, Answer, Effect, LogInFailure, Recipients, Reply};
 use crate::hub::status::{Status, Traffic};
 use crate::net::connection::{Stream, Wrote};
@@ -51,10 +52,14 @@ impl<E: Environment> Turn<E> {
 
     fn apply(&mut self, now: Now, effect: &Effect, batch: BatchNumber) {
         match effect {
-            // To a client that is reached by calls; connections are answered where runs are put together.
+            // To a client that is reached otherwise; connections are answered where runs are put together.
             Effect::Reply { connection, id, answer, if_lost } => {
                 let batch = self.rests_on(effect, *if_lost, batch);
-                self.answer_callee(*connection, *id, answer, batch, fate(*if_lost, *id));
+                let if_lost = fate(*if_lost, *id);
+                match self.correspondents.get(*connection) {
+                    Some(_) => self.answer_correspondent(now, *connection, *id, answer, batch, if_lost),
+                    None => self.answer_callee(*connection, *id, answer, batch, if_lost),
+                }
             }
             // Part of a run.
             Effect::Event { .. } => {}
@@ -70,10 +75,18 @@ impl<E: Environment> Turn<E> {
             }
             Effect::Close { connection, how } => match self.connections.get(*connection) {
                 Some(_) => self.begin_ending(now, *connection, *how),
+                None if self.correspondents.get(*connection).is_some() => self.part_from(now, *connection),
                 None => self.dismiss(now, *connection),
             },
-            Effect::LogOn { .. } | Effect::Expect { .. } | Effect::ExpectNoMore { .. } | Effect::LogOnFailed { .. } => {
+            Effect::LogOn { to, answer, if_lost } => {
+                let batch = self.rests_on(effect, *if_lost, batch);
+                self.answer_log_on(*to, answer, batch, fate(*if_lost, None));
             }
+            Effect::Expect { from, challenge, key } => {
+                self.expected.entry(from.disclose()).or_default().insert(*challenge, key.clone());
+            }
+            Effect::ExpectNoMore { from, challenge } => self.expect_no_more(from.disclose(), *challenge),
+            Effect::LogOnFailed { from, why } => log_failure(from.address.ip(), *why),
             Effect::Call { connection } => self.call_again(*connection),
             // Whoever told the hub of it has seen this.
             Effect::Ignored => {}
@@ -96,18 +109,18 @@ impl<E: Environment> Turn<E> {
                 self.push_answer(*connection, *id, &Ok(Reply::Status(status)), 0, IfLost::Send);
             }
             Effect::LogInFailed { connection, why } => {
-                if let Some(address) = self.connections.get(*connection).and_then(|found| found.door.address()) {
-                    let why = match why {
-                        LogInFailure::UnknownName => "unknown name",
-                        LogInFailure::WrongPassword => "wrong password",
-                        LogInFailure::LockedOut => "locked out",
-                        LogInFailure::StaleToken => "stale resume token",
-                        LogInFailure::NotFromHere => "the shipped passwords work from loopback only",
-                        LogInFailure::NotByThisProtocol => "the account can't be used by this protocol",
-                        LogInFailure::Elsewhere => "somebody is in between",
-                    };
-                    log::warn!("log-in failed from {} ({why})", address.to_canonical());
-                }
+                let door = self.connections.get(*connection).and_then(|found| found.door.address());
+                let address = door.or_else(|| self.correspondents_address(*connection));
+                address.into_iter().for_each(|address| log_failure(address, *why));
+            }
+        }
+    }
+
+    fn expect_no_more(&mut self, address: IpAddr, challenge: Challenge) {
+        if let Some(expected) = self.expected.get_mut(&address) {
+            expected.remove(challenge);
+            if expected.is_empty() {
+                self.expected.remove(&address);
             }
         }
     }
@@ -133,12 +146,7 @@ impl<E: Environment> Turn<E> {
         let batch = self.rests_on(&outbox.effects[run.start], run.if_lost, batch);
         let mut encoded: [Option<Encoded>; Dialect::ALL.len()] = [const { None }; Dialect::ALL.len()];
         for id in outbox.recipients(run.to) {
-            let connection = self.connections.get(id);
-            let dialect = match connection.and_then(Connection::dialect) {
-                Some(dialect) => dialect,
-                None if self.callees.get(id).is_some() => Dialect::Delivery,
-                None => continue,
-            };
+            let Some(dialect) = self.dialect_of(id) else { continue };
             let buffer = &mut self.encode_buffer;
             let encoded = encoded[dialect as usize].get_or_insert_with(|| {
                 buffer.clear();
@@ -148,8 +156,25 @@ impl<E: Environment> Turn<E> {
             let encoded = encoded.clone();
             match dialect {
                 Dialect::Delivery => self.push_to_callee(id, encoded, batch, fate(run.if_lost, None)),
+                Dialect::DatagramPlain | Dialect::DatagramUnicode => {
+                    self.push_to_correspondent(id, encoded, batch, fate(run.if_lost, None));
+                }
                 _ => self.push(id, encoded, batch, fate(run.if_lost, None)),
             }
+            if dialect == Dialect::Session
+                && let Some(conversation) = self.connections.get_mut(id).and_then(|found| found.conversation.as_mut())
+            {
+                run.events(outbox).for_each(|event| conversation.told(event));
+            }
+        }
+    }
+
+    /// In which words a client is written to; `None`: nobody is there, or nobody knows.
+    fn dialect_of(&self, id: ConnectionId) -> Option<Dialect> {
+        match self.connections.get(id) {
+            Some(connection) => connection.dialect(),
+            None if self.callees.get(id).is_some() => Some(Dialect::Delivery),
+            None => self.correspondents.get(id).map(|found| found.dialect()),
         }
     }
 
@@ -201,7 +226,7 @@ impl<E: Environment> Turn<E> {
     }
 
     /// Some effects hold at once, before the next request of the connection is looked at.
-    pub(super) fn heed(&mut self, first: usize) {
+    pub(super) fn heed(&mut self, now: Now, first: usize) {
         for index in first..self.outbox.effects.len() {
             match self.outbox.effects[index] {
                 Effect::Suspend { connection } => {
@@ -215,7 +240,7 @@ impl<E: Environment> Turn<E> {
                         found.asking = true;
                     }
                 }
-                Effect::Authenticated { connection } => self.admit(connection),
+                Effect::Authenticated { connection } => self.admit(now, connection),
                 Effect::LogInFailed { connection, .. } => self.strangers.failed(connection),
                 _ => {}
             }
@@ -223,15 +248,18 @@ impl<E: Environment> Turn<E> {
     }
 
     /// Somebody has logged in: the limits are an account's from now on.
-    fn admit(&mut self, id: ConnectionId) {
+    fn admit(&mut self, now: Now, id: ConnectionId) {
+        self.admit_correspondent(now, id);
         let Some(found) = self.connections.get_mut(id).filter(|found| found.stage == Stage::Strange) else { return };
         found.stage = Stage::LoggedIn;
         // The operator's are not counted.
         found.member = found.door.address().is_some();
         self.members += usize::from(found.member);
-        // A guest has no other sign of life.
-        let is_guest = found.conversation.as_ref().is_some_and(|found| found.protocol() == Protocol::Nick);
-        if is_guest && let Err(error) = found.stream.give_up_after(GIVEN_UP_AFTER) {
+        // Their connection is their only sign of life.
+        let protocol = found.conversation.as_ref().map(Conversation::protocol);
+        if matches!(protocol, Some(Protocol::Nick | Protocol::Session))
+            && let Err(error) = found.stream.give_up_after(GIVEN_UP_AFTER)
+        {
             log::debug!("a connection is not watched for silence: {error}");
         }
         self.no_stranger(id);
@@ -269,7 +297,9 @@ impl<E: Environment> Turn<E> {
     pub(super) fn make_room(&mut self) {
         let connections = self.connections.iter_mut().map(|(id, found)| (found.out_bytes(), id, &mut found.queue));
         let callees = self.callees.iter_mut().map(|(id, callee)| (callee.queue.bytes(), id, &mut callee.queue));
-        if let Some((_, id, queue)) = connections.chain(callees).max_by_key(|&(bytes, ..)| bytes) {
+        let correspondents = self.correspondents.iter_mut().map(|(id, found)| (found.bytes(), id, &mut found.queue));
+        let all = connections.chain(callees).chain(correspondents);
+        if let Some((_, id, queue)) = all.max_by_key(|&(bytes, ..)| bytes) {
             log::warn!("too much waits to be written: the connection with most of it is closed");
             self.out_bytes -= queue.bytes();
             *queue = WriteQueue::default();
@@ -393,6 +423,20 @@ impl<'a> Run<'a> {
             _ => None,
         })
     }
+}
+
+/// For tools like fail2ban.
+fn log_failure(address: IpAddr, why: LogInFailure) {
+    let why = match why {
+        LogInFailure::UnknownName => "unknown name",
+        LogInFailure::WrongPassword => "wrong password",
+        LogInFailure::LockedOut => "locked out",
+        LogInFailure::StaleToken => "stale resume token",
+        LogInFailure::NotByThisProtocol => "the account can't be used by this protocol",
+        LogInFailure::NotFromHere => "the shipped passwords work from loopback only",
+        LogInFailure::Elsewhere => "somebody is in between",
+    };
+    log::warn!("log-in failed from {} ({why})", address.to_canonical());
 }
 
 fn fate(if_lost: effect::IfLost, id: Option<RequestId>) -> IfLost {

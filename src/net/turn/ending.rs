@@ -28,13 +28,14 @@ impl<E: Environment> Turn<E> {
             }
         }
         log_ins.into_iter().for_each(|id| self.begin_ending(now, id, Close::Forced));
+        self.datagrams.close();
         self.stopping = Some(now.instant);
     }
 
     /// Whether the end that was begun is reached.
     pub fn has_stopped(&self, now: Now) -> Option<Ended> {
         let began = self.stopping?;
-        let nobody = self.connections.is_empty() && self.callees.is_empty();
+        let nobody = self.connections.is_empty() && self.callees.is_empty() && self.correspondents.is_empty();
         if nobody && self.in_flight.is_empty() && self.outbox.is_empty() {
             return Some(Ended::Orderly);
         }
@@ -146,7 +147,7 @@ impl<E: Environment> Turn<E> {
         if connection.paced || self.timers.is_set(id, Timer::Acknowledged) {
             return;
         }
-        match connection.stream.unacknowledged() {
+        match connection.unacknowledged() {
             Ok(bytes) if bytes > 0 => self.timers.set(id, Timer::Acknowledged, now.instant + ACKNOWLEDGED_EVERY),
             // If that can't be known, it is reset all the same.
             _ => self.reset(id),
@@ -167,6 +168,12 @@ impl<E: Environment> Turn<E> {
         if self.callees.get(id).is_some() {
             self.tell(now, Input::Closed { connection: id });
             return self.free_callee(id);
+        }
+        if let Some(correspondent) = self.correspondents.get(id) {
+            if !correspondent.leaves() {
+                self.tell(now, Input::Closed { connection: id });
+            }
+            return self.free_correspondent(id);
         }
         if self.connections.get(id).is_some_and(Connection::is_served) {
             self.tell_of_close(now, id);
@@ -199,7 +206,10 @@ impl<E: Environment> Turn<E> {
 
     pub(super) fn free_gone(&mut self, now: Now) {
         while let Some(id) = self.gone.pop() {
-            let Some(mut connection) = self.connections.remove(id) else { continue };
+            let Some(mut connection) = self.connections.remove(id) else {
+                self.free_correspondent(id);
+                continue;
+            };
             self.no_stranger(id);
             self.members -= usize::from(connection.member);
             self.out_bytes -= connection.out_bytes();

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use super::STRANGE_BYTES_MAX;
 use crate::hub::Hub;
 use crate::hub::effect::{Effect, Outbox};
-use crate::hub::id::ConnectionId;
+use crate::hub::id::{ConnectionId, Endpoint};
 use crate::hub::input::Input;
 use crate::hub::message::HistoryQuery;
 use crate::hub::time::Instant;
@@ -32,6 +32,19 @@ pub trait Environment {
 
     /// The stream is closed next, or registered anew under another key.
     fn deregister(&mut self, stream: &mut Self::Stream) -> io::Result<()>;
+
+    /// The next datagram that has come to a socket, and from where. Comes back: how long it is; of what is longer than the
+    /// buffer the end is missing.
+    fn receive(&mut self, socket: u16, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
+
+    /// Sends a datagram, or nothing of it.
+    fn send(&mut self, to: Endpoint, datagram: &[u8]) -> io::Result<()>;
+
+    /// From which of this server's addresses what is sent there comes.
+    fn sends_from(&self, to: Endpoint) -> SocketAddr;
+
+    /// Whether it is announced as well that a socket takes datagrams again.
+    fn watch_datagrams(&mut self, socket: u16, writable: bool) -> io::Result<()>;
 
     /// Hands the store a turn's changes.
     fn submit(&mut self, batch: Batch) -> Submitted;

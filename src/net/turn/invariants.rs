@@ -50,7 +50,10 @@ impl<E: Environment> Turn<E> {
             }
         }
         let (callees_parked, callees_bytes) = self.callees.check_invariants(self.persisted);
-        (parked, out_bytes) = (parked + callees_parked, out_bytes + callees_bytes);
+        let is_full =
+            |id| self.correspondents.get(id).is_some_and(|found| !self.datagrams.takes(found.endpoint().socket));
+        let (found_parked, found_bytes) = self.correspondents.check_invariants(self.persisted, is_full);
+        (parked, out_bytes) = (parked + callees_parked + found_parked, out_bytes + callees_bytes + found_bytes);
         let Room { sessions, strangers, parting, posts, .. } = self.admission.room;
         assert!(members <= sessions && self.strangers.len() <= strangers && self.posts.len() <= posts);
         assert!(self.parting.len() <= parting || self.stopping.is_some());
@@ -59,7 +62,8 @@ impl<E: Environment> Turn<E> {
         assert_eq!(self.in_flight_bytes, self.in_flight.iter().map(storage::weight).sum::<usize>());
         assert_eq!(self.deadlines.len(), deadlines, "a deadline of nobody");
         let lives = |id: &ConnectionId| self.connections.get(*id).is_some();
-        let waits = |id: &ConnectionId| lives(id) || self.callees.get(*id).is_some();
+        let is_reached = |id| self.callees.get(id).is_some() || self.correspondents.get(id).is_some();
+        let waits = |id: &ConnectionId| lives(id) || is_reached(*id);
         assert!(self.timers.owners().all(|id| waits(&id)), "a timer of nobody");
         assert_eq!(self.ready.iter().filter(|id| lives(id)).count(), listed, "the list of those with work");
         assert_eq!(self.dirty.iter().filter(|id| lives(id)).count(), dirty, "the list of those to be written to");
@@ -71,13 +75,16 @@ impl<E: Environment> Turn<E> {
 
     /// Of what belongs to connections, by its name, how much there is. For the simulation: without connections nothing
     /// may be left.
-    pub fn left(&self) -> [(&'static str, usize); 15] {
+    pub fn left(&self) -> [(&'static str, usize); 18] {
         [
             ("strangers", self.strangers.len()),
             ("posts", self.posts.len()),
             ("connections", self.connections.len()),
             ("clients that are reached by calls", self.callees.len()),
             ("calls", self.callees.calls()),
+            ("clients that are reached by datagrams", self.correspondents.len()),
+            ("expected", self.expected.len()),
+            ("answers to log-ons", self.datagrams.replies.len()),
             ("timers", self.timers.len()),
             ("reading", self.paced.len()),
             ("ready", self.ready.len()),

@@ -122,8 +122,11 @@ impl<E: Environment> Turn<E> {
                 self.prompt(id);
                 Recognised::Nothing
             }
-            Recognition::This(protocol) => self.begin(now, id, protocol, bytes),
-            Recognition::Session(_) => Recognised::Nothing,
+            Recognition::This(protocol) => self.begin(now, id, Conversation::begin(protocol, bytes, openings.prompted)),
+            Recognition::Session(_) => {
+                let key = openings.expected.and_then(|expected| expected.key(bytes)).cloned();
+                self.begin(now, id, key.map(Conversation::session))
+            }
             Recognition::Tls => self.begin_tls(now, id),
             Recognition::Wait => Recognised::Nothing,
             Recognition::None => {
@@ -142,24 +145,25 @@ impl<E: Environment> Turn<E> {
             Door::Control | Door::Dialled { .. } => (false, Serves::Only(Protocol::Native)),
         };
         let native = serves.protocol(Protocol::Native);
-        let nick = connection.door.address().is_some_and(|address| self.lets_guests_in(address, serves));
+        let address = connection.door.address();
+        let nick = address.is_some_and(|address| self.lets_guests_in(address, serves));
+        // Those in the clear are looked at once more when they begin.
+        let expected = address.filter(|_| serves.protocol(Protocol::Session));
         Some(Openings {
             native,
             request: is_open && serves.protocol(Protocol::Request),
             nick: is_open && nick,
             prompted: connection.prompted,
             tls: is_open && native && self.admission.tls.is_some(),
-            expected: None,
+            expected: expected.and_then(|address| self.expected.get(&address.to_canonical())),
         })
     }
 
     /// The conversation begins, if it may. The hub hears of who is there, unless that is nobody: a request that is posted.
-    fn begin(&mut self, now: Now, id: ConnectionId, protocol: Protocol, first: &[u8]) -> Recognised {
+    fn begin(&mut self, now: Now, id: ConnectionId, begun: Option<Conversation>) -> Recognised {
         let Admission { plaintext, registration, .. } = &self.admission;
         let Some(connection) = self.connections.get_mut(id) else { return Recognised::Nothing };
-        let Some(begun) = Conversation::begin(protocol, first, connection.prompted) else {
-            return Recognised::Nothing;
-        };
+        let Some(begun) = begun else { return Recognised::Nothing };
         let conversation = connection.conversation.insert(begun);
         let is_posted = matches!(conversation, Conversation::Post);
         let peer = match connection.door {
@@ -185,7 +189,7 @@ impl<E: Environment> Turn<E> {
         connection.known = Known::Itself;
         let before = self.outbox.effects.len();
         self.tell(now, Input::Connected { connection: id, peer });
-        self.heed(before);
+        self.heed(now, before);
         Recognised::Protocol
     }
 

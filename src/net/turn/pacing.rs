@@ -2,7 +2,7 @@
 //! such a client is taken to have shown; and what else a timer is set for.
 
 use super::*;
-use crate::net::connection::{Stream, Wrote};
+use crate::net::connection::Wrote;
 use crate::wire::Chunking;
 
 impl<E: Environment> Turn<E> {
@@ -15,7 +15,12 @@ impl<E: Environment> Turn<E> {
                 self.mark_dirty(id);
             }
             Timer::LogIn => self.log_in_over(id),
-            Timer::Leave => self.free_callee(id),
+            Timer::Again => self.send_again(now, id),
+            Timer::Settled => self.send_next(id),
+            Timer::Leave => {
+                self.free_callee(id);
+                self.free_correspondent(id);
+            }
         }
     }
 
@@ -37,23 +42,40 @@ impl<E: Environment> Turn<E> {
     /// Writes a chunk, or what is left of it, unless the last one may not have been read yet.
     pub(super) fn write_chunk(&mut self, now: Now, id: ConnectionId, chunking: Chunking) -> io::Result<Wrote> {
         let Some(connection) = self.connections.get_mut(id) else { return Ok(Wrote::All) };
-        if connection.paced {
-            return Ok(Wrote::All);
+        let (wrote, is_read) = connection.write_encrypted()?;
+        if is_read && wrote == Wrote::All {
+            self.let_read(now, id);
+            return Ok(wrote);
         }
-        let (wrote, bytes) = connection.write_chunk(self.persisted, chunking)?;
+        if connection.paced || wrote == Wrote::Full {
+            return Ok(wrote);
+        }
+        let (wrote, bytes) = connection.write_chunk(self.persisted, chunking, &mut self.seal_buffer)?;
+        let (encrypted, _) = connection.write_encrypted()?;
+        let wrote = if encrypted == Wrote::Full { encrypted } else { wrote };
         if bytes > 0 && wrote == Wrote::All {
-            connection.paced = true;
-            self.paced.push_back((now.instant + self.admission.pace, id));
+            self.let_read(now, id);
         }
         Ok(wrote)
+    }
+
+    /// A client has been written a chunk: the next one follows when it has had the time to read it.
+    fn let_read(&mut self, now: Now, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if !std::mem::replace(&mut connection.paced, true) {
+            self.paced.push_back((now.instant + self.admission.pace, id));
+        }
     }
 
     /// Tells the hub which messages a client's system has taken, and looks again where some are left.
     fn tell_what_arrived(&mut self, now: Now, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id).filter(|found| found.is_served()) else { return };
-        let Some(under_way) = connection.under_way.as_mut().filter(|under_way| !under_way.is_empty()) else { return };
+        if connection.under_way.as_ref().is_none_or(|under_way| under_way.is_empty()) {
+            return;
+        }
         // Where it can't be known nothing has arrived: the connection has failed, which the next read tells.
-        let unacknowledged = connection.stream.unacknowledged().unwrap_or(usize::MAX);
+        let unacknowledged = connection.unacknowledged().unwrap_or(usize::MAX);
+        let Some(under_way) = &mut connection.under_way else { return };
         let arrived = under_way.arrived(unacknowledged);
         let is_left = !under_way.is_empty();
         if let Some(number) = arrived {

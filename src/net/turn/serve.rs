@@ -14,7 +14,7 @@ impl<E: Environment> Turn<E> {
         if self.is_congested() {
             return false;
         }
-        let mut progress = false;
+        let mut progress = self.serve_datagrams(now);
         for _ in 0..self.ready.len() {
             let Some(id) = self.ready.pop_front() else { break };
             let Some(connection) = self.connections.get_mut(id) else { continue };
@@ -353,7 +353,7 @@ impl<E: Environment> Turn<E> {
         }
         let before = self.outbox.effects.len();
         self.tell(now, Input::Request { connection: id, id: request_id, request });
-        self.heed(before);
+        self.heed(now, before);
     }
 
     /// A request for somebody who is reached by calls. The connection has brought what it was for.
@@ -361,7 +361,7 @@ impl<E: Environment> Turn<E> {
         let Some(address) = self.connections.get(id).and_then(|found| found.door.address()) else { return };
         let before = self.outbox.effects.len();
         self.tell(now, Input::Posted { from: PeerAddress::of(address), user, id: request_id, request });
-        self.heed(before);
+        self.heed(now, before);
         if self.outbox.effects[before..].contains(&Effect::Ignored) {
             log::debug!(
                 "a request from {} was ignored: nobody of that name is logged in there",

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use super::*;
 use crate::hub::change::Change;
 use crate::hub::effect::Refusal;
+use crate::net::correspondent::Correspondent;
 use crate::store::{Completion, Submitted};
 use crate::wire::Dialect;
 
@@ -69,6 +70,9 @@ impl<E: Environment> Turn<E> {
             } else if let Some(callee) = self.callees.get_mut(id) {
                 callee.parked = false;
                 self.call_or_park(id);
+            } else if let Some(correspondent) = self.correspondents.get_mut(id) {
+                correspondent.parked = false;
+                self.send_or_park(id);
             }
         }
     }
@@ -94,14 +98,15 @@ impl<E: Environment> Turn<E> {
     /// What depended on these batches leaves the queues, or is refused in its place.
     fn take_back(&mut self, lost: &RangeInclusive<BatchNumber>) {
         let refusal = Err(Refusal::NotStored);
+        let refused = |conversation: &mut Conversation, id| {
+            let mut pieces = Pieces::default();
+            conversation.encode_answer(id, &refusal, &mut pieces);
+            Encoded::of(&pieces, conversation.dialect().chunking())
+        };
         for (_, connection) in self.connections.iter_mut() {
             let Connection { conversation: Some(conversation), queue, .. } = connection else { continue };
             let before = queue.bytes();
-            queue.lose(lost, |id| {
-                let mut pieces = Pieces::default();
-                conversation.encode_answer(id, &refusal, &mut pieces);
-                Encoded::of(&pieces, conversation.dialect().chunking())
-            });
+            queue.lose(lost, |id| refused(conversation, id));
             self.out_bytes = self.out_bytes - before + queue.bytes();
         }
         for (_, callee) in self.callees.iter_mut() {
@@ -113,6 +118,13 @@ impl<E: Environment> Turn<E> {
             });
             self.out_bytes = self.out_bytes - before + callee.queue.bytes();
         }
+        for (_, correspondent) in self.correspondents.iter_mut() {
+            let before = correspondent.queue.bytes();
+            let Correspondent { conversation, queue, .. } = correspondent;
+            queue.lose(lost, |id| refused(conversation, id));
+            self.out_bytes = self.out_bytes - before + correspondent.queue.bytes();
+        }
+        self.datagrams.replies.lose(lost);
     }
 
     /// Asks what no longer has to wait: everything from before the question is in the store.

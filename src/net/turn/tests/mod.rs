@@ -5,6 +5,7 @@ mod encrypted;
 mod guests;
 mod limits;
 mod posts;
+mod sessions;
 mod store;
 
 use std::cell::RefCell;
@@ -20,12 +21,14 @@ use super::*;
 use crate::hub::Config;
 use crate::hub::change::Snapshot;
 use crate::hub::credentials::Credential;
+use crate::hub::id::Endpoint;
 use crate::hub::name::UserName;
 use crate::hub::scram::{ChannelBinding, ClientExchange, Secret};
 use crate::hub::time::WallTime;
-use crate::net::connection::{Door, Stream};
+use crate::net::connection::{Door, Serves, Stream};
 use crate::net::worker::Job;
 use crate::store::{Completion, Submitted};
+use crate::wire::Protocol;
 
 /// One end of a stream: what the peer has said, and what it was told.
 #[derive(Default)]
@@ -157,6 +160,13 @@ struct Outside {
     dialled: VecDeque<(SocketAddr, Rc<RefCell<Wire>>)>,
     /// Descriptors have run out.
     cannot_dial: bool,
+    /// What has come to each socket of datagrams.
+    arrived: [VecDeque<(SocketAddr, Vec<u8>)>; SERVES.len()],
+    /// What was sent by them, until somebody looks.
+    sent: VecDeque<(Endpoint, Vec<u8>)>,
+    /// So many more they take; `None`: all.
+    takes_datagrams: Option<usize>,
+    datagrams_watched: bool,
 }
 
 impl Environment for Outside {
@@ -189,6 +199,32 @@ impl Environment for Outside {
     }
 
     fn deregister(&mut self, _: &mut Pipe) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn receive(&mut self, socket: u16, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let (address, datagram) =
+            self.arrived[usize::from(socket)].pop_front().ok_or(io::Error::from(ErrorKind::WouldBlock))?;
+        let bytes = datagram.len().min(buffer.len());
+        buffer[..bytes].copy_from_slice(&datagram[..bytes]);
+        Ok((bytes, address))
+    }
+
+    fn send(&mut self, to: Endpoint, datagram: &[u8]) -> io::Result<()> {
+        if self.takes_datagrams == Some(0) {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.takes_datagrams = self.takes_datagrams.map(|left| left - 1);
+        self.sent.push_back((to, datagram.to_vec()));
+        Ok(())
+    }
+
+    fn sends_from(&self, _: Endpoint) -> SocketAddr {
+        ([127, 0, 0, 1], 6001).into()
+    }
+
+    fn watch_datagrams(&mut self, _: u16, writable: bool) -> io::Result<()> {
+        self.datagrams_watched = writable;
         Ok(())
     }
 
@@ -246,6 +282,9 @@ const NOT_UNDERSTOOD: &str = "chatd: this is a chat server, and that is no proto
 /// The peer's buffers take as much as they are given.
 const PLENTY: usize = usize::MAX;
 
+/// What the sockets of datagrams serve.
+const SERVES: [Serves; 3] = [Serves::Everything, Serves::Only(Protocol::Session), Serves::Only(Protocol::Datagram)];
+
 /// Guests are let in nowhere, and nobody is called at 6001.
 fn admission(plaintext: Scope, tls: Option<Arc<ServerConfig>>) -> Admission {
     Admission {
@@ -255,6 +294,8 @@ fn admission(plaintext: Scope, tls: Option<Arc<ServerConfig>>) -> Admission {
         tls,
         room: Room { sessions: 1000, strangers: 64, parting: 500, calls: 4, posts: 16 },
         ports: vec![6001],
+        datagrams: SERVES.to_vec(),
+        session_port: FourDigitPort::new(6001),
         pace: PACE,
         seed: [1; 32],
     }
