@@ -248,17 +248,13 @@ fn whoever_is_not_expected_there_is_not_recognised() {
     world.say(&elsewhere, &first);
     world.settle();
     assert_eq!(elsewhere.told(), NOT_UNDERSTOOD);
-    let native = world.connect_by(Door::Port {
-        address: IpAddr::from([127, 0, 0, 1]),
-        serves: Serves::Only(Protocol::Native),
-    });
+    let native =
+        world.connect_by(Door::Port { address: IpAddr::from([127, 0, 0, 1]), serves: Serves::Only(Protocol::Native) });
     world.say(&native, &first);
     world.settle();
     assert_eq!(native.told(), NOT_UNDERSTOOD);
-    let client = world.connect_by(Door::Port {
-        address: IpAddr::from([127, 0, 0, 1]),
-        serves: Serves::Only(Protocol::Session),
-    });
+    let client =
+        world.connect_by(Door::Port { address: IpAddr::from([127, 0, 0, 1]), serves: Serves::Only(Protocol::Session) });
     for byte in &first {
         world.say(&client, &[*byte]);
         world.settle();
