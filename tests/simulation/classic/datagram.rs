@@ -119,7 +119,9 @@ mod tests {
             let written = writer.message(&name("alice"), &name("Bob"), "it's \\ \"é☃\" {}\n");
             let (request, found) = Request::parse(&written).expect("a request");
             assert_eq!(found, manner);
-            assert!(matches!(request, Request::Message { text: Ok(text), .. } if text.as_str() == "it's \\ \"é☃\" {}\n"));
+            assert!(
+                matches!(request, Request::Message { text: Ok(text), .. } if text.as_str() == "it's \\ \"é☃\" {}\n")
+            );
             let secret = Password::parse("secret").expect("a password");
             for written in [
                 writer.log_in(&name("alice"), &secret),

@@ -115,7 +115,8 @@ pub fn reads(key: &SessionKey, chunk: &[u8]) -> Result<Vec<Item>, String> {
         return Ok(vec![Item::EndNotif(id)]);
     }
     if plain.contains("CHAT_STARTED") {
-        let (id, peer) = within(&plain, "CHAT_STARTED").and_then(|inside| inside.split_once(", ")).ok_or_else(strange)?;
+        let (id, peer) =
+            within(&plain, "CHAT_STARTED").and_then(|inside| inside.split_once(", ")).ok_or_else(strange)?;
         let peer = UserName::parse(peer).map_err(|_| strange())?;
         return Ok(vec![Item::ChatStarted { id: LocalTime::parse(id).ok_or_else(strange)?, peer }]);
     }
