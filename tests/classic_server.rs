@@ -12,6 +12,12 @@ mod blocks;
 mod calls;
 #[path = "classic_server/coming_and_going.rs"]
 mod coming_and_going;
+#[path = "classic_server/datagram.rs"]
+mod datagram;
+#[path = "classic_server/datagram_delivery.rs"]
+mod datagram_delivery;
+#[path = "classic_server/everybody.rs"]
+mod everybody;
 #[path = "classic_server/kill.rs"]
 mod kill;
 #[path = "classic_server/listeners.rs"]
@@ -26,3 +32,11 @@ mod requests;
 mod room;
 #[path = "classic_server/scene.rs"]
 mod scene;
+#[path = "classic_server/session.rs"]
+mod session;
+#[path = "classic_server/session_chat.rs"]
+mod session_chat;
+#[path = "classic_server/session_log_on.rs"]
+mod session_log_on;
+#[path = "classic_server/session_ports.rs"]
+mod session_ports;

@@ -9,6 +9,8 @@ mod support;
 mod classic;
 #[path = "hostile/crowd.rs"]
 mod crowd;
+#[path = "hostile/datagram.rs"]
+mod datagram;
 #[path = "hostile/deaf.rs"]
 mod deaf;
 #[path = "hostile/first_bytes.rs"]
@@ -23,3 +25,5 @@ mod machine;
 mod oversized;
 #[path = "hostile/scene.rs"]
 mod scene;
+#[path = "hostile/session.rs"]
+mod session;

@@ -1,6 +1,9 @@
 //! The protocols, byte by byte, without a socket: what each line means, what each error says, and, of the native one, that
 //! docs/PROTOCOL.md says the same.
 
+#[allow(dead_code)]
+#[path = "existing/digest.rs"]
+mod digest;
 #[path = "protocol/golden.rs"]
 mod golden;
 #[path = "protocol/laws.rs"]
@@ -17,6 +20,11 @@ mod request;
 mod request_log_in;
 #[path = "protocol/samples.rs"]
 mod samples;
+#[path = "protocol/session.rs"]
+mod session;
+#[allow(dead_code)]
+#[path = "existing/session_cipher.rs"]
+mod session_cipher;
 #[path = "protocol/unframed.rs"]
 mod unframed;
 #[path = "protocol/unframed_laws.rs"]

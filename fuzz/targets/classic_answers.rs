@@ -138,8 +138,8 @@ impl Play {
                     assert!(!std::mem::replace(&mut self.to_peer, true), "two texts at once");
                     assert!(!bytes.is_empty() && bytes.len() <= 4096);
                 }
-                Action::Write(bytes) => assert!(!bytes.is_empty()),
-                Action::HangUp => {}
+                Action::Write(bytes) | Action::Datagram(bytes) => assert!(!bytes.is_empty()),
+                Action::Dial(_) | Action::HangUp => {}
             }
         }
         while let Some(happening) = self.session.next_happening() {

@@ -163,6 +163,7 @@ fn command(line: &str) {
         Command::LogOut => "logout".to_owned(),
         Command::Help => "help".to_owned(),
         Command::MessageFromInput { .. } => panic!("a line of a script is no message from standard input"),
+        Command::Say { .. } | Command::LogIn { .. } => panic!("another protocol's"),
     };
     assert_eq!(parse_line(&again, Protocol::Native, false).ok().flatten().as_ref(), Some(&command), "{again:?}");
 }

@@ -200,6 +200,8 @@ impl Batch {
             Ok(Some(Command::ChangePassword)) => self.want(Want::Change),
             Ok(Some(Command::SignUp)) => self.fail(Failure::usage(command::SIGN_UP_FIRST)),
             Ok(Some(Command::LogOut)) => self.leave(session),
+            // Words of classic protocols.
+            Ok(Some(Command::Say { .. } | Command::LogIn { .. })) => {}
             Ok(Some(Command::Help)) => self.script.help(Protocol::Native),
             Ok(Some(Command::MessageFromInput { .. })) => self.fail(Failure::usage("standard input has the commands")),
             Err(failure) => self.fail(failure),

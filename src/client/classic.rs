@@ -1,9 +1,10 @@
-//! The classic protocols, in which chat stands in for another system's client: `request` and `nick`.
+//! The classic protocols, in which chat stands in for another system's client: `request`, `session`, `datagram` and `nick`.
 //!
-//! A session of each is pure (`request`, `nick`); `connection` joins one with the link and the clock, and `run` is the loop in
+//! A session of each is pure (`request`, `session`, `datagram`, `nick`); `connection` joins one with the link and the clock, and `run` is the loop in
 //! which it is used, in one of three manners: `one_shot`, `script` and `talk`. No device, no state directory, no encryption:
 //! these protocols have none; and a session that has lost its server ends.
 
+mod again;
 mod chunks;
 mod connection;
 pub mod nick;
@@ -11,6 +12,7 @@ mod one_shot;
 pub mod request;
 mod run;
 mod script;
+pub mod session;
 mod show;
 mod talk;
 
@@ -26,10 +28,14 @@ use super::exit::Failure;
 use super::interrupt::Interrupt;
 use super::output::Ended;
 use super::{Options, PasswordFrom, Status, TRIES, passwords, warn};
-use crate::wire::{Text, UserName};
+use crate::wire::session::LocalTime;
+use crate::wire::{Protocol, Text, UserName};
 
 /// How many requests may be without an answer, or wait to be sent.
 const PENDING_MAX: usize = 200;
+
+/// Why `login` is refused.
+const SECOND_LOG_IN: &str = "you are logged in: a second log-in is for another chat, with --user NAME";
 
 /// What can be asked of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +68,20 @@ pub enum Request {
         user: UserName,
         text: Text,
     },
+    /// Begins a chat.
+    Chat {
+        user: UserName,
+    },
+    /// Says something in the chat.
+    Say {
+        text: Text,
+    },
+    EndChat,
+    /// What was said between a user and us; of it the last so many messages.
+    History {
+        user: UserName,
+        count: usize,
+    },
 }
 
 /// A request that was done.
@@ -83,6 +103,34 @@ pub enum Done {
     Declined(UserName),
     /// The other's client has it.
     Said(UserName),
+    /// The same, of a message that went through the server.
+    Delivered(UserName),
+    /// The recipient is not there: the server keeps it.
+    Kept(UserName),
+    /// Nobody is there to get it.
+    ReachedNobody,
+    ChatStarted(Chat),
+    ChatEnded(UserName),
+    History(Vec<Entry>),
+    /// There is no history, the server says in these words.
+    NoHistory(String),
+}
+
+/// A chat with a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chat {
+    pub id: LocalTime,
+    pub peer: UserName,
+}
+
+/// A message of a history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When its chat began.
+    pub chat: LocalTime,
+    pub from: UserName,
+    pub to: UserName,
+    pub text: String,
 }
 
 /// Something that nobody asked for.
@@ -122,6 +170,16 @@ pub enum Event {
         user: UserName,
         address: SocketAddr,
     },
+    /// Somebody has begun a chat with us.
+    ChatStarted(Chat),
+    /// The other side has ended the chat.
+    ChatEnded {
+        user: UserName,
+    },
+    /// A message has come to one more of its recipients, or later than anybody waited for: in the words of whoever got it.
+    Acknowledged {
+        text: String,
+    },
 }
 
 /// What the driver is told.
@@ -157,8 +215,12 @@ pub enum End {
 pub enum Action {
     /// Write this on the connection.
     Write(Vec<u8>),
-    /// Close the connection.
+    /// Close the connection, and the socket for datagrams.
     HangUp,
+    /// Send this datagram to the server. It may be lost.
+    Datagram(Vec<u8>),
+    /// Connect to this port of the server that the datagrams go to.
+    Dial(u16),
     /// Send this to the server on a connection of its own. `Session::sent` hears how it went; until then there is no other one.
     ToServer(Vec<u8>),
     /// The same, to a peer.
@@ -196,7 +258,23 @@ pub trait Session {
     fn user(&self) -> &UserName;
 
     /// Whether it must listen for connections.
-    fn listens(&self) -> bool;
+    fn listens(&self) -> bool {
+        false
+    }
+
+    /// Whether it begins with datagrams, and not with a connection.
+    fn uses_datagrams(&self) -> bool {
+        false
+    }
+
+    /// The socket for datagrams is there.
+    fn opened(&mut self, _: Now) {}
+
+    /// A datagram of the server's has come.
+    fn heard(&mut self, _: Now, _: &[u8]) {}
+
+    /// Nobody hears the datagrams, and why.
+    fn unheard(&mut self, _: Now, _: Failure) {}
 
     /// The connection is there. `port`: where we listen, if we do.
     fn connected(&mut self, now: Now, port: u16);
@@ -208,10 +286,10 @@ pub trait Session {
     fn disconnected(&mut self, now: Now, why: Failure);
 
     /// A connection to where we listen has brought something.
-    fn delivered(&mut self, now: Now, from: Source, bytes: &[u8]);
+    fn delivered(&mut self, _: Now, _: Source, _: &[u8]) {}
 
     /// What was to be sent on a connection of its own has left, or not.
-    fn sent(&mut self, now: Now, lane: Lane, result: Result<(), NotSent>);
+    fn sent(&mut self, _: Now, _: Lane, _: Result<(), NotSent>) {}
 
     /// Does what is due.
     fn tick(&mut self, now: Now);
@@ -305,6 +383,17 @@ impl Request {
             Command::Private { text: None, .. } => {
                 return Some(Err(Failure::usage("'private' needs a text in this protocol: each text goes by itself")));
             }
+            Command::Ask(core::Request::Chat { user }) => Request::Chat { user },
+            Command::Say { text } => Request::Say { text },
+            Command::Ask(core::Request::EndChat) => Request::EndChat,
+            Command::Ask(core::Request::History { with: Some(user), count }) => Request::History { user, count },
+            Command::Ask(core::Request::History { with: None, .. }) => {
+                return Some(Err(Failure::usage("'history' needs a USER in this protocol")));
+            }
+            Command::EndPrivate { .. } => {
+                return Some(Err(Failure::usage("there are no private conversations in this protocol: 'end chat'")));
+            }
+            Command::LogIn { .. } => return Some(Err(Failure::usage(SECOND_LOG_IN))),
             Command::MessageFromInput { to } => match super::message_from_input(to, false) {
                 Ok(core::Request::Message { to, text, .. }) => Request::Message { to, text },
                 Ok(_) => return None,
@@ -385,8 +474,12 @@ fn session(
         Some(password) => password,
         None => passwords::ask(user)?,
     };
-    let password = passwords::valid(&password)?;
-    let heartbeat = options.heartbeat.unwrap_or(super::HEARTBEAT_DEFAULT);
-    let login = request::Login { user: user.clone(), password, heartbeat };
-    Ok(Box::new(request::Session::new(login, patience)))
+    let (user, password) = (user.clone(), passwords::valid(&password)?);
+    Ok(match options.protocol {
+        Protocol::Session => Box::new(session::Session::new(session::Login { user, secret: password }, patience)),
+        _ => {
+            let heartbeat = options.heartbeat.unwrap_or(super::HEARTBEAT_DEFAULT);
+            Box::new(request::Session::new(request::Login { user, password, heartbeat }, patience))
+        }
+    })
 }

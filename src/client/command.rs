@@ -24,7 +24,7 @@ pub const SIGN_UP_FIRST: &str = "'sign-up' stands on the command line: whoever h
 /// What ends a chat where every other line is a text.
 const END_CHAT: &str = "end chat";
 /// What a command begins with there.
-const COMMAND_MARK: char = '/';
+pub const COMMAND_MARK: char = '/';
 
 /// Why `wait` is not done at a terminal.
 pub const WAIT_IS_FOR_SCRIPTS: &str = "'wait' is for scripts: what comes in is shown here anyway";
@@ -63,6 +63,14 @@ pub enum Command {
     Deliver {
         user: UserName,
     },
+    /// Says something in the chat.
+    Say {
+        text: Text,
+    },
+    /// Once more; it is never done.
+    LogIn {
+        user: UserName,
+    },
     /// The passwords are asked for, or come from elsewhere: never from the line.
     ChangePassword,
     SignUp,
@@ -98,6 +106,9 @@ pub enum Kind {
     Private,
     End,
     Deliver,
+    Say,
+    LogIn,
+    LogOff,
     Privacy,
     Wait,
     ChangePassword,
@@ -108,18 +119,27 @@ pub enum Kind {
 
 const ALL: &[Protocol] = &Protocol::ALL;
 const WITH_USERS: &[Protocol] = &[Protocol::Native, Protocol::Request];
+const WITH_MESSAGES: &[Protocol] = &[Protocol::Native, Protocol::Request, Protocol::Session, Protocol::Datagram];
+const WITH_EVERYONE: &[Protocol] = &[Protocol::Native, Protocol::Request, Protocol::Datagram, Protocol::Nick];
+const WITH_A_LIST: &[Protocol] = &[Protocol::Native, Protocol::Request, Protocol::Datagram];
+const WITH_CHATS: &[Protocol] = &[Protocol::Native, Protocol::Session];
+const SESSION: &[Protocol] = &[Protocol::Session];
+const DATAGRAM: &[Protocol] = &[Protocol::Datagram];
 const NATIVE: &[Protocol] = &[Protocol::Native];
 
 /// All commands, in the order in which help shows them.
-pub const TABLE: [Entry; 20] = [
-    entry("message", "USER TEXT", "send a private message; it waits if USER is offline", Kind::Message, WITH_USERS),
-    entry("broadcast", "TEXT", "send a message to everyone who is online", Kind::Broadcast, ALL),
-    entry("online", "", "show who is online", Kind::Online, WITH_USERS),
+pub const TABLE: [Entry; 26] = [
+    entry("chat", "USER", "begin a chat with USER: what you type then is said there", Kind::Chat, WITH_CHATS),
+    entry("say", "TEXT", "say TEXT in the chat, even if it begins with a command", Kind::Say, SESSION),
+    entry("message", "USER TEXT", "send a private message; it waits if USER is offline", Kind::Message, WITH_MESSAGES),
+    entry("broadcast", "TEXT", "send a message to everyone who is online", Kind::Broadcast, WITH_EVERYONE),
+    entry("message*", "TEXT", "the same", Kind::Broadcast, DATAGRAM),
+    entry("online", "", "show who is online", Kind::Online, WITH_A_LIST),
+    entry("contacts", "", "the same", Kind::Online, DATAGRAM),
     entry("block", "USER", "receive nothing more from USER, and be invisible to them", Kind::Block, WITH_USERS),
     entry("unblock", "USER", "undo that", Kind::Unblock, WITH_USERS),
     entry("blocked", "", "show whom you block", Kind::Blocked, NATIVE),
-    entry("history", "[USER] [COUNT]", "show the last messages (100), only those with USER", Kind::History, NATIVE),
-    entry("chat", "USER", "what is typed goes to USER, until 'end chat'", Kind::Chat, NATIVE),
+    entry("history", "[USER] [COUNT]", "show the last messages (100), only those with USER", Kind::History, WITH_CHATS),
     entry(
         "private",
         "USER [TEXT]",
@@ -127,7 +147,7 @@ pub const TABLE: [Entry; 20] = [
         Kind::Private,
         WITH_USERS,
     ),
-    entry("end", "chat|private USER", "end the chat, or such a private conversation", Kind::End, NATIVE),
+    entry("end", "chat|private USER", "end the chat, or a conversation without the server", Kind::End, WITH_CHATS),
     entry("deliver", "USER", "send through the server what could not be said to USER privately", Kind::Deliver, NATIVE),
     entry("getaddress", "USER", "ask USER for their address", Kind::GetAddress, WITH_USERS),
     entry("consent", "USER yes|no", "answer USER, who asks for your address", Kind::Consent, WITH_USERS),
@@ -136,7 +156,10 @@ pub const TABLE: [Entry; 20] = [
     entry("wait", "TEXT|EVENT [SECONDS]", "wait for a line with TEXT, or for an event, 10 seconds", Kind::Wait, ALL),
     entry("passwd", "", "change your password, which is asked for", Kind::ChangePassword, NATIVE),
     entry("sign-up", "", "make an account for --user NAME, where the server allows it", Kind::SignUp, NATIVE),
+    entry("login", "USER", "refused: who you are says --user, once", Kind::LogIn, DATAGRAM),
     entry("logout", "", "log out and end", Kind::LogOut, ALL),
+    entry("log", "off", "the same", Kind::LogOff, SESSION),
+    entry("quit", "", "the same", Kind::LogOut, DATAGRAM),
     entry("help", "", "show this", Kind::Help, ALL),
 ];
 
@@ -174,7 +197,10 @@ impl Entry {
 
     /// Whether the command makes sense without a session.
     fn is_one_shot(&self) -> bool {
-        !matches!(self.kind, Kind::Wait | Kind::LogOut | Kind::Chat | Kind::End | Kind::Deliver)
+        !matches!(
+            self.kind,
+            Kind::Wait | Kind::LogOut | Kind::LogOff | Kind::LogIn | Kind::Chat | Kind::Say | Kind::End | Kind::Deliver
+        )
     }
 
     fn usage(&self) -> Failure {
@@ -216,14 +242,18 @@ pub fn parse_line(line: &str, protocol: Protocol, receipts: bool) -> Result<Opti
         return Ok(None);
     }
     let (name, rest) = first_word(line);
+    // What is no command anywhere is said in the chat, as by that protocol's own client.
+    if protocol == Protocol::Session && find(name).is_none() {
+        return Ok(Some(Command::Say { text: parse_text(line)? }));
+    }
     let entry = find_in(protocol, name)?;
     let (first, text) = first_word(rest);
     let words: Vec<&str> = rest.split_whitespace().collect();
     let arguments = match entry.kind {
         Kind::Message | Kind::Private if text.is_empty() => words,
         Kind::Message | Kind::Private => vec![first, text],
-        Kind::Broadcast if rest.is_empty() => Vec::new(),
-        Kind::Broadcast => vec![rest],
+        Kind::Broadcast | Kind::Say if rest.is_empty() => Vec::new(),
+        Kind::Broadcast | Kind::Say => vec![rest],
         // The last word is the time if it is a number and there is something before it.
         Kind::Wait => match rest.rsplit_once(char::is_whitespace) {
             Some((text, seconds)) if parse_seconds(seconds).is_ok() => vec![text.trim_end(), seconds],
@@ -235,23 +265,25 @@ pub fn parse_line(line: &str, protocol: Protocol, receipts: bool) -> Result<Opti
     parse(entry, &arguments, receipts).map(Some)
 }
 
-/// What comes of a line that was typed in a chat with `to`. It is a text, except `end chat` and, behind the mark, a command; a
-/// text that begins with the mark has it twice.
-pub fn parse_in_chat(
-    line: &str,
-    to: &UserName,
-    protocol: Protocol,
-    receipts: bool,
-) -> Result<Option<Command>, Failure> {
+/// What a line says that was typed in a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InChat<'a> {
+    /// The other side is told this.
+    Said(&'a str),
+    /// It is the line of a command.
+    Command(&'a str),
+}
+
+/// In a chat a line is a text, except `end chat` and what stands behind the mark of commands. A text that begins with the mark
+/// has it twice.
+pub fn read_in_chat(line: &str) -> InChat<'_> {
     let line = line.trim();
-    let text = match line.strip_prefix(COMMAND_MARK) {
-        _ if line.is_empty() => return Ok(None),
-        _ if line == END_CHAT => return Ok(Some(Command::Ask(Request::EndChat))),
-        None => line,
-        Some(text) if text.starts_with(COMMAND_MARK) => text,
-        Some(command) => return parse_line(command, protocol, receipts),
-    };
-    Ok(Some(Command::Ask(Request::Message { to: to.clone(), text: parse_text(text)?, receipt: receipts })))
+    match line.strip_prefix(COMMAND_MARK) {
+        Some(text) if text.starts_with(COMMAND_MARK) => InChat::Said(text),
+        Some(command) => InChat::Command(command),
+        None if line.is_empty() || line == END_CHAT => InChat::Command(line),
+        None => InChat::Said(line),
+    }
 }
 
 /// Why nobody can begin a chat in a chat with `user`.
@@ -335,7 +367,9 @@ fn parse(entry: &Entry, arguments: &[&str], receipts: bool) -> Result<Command, F
         }
         (Kind::ChangePassword, []) => Command::ChangePassword,
         (Kind::SignUp, []) => Command::SignUp,
-        (Kind::LogOut, []) => Command::LogOut,
+        (Kind::Say, [text]) => Command::Say { text: parse_text(text)? },
+        (Kind::LogIn, [name]) => Command::LogIn { user: user(name)? },
+        (Kind::LogOut, []) | (Kind::LogOff, ["off"]) => Command::LogOut,
         (Kind::Help, _) => Command::Help,
         _ => return Err(entry.usage()),
     })
@@ -351,7 +385,8 @@ fn user(name: &str) -> Result<UserName, Failure> {
     })
 }
 
-fn parse_text(text: &str) -> Result<Text, Failure> {
+/// The text of a message, if it is one.
+pub fn parse_text(text: &str) -> Result<Text, Failure> {
     Text::parse(text).map_err(Failure::usage)
 }
 
@@ -448,20 +483,16 @@ mod tests {
 
     #[test]
     fn in_a_chat_a_line_is_a_text() {
-        let said =
-            |line: &str| parse_in_chat(line, &name("bob"), Protocol::Native, false).map_err(|failure| failure.text);
         for text in ["hi  there, \"you\"", "online", "end chat now", "message carol hi", "# 1", "end private bob"] {
-            assert_eq!(said(&format!(" {text} ")), ask(message_to("bob", text)));
+            assert_eq!(read_in_chat(&format!(" {text} ")), InChat::Said(text));
         }
-        assert_eq!(said(" "), Ok(None));
-        assert_eq!(said("end chat"), ask(Request::EndChat));
-        assert_eq!(said("/end chat"), ask(Request::EndChat));
-        assert_eq!(said("/online"), ask(Request::Online));
-        assert_eq!(said("/message carol hi"), ask(message_to("carol", "hi")));
-        assert_eq!(said("//online"), ask(message_to("bob", "/online")));
-        assert_eq!(said("///"), ask(message_to("bob", "//")));
-        assert_eq!(said("/shrug"), Err("there is no command 'shrug'; 'help' lists them".into()));
-        assert!(said(&"x".repeat(4097)).unwrap_err().contains("4096"));
+        assert_eq!(read_in_chat("//online"), InChat::Said("/online"));
+        assert_eq!(read_in_chat("///"), InChat::Said("//"));
+        for (line, command) in
+            [(" ", ""), ("end chat", "end chat"), ("/end chat", "end chat"), ("/message carol hi", "message carol hi")]
+        {
+            assert_eq!(read_in_chat(line), InChat::Command(command));
+        }
     }
 
     #[test]

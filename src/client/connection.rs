@@ -159,7 +159,10 @@ impl Connection {
                 }
                 link::Happening::Woken => heard.push(Heard::Woken),
                 // Connections for one message are the classic protocols'.
-                link::Happening::Parcel { .. } | link::Happening::ParcelSent(..) => {}
+                link::Happening::Parcel { .. }
+                | link::Happening::ParcelSent(..)
+                | link::Happening::Datagram(_)
+                | link::Happening::Unheard(_) => {}
             }
             self.tell(&mut heard);
         }

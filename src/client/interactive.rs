@@ -14,7 +14,7 @@ use self::editor::{Keyboard, Names, Purpose, Typed, know};
 pub use self::screen::Look;
 use self::screen::{Screen, now_ms};
 use super::batch;
-use super::command::{self, Command};
+use super::command::{self, Command, InChat};
 use super::connection::{Connection, Heard};
 use super::core::{Closing, Done, Happening, Now, Request, Tag};
 use super::errand::{Change, Passwords, Progress};
@@ -51,6 +51,8 @@ struct Talk<'a> {
     lost: bool,
     leaving: Option<(Now, Status)>,
     changing: Option<Change>,
+    /// Whether a chat begins or ends: the next prompt waits for that.
+    deciding: Option<Tag>,
 }
 
 /// Talks until the person or the server ends it.
@@ -75,6 +77,7 @@ pub fn run(
         lost: false,
         leaving: None,
         changing: None,
+        deciding: None,
     };
     talk.connection.dial();
     let mut keyboard = Keyboard::default();
@@ -113,11 +116,15 @@ pub fn run(
         while let Some(typed) = keyboard.next() {
             match typed {
                 Typed::Line(line) => talk.line(&line),
+                Typed::InChat { with, line } => talk.line_in_chat(&with, &line),
                 Typed::Passwords(Ok(passwords)) => talk.begin_change(passwords),
                 Typed::Passwords(Err(failure)) => talk.complain(&failure.text),
                 Typed::End => talk.leave_keyboard(Status::Done),
                 Typed::Interrupt => talk.leave_keyboard(Status::Interrupted),
             }
+        }
+        if !talk.is_deciding() {
+            keyboard.chats_with(talk.connection.session.chats_with());
         }
     };
     keyboard.abandon(interrupt, talk.screen.printer.is_some());
@@ -367,23 +374,57 @@ impl Talk<'_> {
                 lines.extend(render::standing_lines_apart(&standing, certificate.as_ref()));
                 self.screen.show(lines);
             }
-            Ok(Some(Command::Ask(request))) => match self.connection.session.ask(request.clone()) {
-                Ok(tag) => {
-                    if let Request::Revoke { user } = &request {
-                        self.connection.revoke(user);
-                    }
-                    self.await_answer(tag, request);
-                }
-                Err(_) => self.complain("too much is without an answer already: wait until the server is back"),
-            },
+            Ok(Some(Command::Ask(request))) => self.ask(request),
             Ok(Some(Command::ChangePassword)) => self.complain(command::NEEDS_TLS),
             Ok(Some(Command::SignUp)) => self.complain(command::SIGN_UP_FIRST),
             Ok(Some(Command::LogOut)) => self.leave(Status::Done),
             Ok(Some(Command::Help)) => self.screen.show(vec![command::help(Protocol::Native)]),
             Ok(Some(Command::Wait { .. })) => self.complain(command::WAIT_IS_FOR_SCRIPTS),
             Ok(Some(Command::MessageFromInput { .. })) => {}
+            // Words of classic protocols.
+            Ok(Some(Command::Say { .. } | Command::LogIn { .. })) => {}
             Err(failure) => self.complain(&failure.text),
         }
+    }
+
+    /// A line was typed in a chat with this user, which may be over since.
+    fn line_in_chat(&mut self, with: &UserName, line: &str) {
+        let text = match command::read_in_chat(line) {
+            InChat::Command(line) => return self.line(line),
+            InChat::Said(text) => text,
+        };
+        if self.connection.session.chats_with() != Some(with) {
+            let why = format!("not said: the chat with {with} is over; 'message {with} TEXT' sends it all the same");
+            return self.complain(&why);
+        }
+        match command::parse_text(text) {
+            Ok(text) => self.ask(Request::Message { to: with.clone(), text, receipt: self.receipts }),
+            Err(why) => self.complain(&why.text),
+        }
+    }
+
+    fn ask(&mut self, request: Request) {
+        if let (Request::Chat { .. }, Some(user)) = (&request, self.connection.session.chats_with()) {
+            let why = command::in_chat(user);
+            return self.complain(&why.text);
+        }
+        if matches!(request, Request::Chat { .. } | Request::EndChat) && !self.connection.session.is_logged_in() {
+            return self.complain("not connected now: a chat begins and ends with a connection");
+        }
+        let Ok(tag) = self.connection.session.ask(request.clone()) else {
+            return self.complain("too much is without an answer already: wait until the server is back");
+        };
+        match &request {
+            Request::Revoke { user } => self.connection.revoke(user),
+            Request::Chat { .. } | Request::EndChat => self.deciding = Some(tag),
+            _ => {}
+        }
+        self.await_answer(tag, request);
+    }
+
+    fn is_deciding(&self) -> bool {
+        let session = &self.connection.session;
+        session.is_logged_in() && self.deciding.is_some_and(|tag| session.awaits(tag))
     }
 
     /// Its answer will be told.
@@ -495,8 +536,8 @@ fn confirm(request: &Request, done: &Done, you: &UserName, look: Look) -> Vec<St
         (Request::Broadcast { .. }, _) => vec![format!("{tick} to everyone")],
         (_, Done::ChatStarted(chat)) => {
             let user = &chat.user;
-            let hint = "'end chat' ends it, and '/' stands before a command, as in '/online'";
-            vec![format!("{tick} you chat with {user}: what you type goes to them; {hint}")]
+            let hint = "'end chat' ends it, '/' stands before a command, as in '/online'";
+            vec![format!("{tick} you chat with {user}: {hint}")]
         }
         (_, Done::ChatEnded(chat)) => vec![format!("{tick} the chat with {} is over", chat.user)],
         (_, Done::Blocked(user)) => vec![format!("{tick} {user} is blocked: nothing more comes from them")],

@@ -1,11 +1,12 @@
-//! A client's connections: one to the server, those with peers, those that carry one message only, and a bell that other
-//! threads can ring; all of them in one poll, and nothing ever blocks.
+//! A client's connections: one to the server, those with peers, those that carry one message only, a socket for datagrams, and a
+//! bell that other threads can ring; all of them in one poll, and nothing ever blocks.
 //!
 //! Knows bytes, not lines. `Link` routes: the connection to the server is in `server`, those with peers are in `peers`, those
-//! for one message in `parcels`. What arrives in a turn is bounded, so that whoever floods can't keep the client from looking
+//! for one message in `parcels`, and the socket is in `datagrams`. What arrives in a turn is bounded, so that whoever floods can't keep the client from looking
 //! up.
 
 mod conversation;
+mod datagrams;
 mod dial;
 pub mod parcels;
 pub mod peers;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
 
+use self::datagrams::Datagrams;
 use self::parcels::{NotSent, ParcelId, Parcels};
 use self::peers::{NotLetIn, PeerHappening, PeerId, PeerIdentity, Peers};
 use self::server::Server;
@@ -29,8 +31,9 @@ use crate::hub::fingerprint::Fingerprint;
 
 const SERVER: Token = Token(0);
 const WAKE: Token = Token(1);
+const DATAGRAMS: Token = Token(2);
 /// So many, and
-const PARCELS: Token = Token(2);
+const PARCELS: Token = Token(3);
 /// all after them.
 const PEERS: Token = Token(PARCELS.0 + parcels::TOKENS);
 
@@ -55,6 +58,10 @@ pub enum Happening {
     Parcel { from: IpAddr, bytes: Vec<u8> },
     /// A message that was sent on a connection of its own has left, or why not.
     ParcelSent(ParcelId, Result<(), NotSent>),
+    /// A datagram of the server's.
+    Datagram(Vec<u8>),
+    /// Nobody hears our datagrams, at none of the addresses.
+    Unheard(io::Error),
     /// Somebody rang the bell.
     Woken,
 }
@@ -80,6 +87,7 @@ pub struct Link {
     events: Events,
     waker: Arc<Waker>,
     server: Server,
+    datagrams: Datagrams,
     parcels: Parcels,
     peers: Peers,
 }
@@ -106,6 +114,7 @@ impl Link {
             events: Events::with_capacity(EVENTS_MAX),
             waker,
             server: Server::new(SERVER),
+            datagrams: Datagrams::new(DATAGRAMS),
             parcels: Parcels::new(PARCELS),
             peers: Peers::new(PEERS),
         })
@@ -136,7 +145,8 @@ impl Link {
         let mut happenings = Vec::new();
         self.server.write(self.poll.registry(), &mut happenings);
         self.peers.write(&mut happenings);
-        let busy = self.server.is_busy() || self.parcels.is_busy() || self.peers.is_busy() || !happenings.is_empty();
+        let sockets_are_busy = self.server.is_busy() || self.datagrams.is_busy();
+        let busy = sockets_are_busy || self.parcels.is_busy() || self.peers.is_busy() || !happenings.is_empty();
         let deadlines = [deadline, self.server.deadline(), self.parcels.deadline(), self.peers.deadline()];
         let until = deadlines.into_iter().flatten().min();
         // Rounded up, or the last millisecond would be spent in turns that find nothing.
@@ -153,6 +163,7 @@ impl Link {
             match event.token() {
                 WAKE => woken = true,
                 SERVER => self.server.stir(event),
+                DATAGRAMS => self.datagrams.stir(event),
                 token if token < PEERS => self.parcels.stir(event),
                 _ => self.peers.stir(event),
             }
@@ -161,6 +172,7 @@ impl Link {
             happenings.push(Happening::Woken);
         }
         self.server.turn(self.poll.registry(), &mut happenings);
+        self.datagrams.turn(self.poll.registry(), &mut happenings);
         self.parcels.turn(self.poll.registry(), &mut happenings);
         self.peers.turn(self.poll.registry(), &mut happenings);
         Ok(happenings)
@@ -177,6 +189,26 @@ impl Link {
     /// The other end of the connection to the server. `None`: there is no connection.
     pub fn remote_address(&self) -> Option<SocketAddr> {
         self.server.remote_address().map(unmapped)
+    }
+
+    /// Opens the socket for datagrams to and from the server, in the place of the one that is there. The server is the first of
+    /// these addresses at which somebody hears what is sent.
+    pub fn open_datagrams(&mut self, addresses: impl IntoIterator<Item = SocketAddr>) -> io::Result<()> {
+        self.datagrams.open(self.poll.registry(), addresses.into_iter().collect())
+    }
+
+    /// Sends a datagram to the server. It may be lost: without a socket it is.
+    pub fn send_datagram(&mut self, datagram: &[u8]) {
+        self.datagrams.send(datagram);
+    }
+
+    /// Where the datagrams go to. `None`: there is no socket for them.
+    pub fn datagram_address(&self) -> Option<SocketAddr> {
+        self.datagrams.remote_address().map(unmapped)
+    }
+
+    pub fn close_datagrams(&mut self) {
+        self.datagrams.close(self.poll.registry());
     }
 
     /// Listens for connections with one message each at this address, whose port may be 0, and nowhere else any more. Most of them

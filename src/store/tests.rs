@@ -1041,6 +1041,30 @@ fn of_a_blocked_sender_s_only_what_was_shown_stays() {
     }
 }
 
+/// `local` follows from nothing else: it is that of a chat, and clocks are set back now and then.
+#[test]
+fn what_was_said_in_a_chat_stands_under_its_beginning_and_still_does_after_a_restart() {
+    let dir = TempDir::new().unwrap();
+    let disk = || Store::open(dir.path(), Durability::Process, Hooks::default()).unwrap().0;
+    let locals =
+        [20_240_331_015_959, 20_240_331_030_000, 20_240_331_030_000, 20_231_029_020_000, 0, 99_991_231_235_959];
+    let said = |(number, local): (u64, u64)| {
+        let (from, to) = if number.is_multiple_of(2) { (ANN, BOB) } else { (BOB, ANN) };
+        Message { local: LocalTime::from_number(local), ..message(number, Some(from), Some(to)) }
+    };
+    let all: Vec<Message> = (1..).zip(locals).map(said).collect();
+    let with_bob = || HistoryQuery { with: Some(BOB), ..own(ANN) };
+    let expected: Vec<Arc<Message>> = all.iter().cloned().map(Arc::new).collect();
+    for opened in [disk(), Store::memory()] {
+        let mut running = Running::new(opened);
+        running.keep(users());
+        running.keep(all.iter().cloned().map(accepted).collect::<Vec<_>>());
+        assert_eq!(running.history(with_bob()).messages, expected);
+        running.store.close();
+    }
+    assert_eq!(Running::new(disk()).history(with_bob()).messages, expected);
+}
+
 #[test]
 fn memory_holds_no_more_than_its_bounds() {
     let mut memory = Memory::default();

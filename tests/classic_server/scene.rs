@@ -1,19 +1,23 @@
-//! A server, and people who come to it in three ways.
+//! A server, and people who come to it in five ways.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Instant;
 
 use crate::existing::End;
+use crate::existing::datagram_client::DatagramClient;
 use crate::existing::nick_client::NickClient;
 use crate::existing::request_client::RequestClient;
+use crate::existing::session_client::SessionClient;
 use crate::support::chat::{Outcome, Person, Session};
 use crate::support::{Chatd, LIMIT, password};
 
 /// What one delivery has at most, in bytes: a segment.
 pub const DELIVERY_BYTES_MAX: usize = 1400;
+/// A name that no account has.
+const NOBODY: &str = "nobody-at-all";
 /// What a client of `nick` reads at once, in bytes.
 pub const CHUNK_BYTES_MAX: usize = 1024;
 
@@ -65,6 +69,14 @@ impl Scene {
 
     pub fn request(&self, user: &str) -> RequestClient {
         RequestClient::logged_in(self.address(), user, password(user))
+    }
+
+    pub fn session(&self, user: &str) -> SessionClient {
+        SessionClient::connected(self.address(), user, password(user))
+    }
+
+    pub fn datagram(&self, user: &str) -> DatagramClient {
+        DatagramClient::logged_in(self.address(), user, password(user))
     }
 
     pub fn guest(&self, nickname: &str) -> Guest {
@@ -184,6 +196,33 @@ pub fn expect_together(client: &RequestClient, texts: &[&str]) -> Vec<String> {
     }
     assert_eq!(heard, whole);
     chunks
+}
+
+/// Nothing else comes before the answer to a message to nobody.
+#[track_caller]
+pub fn hears_nothing_else(client: &DatagramClient) {
+    client.message(NOBODY, "hello?");
+    let message = client.next();
+    assert!(message.message_type == "ERROR" && message.body.contains(NOBODY), "{message:?}");
+}
+
+/// What a client of `datagram` is told in no fixed words, next: in so many that the client would not die of it.
+#[track_caller]
+pub fn alert(client: &DatagramClient) -> String {
+    let message = client.next();
+    assert_eq!((message.message_type.as_str(), message.flaw()), ("ALERT", None), "{message:?}");
+    message.body
+}
+
+/// A port of four digits that nobody has, for TCP and UDP.
+pub fn four_digit_port() -> u16 {
+    let process = std::process::id() as u16;
+    let is_free = |port: &u16| {
+        let address = (Ipv4Addr::LOCALHOST, *port);
+        UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok()
+    };
+    let ports = (0..8000).map(|offset| 2000 + (process % 8000 + offset) % 8000);
+    ports.into_iter().find(is_free).expect("a free port of four digits")
 }
 
 /// A connection on which the test itself says everything.

@@ -163,6 +163,15 @@ impl SessionClient {
         assert_eq!(self.next().text, text);
     }
 
+    /// The next chunk, or how the client comes to its end.
+    #[track_caller]
+    pub fn next_or_end(&self) -> Result<String, End> {
+        match self.shared.journal.next() {
+            Seen::Chunk(chunk) => Ok(chunk.text),
+            Seen::Else(end) => Err(end),
+        }
+    }
+
     /// This chunk comes, among others in whatever order.
     #[track_caller]
     pub fn wait_for(&self, text: &str) -> Chunk {

@@ -123,14 +123,20 @@ impl Scene {
     /// From now on what there is now, without anything under way, is what there was before.
     #[track_caller]
     pub fn takes_stock(&mut self) {
+        self.takes_stock_with(0);
+    }
+
+    /// The same with so many connections of others.
+    #[track_caller]
+    pub fn takes_stock_with(&mut self, connections: u64) {
         let end = Instant::now() + LIMIT;
         loop {
             let now = self.operator.status(&self.chatd);
-            // The connections are the bystander's and the operator's.
+            // Two are the bystander's and the operator's.
             let idle = ["batches", "deadlines", "in-bytes", "out-bytes", "waiting"]
                 .iter()
                 .all(|&count| now.counts[count] == 0);
-            if idle && now.counts["connections"] == 2 {
+            if idle && now.counts["connections"] == 2 + connections {
                 self.before = now;
                 return;
             }

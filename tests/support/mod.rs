@@ -27,12 +27,17 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 /// Between two chunks to a client without framing, in milliseconds: so long that it reads each by itself on a busy machine too.
 const PACE_MS: u32 = 250;
 
+/// Until what was printed together has been read.
+const PRINTED_WITHIN: Duration = Duration::from_millis(500);
+
 /// A chatd, and the directory that it works in. Ends with the test.
 pub struct Chatd {
     child: Child,
     address: SocketAddr,
     /// What else it listens at, in the order of `--listen`.
     listeners: Vec<SocketAddr>,
+    /// What it prints beyond that.
+    printed: Receiver<String>,
     log: Receiver<String>,
     /// The fingerprint of its certificate, as it says at the start.
     pub certificate: String,
@@ -60,6 +65,14 @@ impl Chatd {
         Chatd::of(spawn(chatd(), 0, dir.path(), &arguments), dir, arguments)
     }
 
+    /// One with its main listener at this port.
+    pub fn start_at(port: u16, arguments: &[&str]) -> Chatd {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::write(dir.path().join("credentials.txt"), CREDENTIALS).expect("credentials");
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        Chatd::of(spawn(chatd(), port, dir.path(), &arguments), dir, arguments)
+    }
+
     /// One without a disk that may have so many descriptors at most.
     pub fn start_with_descriptors(descriptors: usize) -> Chatd {
         let dir = tempfile::tempdir().expect("a directory");
@@ -71,13 +84,18 @@ impl Chatd {
     }
 
     fn of(started: Started, dir: TempDir, arguments: Vec<String>) -> Chatd {
-        let Started { child, address, listeners, log, certificate } = started;
-        Chatd { child, address, listeners, log, certificate, dir, arguments }
+        let Started { child, address, listeners, printed, log, certificate } = started;
+        Chatd { child, address, listeners, printed, log, certificate, dir, arguments }
     }
 
     /// The address of the `nth` `--listen`, from 0.
     pub fn listener(&self, nth: usize) -> SocketAddr {
         self.listeners[nth]
+    }
+
+    /// What it prints of a listener that nobody asked for, if it does.
+    pub fn next_listener(&self) -> Option<String> {
+        self.printed.recv_timeout(PRINTED_WITHIN).ok()
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -113,6 +131,7 @@ impl Chatd {
             child: self.child,
             address: self.address,
             listeners: self.listeners,
+            printed: self.printed,
             log: self.log,
             certificate: self.certificate,
         } = started;
@@ -208,6 +227,7 @@ struct Started {
     child: Child,
     address: SocketAddr,
     listeners: Vec<SocketAddr>,
+    printed: Receiver<String>,
     log: Receiver<String>,
     certificate: String,
 }
@@ -240,12 +260,11 @@ fn spawn(mut command: Command, port: u16, dir: &Path, arguments: &[String]) -> S
             }
         }
     });
-    let (say, lines) = channel();
+    let (say, printed) = channel();
     let stdout = BufReader::new(child.stdout.take().expect("piped"));
     // To the end: whoever prints to a pipe that nobody reads fails.
     thread::spawn(move || stdout.lines().map_while(Result::ok).for_each(|line| drop(say.send(line))));
-    let mut lines = lines.into_iter();
-    let first = lines.next().unwrap_or_default();
+    let first = printed.recv().unwrap_or_default();
     let Some(address) = first.strip_prefix("chatd: listening on ") else {
         let log: Vec<String> = log.iter().collect();
         panic!("chatd did not start: {first:?} {log:?}");
@@ -253,14 +272,14 @@ fn spawn(mut command: Command, port: u16, dir: &Path, arguments: &[String]) -> S
     let protocols =
         arguments.windows(2).filter(|pair| pair[0] == "--listen").filter_map(|pair| pair[1].split_once('='));
     let listener = |(protocol, _): (&str, &str)| {
-        let line = lines.next().unwrap_or_default();
+        let line = printed.recv().unwrap_or_default();
         let address = line.strip_prefix(&format!("chatd: listening for {protocol} on "));
         address.unwrap_or_else(|| panic!("no listener for {protocol}: {line:?}")).parse().expect("an address")
     };
     let listeners = protocols.map(listener).collect();
     // It is said before the address is.
     let certificate = certificate.recv_timeout(LIMIT).expect("the certificate's fingerprint");
-    Started { child, address: address.parse().expect("an address"), listeners, log, certificate }
+    Started { child, address: address.parse().expect("an address"), listeners, printed, log, certificate }
 }
 
 /// Sends a signal to a process.

@@ -71,6 +71,11 @@ impl Script {
         self.data(command::help(protocol).lines().map(str::to_owned));
     }
 
+    /// Tells something about the line that came last.
+    pub fn remark(&mut self, text: &str) {
+        self.out.push(Line::Complaint(format!("line {}: {text}", self.line_number)));
+    }
+
     /// Notes a failure of the line that came last; the script goes on.
     pub fn fail(&mut self, failure: &Failure) {
         self.first_failure.get_or_insert(failure.status);

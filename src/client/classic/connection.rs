@@ -32,10 +32,18 @@ impl Connection {
     /// Begins to reach the server.
     pub fn dial(target: Target, session: Box<dyn Session>) -> Result<Connection, Failure> {
         let addresses = target.resolve()?;
-        let mut link = Link::new().map_err(refused)?;
-        link.connect(addresses, None);
+        let link = Link::new().map_err(refused)?;
         let epoch = Instant::now();
-        Ok(Connection { session, target, link, epoch, server: None, to_server: None, to_peer: None })
+        let uses_datagrams = session.uses_datagrams();
+        let mut connection = Connection { session, target, link, epoch, server: None, to_server: None, to_peer: None };
+        if uses_datagrams {
+            let opened = connection.link.open_datagrams(addresses);
+            opened.map_err(|error| connection.target.explain(Gone::Unreachable(error), None))?;
+            connection.session.opened(epoch.elapsed());
+        } else {
+            connection.link.connect(addresses, None);
+        }
+        Ok(connection)
     }
 
     pub fn bell(&self) -> Bell {
@@ -100,6 +108,11 @@ impl Connection {
                     self.session.sent(now, Lane::Peer, result);
                 }
             }
+            link::Happening::Datagram(bytes) => self.session.heard(now, &bytes),
+            link::Happening::Unheard(error) => {
+                let why = self.target.explain(Gone::Unreachable(error), None);
+                self.session.unheard(now, why);
+            }
             // Conversations that are encrypted are the native protocol's.
             link::Happening::Peer(..) | link::Happening::Knocked { .. } | link::Happening::Woken => {}
         }
@@ -121,7 +134,12 @@ impl Connection {
         while let Some(action) = self.session.next_action() {
             match action {
                 Action::Write(bytes) => self.link.send(&bytes),
-                Action::HangUp => self.link.close(),
+                Action::HangUp => {
+                    self.link.close();
+                    self.link.close_datagrams();
+                }
+                Action::Datagram(bytes) => self.link.send_datagram(&bytes),
+                Action::Dial(port) => self.dial_port(port),
                 Action::ToServer(bytes) => {
                     self.to_server = self.server.map(|server| self.link.send_parcel(server, bytes, REQUEST_WITHIN));
                 }
@@ -130,6 +148,16 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Another port of the server that the datagrams go to.
+    fn dial_port(&mut self, port: u16) {
+        let server = self.link.datagram_address().map(|mut server| {
+            server.set_port(port);
+            server
+        });
+        self.target.port = port;
+        self.link.connect(server, None);
     }
 
     /// Why something was not sent, for people. `peer`: to whom; else to the server.

@@ -30,6 +30,9 @@ impl Manner for Errand {
                 self.over = Some(match answer {
                     Ok(done) => {
                         let json = self.json.then(|| vec![show::answer_json(&done)]);
+                        if let Some(remark) = show::remark(&done).filter(|_| json.is_none()) {
+                            warn(&remark);
+                        }
                         print(&json.unwrap_or_else(|| show::answer_lines(&done)))?;
                         Status::Done
                     }

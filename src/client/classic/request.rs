@@ -405,6 +405,9 @@ impl super::Session for Session {
                 self.outbox.answer(tag, Err(why));
             }
             Request::Private { user, text } => self.say_privately(tag, user, text),
+            Request::Chat { .. } | Request::Say { .. } | Request::EndChat | Request::History { .. } => {
+                self.outbox.answer(tag, Err(Failure::usage("there are neither chats nor a history in this protocol")));
+            }
         }
         self.send();
         tag

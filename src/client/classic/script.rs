@@ -67,7 +67,11 @@ impl Batch {
             Ok(done) if self.json => self.script.data([show::answer_json(&done)]),
             Ok(done) => {
                 let lines = show::answer_lines(&done);
-                let ok = !matches!(done, Done::Online(_) | Done::Address { .. });
+                let ok =
+                    !matches!(done, Done::Online(_) | Done::Address { .. } | Done::History(_) | Done::NoHistory(_));
+                if let Some(remark) = show::remark(&done) {
+                    self.script.remark(&remark);
+                }
                 self.script.data(ok.then(|| "ok".to_owned()).into_iter().chain(lines));
             }
         }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Done, Event, Request};
+use super::{Chat, Done, Entry, Event, Request};
 use crate::client::render::{self, visible};
 use crate::wire::Protocol;
 use crate::wire::UserName;
@@ -31,6 +31,9 @@ pub fn event_line(event: &Event) -> String {
              'consent {user} yes' or 'consent {user} no'"
         ),
         Event::Address { user, address } => format!("* {user} says yes: {} port {}", address.ip(), address.port()),
+        Event::ChatStarted(Chat { peer, .. }) => format!("* a chat with {peer} has begun"),
+        Event::ChatEnded { user } => format!("* the chat with {user} is over"),
+        Event::Acknowledged { text } => format!("* acknowledged: {}", visible(text.trim_end())),
     }
 }
 
@@ -45,6 +48,9 @@ pub fn event_kind(event: &Event) -> &'static str {
         Event::Note { .. } => "note",
         Event::Asks { .. } => "asks",
         Event::Address { .. } => "address",
+        Event::ChatStarted(_) => "chat-started",
+        Event::ChatEnded { .. } => "chat-ended",
+        Event::Acknowledged { .. } => "acknowledged",
     }
 }
 
@@ -58,9 +64,11 @@ pub fn event_json(event: &Event) -> String {
             json!({"event": kind, "from": from.as_str(), "text": text, "to": "everyone"})
         }
         Event::Note { text } => json!({"event": kind, "from": "server", "text": text}),
-        Event::Online { user } | Event::Offline { user } | Event::Asks { user } => {
+        Event::Online { user } | Event::Offline { user } | Event::Asks { user } | Event::ChatEnded { user } => {
             json!({"event": kind, "user": user.as_str()})
         }
+        Event::ChatStarted(chat) => chat_json("event", chat),
+        Event::Acknowledged { text } => json!({"event": kind, "text": text}),
         Event::Address { user, address } => address_json("event", user, address),
     })
 }
@@ -70,8 +78,15 @@ pub fn answer_lines(done: &Done) -> Vec<String> {
     match done {
         Done::Online(users) => users.iter().map(UserName::to_string).collect(),
         Done::Address { user, address } => vec![format!("{user} {} {}", address.ip(), address.port())],
+        Done::History(entries) => entries.iter().map(entry_line).collect(),
         Done::HandedOver
         | Done::PartlyDelivered
+        | Done::Delivered(_)
+        | Done::Kept(_)
+        | Done::ReachedNobody
+        | Done::ChatStarted(_)
+        | Done::ChatEnded(_)
+        | Done::NoHistory(_)
         | Done::Blocked(_)
         | Done::Unblocked(_)
         | Done::Consented(_)
@@ -94,13 +109,33 @@ pub fn answer_json(done: &Done) -> String {
         Done::Consented(user) => about("consented", user),
         Done::Declined(user) => about("declined", user),
         Done::Said(user) => about("said", user),
+        Done::Delivered(user) => about("delivered", user),
+        Done::Kept(user) => json!({"reply": "handed-over", "reach": "queued", "user": user.as_str()}),
+        Done::ReachedNobody => json!({"reply": "handed-over", "reach": "nobody"}),
+        Done::ChatStarted(chat) => chat_json("reply", chat),
+        Done::ChatEnded(user) => about("chat-ended", user),
+        Done::History(entries) => {
+            json!({"reply": "history", "messages": entries.iter().map(entry_json).collect::<Vec<_>>()})
+        }
+        Done::NoHistory(text) => json!({"reply": "history", "messages": [], "text": text}),
     })
+}
+
+/// What is told of a request that was done, besides what it brings.
+pub fn remark(done: &Done) -> Option<String> {
+    match done {
+        Done::Kept(user) => Some(format!("{user} is not there now: the server keeps the message")),
+        Done::ReachedNobody => Some("nobody else is there to read it".to_owned()),
+        Done::NoHistory(text) => Some(visible(text.trim_end()).into_owned()),
+        _ => None,
+    }
 }
 
 /// What a person is told of a request that was done. `tick`: how that is marked.
 pub fn confirmation(request: &Request, done: &Done, tick: &str) -> String {
     match (request, done) {
         (Request::Message { to, .. }, Done::HandedOver) => format!("{tick} to {to} (handed over)"),
+        (Request::Say { .. }, Done::HandedOver) => format!("{tick} (handed over)"),
         (_, Done::HandedOver) => format!("{tick} to everyone (handed over)"),
         (_, Done::PartlyDelivered) => format!("{tick} to everyone (but not to some who have blocked you)"),
         (_, Done::Online(users)) if users.is_empty() => "nobody else is online".to_owned(),
@@ -113,7 +148,37 @@ pub fn confirmation(request: &Request, done: &Done, tick: &str) -> String {
         (_, Done::Consented(user)) => format!("{tick} {user} learns where you are"),
         (_, Done::Declined(user)) => format!("{tick} {user} does not learn where you are"),
         (_, Done::Said(user)) => format!("{tick} to {user}, privately"),
+        (_, Done::Delivered(user)) => format!("{tick} {user} has it"),
+        (_, Done::Kept(user)) => format!("{tick} to {user} ({user} is not there now: it waits)"),
+        (_, Done::ReachedNobody) => "nobody else is there to read it".to_owned(),
+        (_, Done::ChatStarted(Chat { peer, .. })) => {
+            format!("* a chat with {peer} has begun: what you type is said there, 'end chat' ends it")
+        }
+        (_, Done::ChatEnded(user)) => format!("* the chat with {user} is over"),
+        (_, Done::History(entries)) => entries.iter().map(entry_line).collect::<Vec<_>>().join("\n"),
+        (_, Done::NoHistory(text)) => format!("* note: {}", visible(text.trim_end())),
     }
+}
+
+/// In the form of the native history; the time is that at which the chat began, as the server's clock showed it.
+fn entry_line(Entry { chat, from, to, text }: &Entry) -> String {
+    let digits = chat.to_string();
+    let (date, time) = digits.split_at_checked(8).unwrap_or((&digits, ""));
+    let parts = |digits: &str, lengths: &[usize], between: &str| {
+        let mut rest = digits.chars();
+        let parts = lengths.iter().map(|&length| rest.by_ref().take(length).collect::<String>());
+        parts.collect::<Vec<_>>().join(between)
+    };
+    let (date, time) = (parts(date, &[4, 2, 2], "-"), parts(time, &[2, 2, 2], ":"));
+    format!("{date} {time} {from} -> {to}: {}", visible(text))
+}
+
+fn entry_json(Entry { chat, from, to, text }: &Entry) -> Value {
+    json!({"chat": chat.to_string(), "from": from.as_str(), "to": to.as_str(), "text": text})
+}
+
+fn chat_json(kind: &str, chat: &Chat) -> Value {
+    json!({kind: "chat-started", "user": chat.peer.as_str(), "chat": chat.id.to_string()})
 }
 
 fn address_json(kind: &str, user: &UserName, address: &std::net::SocketAddr) -> Value {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::run::Manner;
-use super::{Done, Event, Happening, Now, Request, Session, Tag, show};
+use super::{Chat, Done, Event, Happening, Now, Request, Session, Tag, show};
 use crate::client::command::{self, Command};
 use crate::client::exit::{Failure, Status};
 use crate::client::interactive::editor::{Keyboard, Names, Purpose, Typed, know};
@@ -58,6 +58,8 @@ impl Talk {
         let line = match answer {
             // It comes back as everyone sees it.
             Ok(Done::HandedOver) if self.protocol == Protocol::Nick => return,
+            // What was typed stands there.
+            Ok(Done::HandedOver) if matches!(request, Request::Say { .. }) => return,
             Ok(done) => show::confirmation(&request, done, self.screen.look.tick()),
             Err(failure) => self.screen.error(&failure.text),
         };
@@ -81,9 +83,20 @@ impl Talk {
                 know(&self.names, std::slice::from_ref(user));
                 self.screen.dim(&show::event_line(event))
             }
-            Event::Note { .. } | Event::Address { .. } => self.screen.dim(&show::event_line(event)),
+            Event::ChatStarted(Chat { peer, .. }) => {
+                know(&self.names, std::slice::from_ref(peer));
+                let how = "what you type is said there, 'end chat' ends it";
+                self.screen.bold(&format!("{}: {how}", show::event_line(event)))
+            }
+            Event::ChatEnded { .. } => self.screen.bold(&show::event_line(event)),
+            Event::Note { .. } | Event::Address { .. } | Event::Acknowledged { .. } => {
+                self.screen.dim(&show::event_line(event))
+            }
         };
-        self.screen.rings |= matches!(event, Event::Message { .. } | Event::Private { .. } | Event::Asks { .. });
+        let rings = |event: &Event| {
+            matches!(event, Event::Message { .. } | Event::Private { .. } | Event::Asks { .. } | Event::ChatStarted(_))
+        };
+        self.screen.rings |= rings(event);
         let line = self.screen.stamp(now_ms(), &line);
         self.screen.show(vec![line]);
     }
@@ -132,7 +145,7 @@ impl Manner for Talk {
     fn go_on(&mut self, session: &mut dyn Session, now: Now) -> Result<Option<Status>, Ended> {
         while let Some(typed) = self.keyboard.next() {
             match typed {
-                Typed::Line(line) => self.typed(session, now, &line),
+                Typed::Line(line) | Typed::InChat { line, .. } => self.typed(session, now, &line),
                 // Nothing here asks for them.
                 Typed::Passwords(_) => {}
                 Typed::End => self.leave(Status::Done),

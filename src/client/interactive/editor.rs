@@ -1,11 +1,15 @@
 //! The line editor, on a thread of its own because it blocks: what was typed, and what Tab makes of it.
+//!
+//! In a chat the prompt shows with whom, and a line counts as what it was when it was typed: the chat that the person saw may be
+//! over since.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use rustyline::completion::Completer;
 use rustyline::config::Configurer;
@@ -19,7 +23,8 @@ use rustyline::{
     KeyEvent, Movement, RepeatCount,
 };
 
-use super::super::command::{self, Command};
+use super::super::command::{self, Command, InChat};
+use super::super::core::Request;
 use super::super::errand::Passwords;
 use super::super::exit::Failure;
 use super::super::interrupt::Interrupt;
@@ -33,9 +38,17 @@ const LINES_MAX: usize = 1000;
 /// How many names completion knows.
 const NAMES_MAX: usize = 1000;
 
+/// How long the next prompt waits until it is known whether a chat has begun or ended.
+const PROMPT_WITHIN: Duration = Duration::from_secs(5);
+
 /// What the editor's thread says.
 pub enum Typed {
     Line(String),
+    /// In a chat with this user.
+    InChat {
+        with: UserName,
+        line: String,
+    },
     /// `passwd`, and what was asked for.
     Passwords(Result<Passwords, Failure>),
     /// Ctrl-D, or the terminal is gone.
@@ -66,7 +79,21 @@ pub type Printer = Box<dyn ExternalPrinter + Send>;
 
 /// Where a person types, as long as they do.
 #[derive(Default)]
-pub struct Keyboard(Option<Receiver<Typed>>);
+pub struct Keyboard {
+    typed: Option<Receiver<Entered>>,
+    chats: Option<Sender<Option<UserName>>>,
+    /// What was told last.
+    chats_with: Option<UserName>,
+    /// The editor waits to be told.
+    waits: bool,
+}
+
+/// What comes from the editor's thread.
+struct Entered {
+    typed: Typed,
+    /// No prompt comes before it is told with whom the person chats.
+    waits: bool,
+}
 
 /// What an editor is for.
 pub struct Purpose {
@@ -83,27 +110,41 @@ pub struct Purpose {
 impl Keyboard {
     /// Starts an editor. Comes back: what prints above its line; `None`: the terminal can do no better.
     pub fn open(&mut self, purpose: Purpose, bell: Bell) -> rustyline::Result<Option<Printer>> {
-        let (receiver, printer) = read_lines(purpose, bell)?;
-        self.0 = Some(receiver);
+        let (sender, chats) = channel();
+        let (typed, printer) = read_lines(purpose, chats, bell)?;
+        *self = Keyboard { typed: Some(typed), chats: Some(sender), chats_with: None, waits: false };
         Ok(printer)
     }
 
     /// Whether somebody may still type.
     pub fn is_open(&self) -> bool {
-        self.0.is_some()
+        self.typed.is_some()
     }
 
     /// What was typed next, if there is something. Nothing comes after the end.
     pub fn next(&mut self) -> Option<Typed> {
-        let typed = match self.0.as_ref()?.try_recv() {
-            Ok(typed) => typed,
+        let Entered { typed, waits } = match self.typed.as_ref()?.try_recv() {
+            Ok(entered) => entered,
             Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Disconnected) => Typed::End,
+            Err(TryRecvError::Disconnected) => Entered { typed: Typed::End, waits: false },
         };
         if matches!(typed, Typed::End | Typed::Interrupt) {
-            self.0 = None;
+            self.typed = None;
         }
+        self.waits |= waits;
         Some(typed)
+    }
+
+    /// Tells with whom the person chats from now on: the next prompt shows it. Not to be called while that is being decided.
+    pub fn chats_with(&mut self, user: Option<&UserName>) {
+        if !std::mem::take(&mut self.waits) && self.chats_with.as_ref() == user {
+            return;
+        }
+        self.chats_with = user.cloned();
+        if let Some(chats) = &self.chats {
+            // Nobody may type any more.
+            let _ = chats.send(self.chats_with.clone());
+        }
     }
 
     /// The editor may still wait for a line: leaves the terminal as it was found, below what was being typed. `prints`:
@@ -118,11 +159,15 @@ impl Keyboard {
 }
 
 /// Starts the editor on its thread.
-fn read_lines(purpose: Purpose, bell: Bell) -> rustyline::Result<(Receiver<Typed>, Option<Printer>)> {
+fn read_lines(
+    purpose: Purpose,
+    chats: Receiver<Option<UserName>>,
+    bell: Bell,
+) -> rustyline::Result<(Receiver<Entered>, Option<Printer>)> {
     let Purpose { protocol, user, lines, names, asks } = purpose;
     let mut editor: Editor<Completion, DefaultHistory> = Editor::new()?;
     editor.set_max_history_size(LINES_MAX)?;
-    editor.set_helper(Some(Completion { protocol, names }));
+    editor.set_helper(Some(Completion { protocol, names, in_chat: false }));
     editor.bind_sequence(KeyEvent::ctrl('C'), EventHandler::Conditional(Box::new(CtrlC)));
     if let Some(path) = &lines {
         // The first time there is none.
@@ -133,55 +178,103 @@ fn read_lines(purpose: Purpose, bell: Bell) -> rustyline::Result<(Receiver<Typed
         Err(_) => None,
     };
     let (sender, receiver) = channel();
-    // Where nothing can be printed above a prompt, what comes in would be printed behind it.
-    let prompt = if printer.is_some() { format!("{user}> ") } else { String::new() };
-    let asks = asks.then_some(user);
+    let prompts = printer.is_some();
+    let reader = Reader { editor, protocol, user, lines, prompts, asks, chats, chat: None };
     thread::spawn(move || {
-        read(&mut editor, &prompt, protocol, lines.as_deref(), asks.as_ref(), &sender, &bell);
-        drop(editor);
+        reader.read(&sender, &bell);
         drop(sender);
         bell.ring();
     });
     Ok((receiver, printer))
 }
 
-/// `asks`: whose passwords are asked for at `passwd`; here, because whoever types is here.
-fn read(
-    editor: &mut Editor<Completion, DefaultHistory>,
-    prompt: &str,
+/// What the editor's thread has.
+struct Reader {
+    editor: Editor<Completion, DefaultHistory>,
     protocol: Protocol,
-    lines: Option<&Path>,
-    asks: Option<&UserName>,
-    sender: &Sender<Typed>,
-    bell: &Bell,
-) {
-    loop {
-        let typed = match editor.readline(prompt) {
-            Ok(line) => {
-                if matches!(editor.add_history_entry(line.as_str()), Ok(true))
-                    && let Some(path) = lines
-                {
-                    // A history that can't be kept is not worth a word at every line.
-                    let _ = editor.append_history(path);
+    user: UserName,
+    lines: Option<PathBuf>,
+    /// Where nothing can be printed above a prompt, what comes in would be printed behind it.
+    prompts: bool,
+    /// `passwd` asks for passwords; here, because whoever types is here.
+    asks: bool,
+    chats: Receiver<Option<UserName>>,
+    /// With whom the person chats, as the prompt shows it.
+    chat: Option<UserName>,
+}
+
+impl Reader {
+    /// Until nobody types any more.
+    fn read(mut self, sender: &Sender<Entered>, bell: &Bell) {
+        loop {
+            self.look_for_chat();
+            let prompt = self.prompt();
+            let (typed, command) = match self.editor.readline(&prompt) {
+                Ok(line) => {
+                    self.remember(&line);
+                    let command = self.command(&line);
+                    (self.typed(line, command.as_ref()), command)
                 }
-                match (command::parse_line(&line, protocol, false), asks) {
-                    (Ok(Some(Command::ChangePassword)), Some(user)) => Typed::Passwords(passwords::ask_both(user)),
-                    _ => Typed::Line(line),
-                }
+                Err(ReadlineError::Interrupted) => (Typed::Interrupt, None),
+                Err(_) => (Typed::End, None),
+            };
+            // After a log-out no further prompt is of use.
+            let last = matches!(typed, Typed::End | Typed::Interrupt) || command == Some(Command::LogOut);
+            let waits = matches!(command, Some(Command::Ask(Request::Chat { .. } | Request::EndChat)));
+            if sender.send(Entered { typed, waits }).is_err() || last {
+                return;
             }
-            Err(ReadlineError::Interrupted) => Typed::Interrupt,
-            Err(_) => Typed::End,
-        };
-        // After a log-out no further prompt is of use.
-        let last = match &typed {
-            Typed::Line(line) => matches!(command::parse_line(line, protocol, false), Ok(Some(Command::LogOut))),
-            Typed::Passwords(_) => false,
-            Typed::End | Typed::Interrupt => true,
-        };
-        if sender.send(typed).is_err() || last {
-            return;
+            bell.ring();
+            if waits && let Ok(chat) = self.chats.recv_timeout(PROMPT_WITHIN) {
+                self.chat = chat;
+            }
         }
-        bell.ring();
+    }
+
+    /// Takes what has been told of chats meanwhile.
+    fn look_for_chat(&mut self) {
+        while let Ok(chat) = self.chats.try_recv() {
+            self.chat = chat;
+        }
+        let in_chat = self.chat.is_some();
+        if let Some(completion) = self.editor.helper_mut() {
+            completion.in_chat = in_chat;
+        }
+    }
+
+    fn prompt(&self) -> String {
+        match &self.chat {
+            _ if !self.prompts => String::new(),
+            None => format!("{}> ", self.user),
+            Some(chat) => format!("{} to {chat}> ", self.user),
+        }
+    }
+
+    fn remember(&mut self, line: &str) {
+        if matches!(self.editor.add_history_entry(line), Ok(true))
+            && let Some(path) = &self.lines
+        {
+            // A history that can't be kept is not worth a word at every line.
+            let _ = self.editor.append_history(path);
+        }
+    }
+
+    /// The command of a line, if it is one.
+    fn command(&self, line: &str) -> Option<Command> {
+        let line = match (&self.chat, command::read_in_chat(line)) {
+            (None, _) => line,
+            (Some(_), InChat::Command(line)) => line,
+            (Some(_), InChat::Said(_)) => return None,
+        };
+        command::parse_line(line, self.protocol, false).ok().flatten()
+    }
+
+    fn typed(&self, line: String, command: Option<&Command>) -> Typed {
+        match (command, &self.chat) {
+            (Some(Command::ChangePassword), _) if self.asks => Typed::Passwords(passwords::ask_both(&self.user)),
+            (_, None) => Typed::Line(line),
+            (_, Some(with)) => Typed::InChat { with: with.clone(), line },
+        }
     }
 }
 
@@ -198,6 +291,7 @@ impl ConditionalEventHandler for CtrlC {
 struct Completion {
     protocol: Protocol,
     names: Names,
+    in_chat: bool,
 }
 
 impl Helper for Completion {}
@@ -214,7 +308,14 @@ impl Completer for Completion {
     type Candidate = String;
 
     fn complete(&self, line: &str, position: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
-        Ok(complete(&line[..position], self.protocol, &locked(&self.names)))
+        let line = &line[..position];
+        let line = match line.strip_prefix(command::COMMAND_MARK) {
+            Some(command) if self.in_chat => command,
+            None if self.in_chat => return Ok((position, Vec::new())),
+            _ => line,
+        };
+        let (start, candidates) = complete(line, self.protocol, &locked(&self.names));
+        Ok((position - line.len() + start, candidates))
     }
 }
 

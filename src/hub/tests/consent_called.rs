@@ -1,6 +1,6 @@
 //! Questions for an address between clients that are called, and beside them those of native clients.
 
-use super::consent::{Circle, address_of, of};
+use super::consent::{Circle, address_of, of, offer_of};
 use super::*;
 use crate::hub::consent::{ANSWER_WITHIN, CONNECT_WITHIN};
 use crate::hub::effect::{AskOver, NoAddress};
@@ -51,6 +51,33 @@ fn asks(device: ConnectionId, user: &str) -> Effect {
 
 fn asked(user: &str) -> Reply {
     Reply::Asked { user: name(user), answer_within: ANSWER_WITHIN }
+}
+
+#[test]
+fn who_has_no_word_for_it_is_not_asked_and_can_not_ask() {
+    let mut circle = Circle::new();
+    let (alice, carol) = (circle.come("alice", 1), circle.called("carol"));
+    let (session, datagrams) = (circle.world.in_session("bob"), circle.world.by_datagrams("bob"));
+    for (outcome, asker) in [(circle.ask(alice, "bob"), alice), (circle.post(carol, "carol", question("bob")), carol)] {
+        let refused = Err(Refusal::CannotBeAsked(name("bob")));
+        assert_eq!((outcome.answer(), outcome.effects.len()), (&refused, 1), "{asker:?}");
+    }
+    let native = circle.come("bob", 1);
+    assert_eq!(circle.ask(alice, "bob").events_for(native).len(), 1);
+    for other in [session, datagrams] {
+        for request in [question("carol"), yes("alice"), answer("alice", None), answer("alice", Some(offer_of(alice)))]
+        {
+            assert_eq!(circle.request(other, request), circle.refusal(other, Refusal::NeedsTls));
+        }
+        assert_eq!(circle.privacy(other).asked_by.map(|asked| asked.user), Some(name("alice")));
+    }
+    let outcome = circle.yes(native, "alice");
+    let told = |connection| outcome.events_for(connection).len();
+    assert_eq!((told(session), told(datagrams), told(alice)), (0, 0, 1));
+    let outcome = circle.revoke(session, "alice");
+    assert_eq!(outcome.events_for(alice), [&Event::Revoked(name("bob"))]);
+    assert_eq!(outcome.events_for(native), [&Event::AskOver { user: name("alice"), why: AskOver::Revoked }]);
+    assert_eq!(outcome.events_for(datagrams), Vec::<&Event>::new());
 }
 
 #[test]

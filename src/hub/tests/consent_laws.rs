@@ -19,10 +19,19 @@ enum Kind {
     Phone,
     Desk,
     InTheClear,
+    /// By the `session` protocol.
+    Session,
     Command,
 }
 
-const KINDS: [Kind; 4] = [Kind::Phone, Kind::Desk, Kind::InTheClear, Kind::Command];
+const KINDS: [Kind; 5] = [Kind::Phone, Kind::Desk, Kind::InTheClear, Kind::Session, Kind::Command];
+
+impl Kind {
+    /// Whether they could talk to another client without the server, and know its certificate.
+    fn can_talk(self) -> bool {
+        !matches!(self, Kind::InTheClear | Kind::Session)
+    }
+}
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -192,7 +201,7 @@ impl Scene {
         let user = || name(NAMES[whom]);
         let connection = self.sessions[&(who, kind)];
         let asks_of = |asker| self.questions.get(&whom).is_some_and(|question| (question.asker == who) == asker);
-        let refusal = if kind == Kind::InTheClear {
+        let refusal = if !kind.can_talk() {
             Some(Refusal::NeedsTls)
         } else if who == whom {
             Some(Refusal::CannotAskYourself)
@@ -233,7 +242,7 @@ impl Scene {
         answer: impl Fn(Answer, IfLost) -> Effect,
     ) -> Expected {
         let connection = self.sessions[&(who, kind)];
-        if kind == Kind::InTheClear {
+        if !kind.can_talk() {
             return (vec![answer(Err(Refusal::NeedsTls), IfLost::Send)], vec![]);
         }
         let Some(&question) = self.questions.get(&who).filter(|question| question.asker == whom) else {
@@ -380,7 +389,9 @@ impl Scene {
             effects
         };
         let is_ours = |effect: &Effect| match effect {
-            Effect::Reply { answer, .. } => !matches!(answer, Ok(Reply::LoggedIn { .. } | Reply::Challenge { .. })),
+            Effect::Reply { answer, .. } => {
+                !matches!(answer, Ok(Reply::LoggedIn { .. } | Reply::Challenge { .. } | Reply::Welcome { .. }))
+            }
             Effect::Event { event, .. } => {
                 !matches!(event, Event::Online(_) | Event::Offline(_) | Event::Token | Event::Closing(_))
             }
@@ -496,16 +507,17 @@ impl Scene {
                 self.step(Step::Unblock(a, Kind::Phone, b));
             }
             Step::LogIn(who, kind) => {
-                let (device, over) = match kind {
-                    Kind::Phone => (Some(1), Some(binding())),
-                    Kind::Desk => (Some(2), Some(binding())),
-                    Kind::InTheClear => (Some(3), None),
-                    Kind::Command => (None, Some(binding())),
-                };
                 if kind == Kind::Command && self.sessions.contains_key(&(who, kind)) {
                     return;
                 }
-                let (connection, outcome) = self.circle.log_in_on(NAMES[who], device, over);
+                let native = |circle: &mut Circle, device, over| circle.log_in_on(NAMES[who], device, over);
+                let (connection, outcome) = match kind {
+                    Kind::Phone => native(&mut self.circle, Some(1), Some(binding())),
+                    Kind::Desk => native(&mut self.circle, Some(2), Some(binding())),
+                    Kind::InTheClear => native(&mut self.circle, Some(3), None),
+                    Kind::Session => self.circle.world.begin(NAMES[who], Manner::Session, DeviceId::SESSION),
+                    Kind::Command => native(&mut self.circle, None, Some(binding())),
+                };
                 let mut effects = match self.sessions.remove(&(who, kind)) {
                     Some(older) => self.withdraw(who, older),
                     None => vec![],

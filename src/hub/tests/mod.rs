@@ -10,6 +10,7 @@ mod delivery;
 mod guests;
 mod guests_laws;
 mod log_in;
+mod log_on;
 mod membership;
 mod membership_laws;
 mod password;
@@ -314,7 +315,8 @@ impl World {
         let (connection, address) = (self.connect(), PeerAddress::of([127, 0, 0, 1].into()));
         let user = self.hub.accounts.find(&name(user)).unwrap();
         let device = Some(DeviceClaim { id: device, shown: None });
-        let proved = Proved { connection, id: None, user, manner, device, address, finished: None };
+        let proved =
+            Proved { connection, id: None, user, manner, device, address, finished: None, if_lost: IfLost::Send };
         let mut out = Outbox::new();
         self.hub.begin_session(self.now, proved, &mut out);
         self.hub.check_invariants();

@@ -19,8 +19,10 @@ use crate::wire::datagram::{Manner, Request, Unread};
 use crate::wire::named::Named;
 use crate::wire::{Farewell, Pieces};
 
-/// What whoever has not logged in is told.
+/// What whoever has not logged in is told,
 const LOG_IN_FIRST: &str = "Log in first.";
+/// and who wants to under such a name.
+const NOBODYS_NAME: &str = "Nobody can have that name.";
 
 impl<E: Environment> Turn<E> {
     /// A datagram of the protocol.
@@ -34,6 +36,9 @@ impl<E: Environment> Turn<E> {
                 Some(id) => self.hear_request(now, id, request),
                 // It is gone already, and that is all that there is to say.
                 None if matches!(request, Request::LogOut | Request::Acknowledgement { .. }) => {}
+                None if matches!(request, Request::LogIn { .. }) => {
+                    self.tell_error(now, from, NOBODYS_NAME, datagram.len());
+                }
                 None => self.tell_error(now, from, LOG_IN_FIRST, datagram.len()),
             },
             Err(Unread::WrongDigest) => self.tell_error(now, from, INCORRECT, datagram.len()),

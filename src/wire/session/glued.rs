@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use super::messages::FromClient;
+use super::messages::{self, FromClient};
+use super::texts;
 use super::{Challenge, SessionKey};
 use crate::hub::time::LocalTime;
 use crate::wire::UserName;
@@ -102,8 +103,37 @@ pub fn first<'a>(read: &'a [u8], known: &[&Endings]) -> &'a [u8] {
     rest
 }
 
+/// How what a client is told can begin, as it travels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beginnings(Vec<Vec<u8>>);
+
+impl Beginnings {
+    /// A beginning that is shorter, in bytes, may stand anywhere by chance.
+    const BYTES_MIN: usize = 5;
+
+    /// `peer`: whose texts may come, if the client is in a chat.
+    pub fn of(peer: Option<&UserName>, key: &SessionKey) -> Beginnings {
+        let plain = messages::beginnings().into_iter().chain(peer.map(texts::beginning));
+        let ciphered = plain.map(|plain| ciphered_text(&plain, key));
+        Beginnings(ciphered.filter(|beginning| beginning.len() >= Beginnings::BYTES_MIN).collect())
+    }
+
+    /// The messages in what was read at once, in order; none of them is empty. Those behind another one that begin in no
+    /// known way count as its end.
+    pub fn separate<'a>(&self, read: &'a [u8]) -> Vec<&'a [u8]> {
+        let begins = |at: &usize| self.0.iter().any(|beginning| read[*at..].starts_with(beginning));
+        let starts = std::iter::once(0).chain((1..read.len()).filter(begins));
+        let ends = (1..read.len()).filter(begins).chain([read.len()]);
+        starts.zip(ends).map(|(start, end)| &read[start..end]).filter(|message| !message.is_empty()).collect()
+    }
+}
+
 fn ciphered(command: &FromClient, key: &SessionKey) -> Vec<u8> {
+    ciphered_text(&command.write(), key)
+}
+
+fn ciphered_text(plain: &str, key: &SessionKey) -> Vec<u8> {
     let mut out = Vec::new();
-    key.encipher(&command.write(), &mut out);
+    key.encipher(plain, &mut out);
     out
 }

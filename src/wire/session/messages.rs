@@ -116,6 +116,12 @@ impl FromServer {
     }
 }
 
+/// What each message of the server's begins with that is no text, whatever stands in its brackets.
+pub(super) fn beginnings() -> [String; 4] {
+    let word = |word: &str| format!("{word}(");
+    [CONNECTED.to_owned(), word(CHAT_STARTED), word(UNREACHABLE), word(END_NOTIF)]
+}
+
 fn parse_notice(plain: &str) -> Option<FromServer> {
     let (word, _) = plain.split_once('(')?;
     let inside = within(plain, word)?;

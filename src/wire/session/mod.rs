@@ -16,6 +16,7 @@ pub mod texts;
 pub use cipher::Undecipherable;
 
 pub use crate::hub::challenge::{Challenge, Response, SessionKey};
+pub use crate::hub::time::LocalTime;
 
 use super::UserName;
 use super::named::Named;
@@ -44,6 +45,13 @@ pub fn broken(text: &str) -> String {
 fn broken_word(word: &str) -> String {
     let mut characters = word.chars();
     characters.next().into_iter().chain([BREAK]).chain(characters).collect()
+}
+
+/// What `broken` was given, or what would have been a command.
+fn unbroken(text: &str) -> String {
+    let text = LOOKED_FOR.iter().fold(text.to_owned(), |text, word| text.replace(&broken_word(word), word));
+    let without = text.replacen(BREAK, "", 1);
+    if broken_word(&without) == text && messages::parse_command(&without).is_some() { without } else { text }
 }
 
 /// A name as the other side writes it, perhaps broken.

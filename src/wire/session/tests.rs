@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::glued::{self, Endings, connect};
+use super::glued::{self, Beginnings, Endings, connect};
 use super::log_on::{self, FourDigitPort};
 use super::messages::{FromClient, FromServer};
 use super::texts::{self, Line};
@@ -309,6 +309,39 @@ fn a_history_shares_messages() {
     let (long, rest) = (format!("{head}{}\n", "x".repeat(1001)), format!("{head}{}\n", "x".repeat(499)));
     assert_eq!(messages, [first, long, rest].map(|message| (message, Kind::Text { ends: None })));
     assert_eq!(told(|out| texts::history(&[], out)), []);
+}
+
+#[test]
+fn what_is_told_back_to_back_is_told_apart_by_how_it_begins() {
+    let messages =
+        ["CONNECTED\n", "bob: one", "bob: two, é", "END_NOTIF(20240229235958)", "CHAT_STARTED(20240229235959, bob)"];
+    let read: Vec<u8> = messages.iter().flat_map(|message| ciphered(message)).collect();
+    let apart = |peer: &UserName| -> Vec<String> {
+        let separate = Beginnings::of(Some(peer), &key()).separate(&read).into_iter();
+        separate.map(|message| key().decipher(message).unwrap()).collect()
+    };
+    assert_eq!(apart(&name("bob")), messages);
+    assert_eq!(apart(&name("carol")).len(), 3, "another's texts begin in no known way");
+    let short = Beginnings::of(Some(&name("b")), &key());
+    assert_eq!(short, Beginnings::of(None, &key()));
+    assert!(short.separate(b"").is_empty());
+}
+
+#[test]
+fn what_was_relayed_and_what_was_kept_come_back() {
+    let said = text("log off\nCHAT_STARTED, and END_NOTIF");
+    let [(relayed, _)] = &told(|out| texts::relayed("bob", &said, None, out))[..] else { panic!("one part") };
+    assert_eq!(texts::parse_relayed(relayed), Some((name("bob"), said.as_str().to_owned())));
+    assert_eq!(texts::parse_relayed("bob: l\u{200b}og off"), Some((name("bob"), "log off".into())));
+    assert_eq!(texts::parse_relayed("There is no history."), None);
+    assert_eq!(texts::parse_relayed("no name: hi"), None);
+    let lines = [("bob", "one\ntwo"), ("UNREACHABLE", "three")];
+    let lines = lines.map(|(from, said)| Line { id: id(), from: name(from), text: text(said) });
+    let [(history, _)] = &told(|out| texts::history(&lines, out))[..] else { panic!("one message") };
+    assert_eq!(texts::parse_history(history), Some(lines.to_vec()));
+    assert_eq!(texts::parse_history("<20240229235958> bob: one\nand two\n").unwrap()[0].text, text("one\nand two"));
+    assert_eq!(texts::parse_history("There is no history."), None);
+    assert_eq!(texts::parse_history("<2024> bob: one\n"), None);
 }
 
 #[test]

@@ -3,10 +3,10 @@
 //! Texts that wait for a client may share a message, so a line stands for one: their newlines are indented.
 
 use super::messages::parse_command;
-use super::{BREAK, READ_BYTES_MAX, broken, broken_word};
+use super::{BREAK, READ_BYTES_MAX, broken, broken_word, unbroken, user};
 use crate::hub::id::Number;
 use crate::hub::time::LocalTime;
-use crate::wire::parts::{self, Frame, plain_parts};
+use crate::wire::parts::{self, Frame, plain_parts, unindented};
 use crate::wire::pieces::{Kind, Pieces};
 use crate::wire::{Text, UserName};
 
@@ -58,4 +58,43 @@ pub fn said(user: &UserName, text: &Text) -> Vec<String> {
     let text = broken(text.as_str());
     let parts = plain_parts(&text, room, char::len_utf8).into_iter();
     parts.map(|part| if parse_command(part).is_some() { broken_word(part) } else { part.to_owned() }).collect()
+}
+
+/// Who has said what, in a message that `relayed` has written, or another server. `None`: it is something else.
+pub fn parse_relayed(plain: &str) -> Option<(UserName, String)> {
+    let (from, text) = plain.split_once(SAYS)?;
+    Some((user(from)?, restored(text)))
+}
+
+/// The history in a message that `history` has written, or another server. `None`: it is something else.
+pub fn parse_history(plain: &str) -> Option<Vec<Line>> {
+    let mut lines: Vec<(LocalTime, UserName, String)> = Vec::new();
+    for line in plain.strip_suffix('\n').unwrap_or(plain).split('\n') {
+        match (parse_head(line), lines.last_mut()) {
+            (Some(begun), _) => lines.push(begun),
+            (None, Some((_, _, text))) => *text += &format!("\n{line}"),
+            (None, None) => return None,
+        }
+    }
+    let line = |(id, from, text): (LocalTime, UserName, String)| {
+        Some(Line { id, from, text: Text::replacing(restored(&text).as_bytes()).ok()? })
+    };
+    Some(lines.into_iter().filter_map(line).collect())
+}
+
+/// The first line of a message of a history.
+fn parse_head(line: &str) -> Option<(LocalTime, UserName, String)> {
+    let (id, said) = line.strip_prefix('<')?.split_once("> ")?;
+    let (from, text) = said.split_once(SAYS)?;
+    Some((LocalTime::parse(id)?, user(from)?, text.to_owned()))
+}
+
+/// What each text of somebody's begins with.
+pub(super) fn beginning(from: &UserName) -> String {
+    broken(from.as_str()) + SAYS
+}
+
+/// A text as it was said.
+fn restored(text: &str) -> String {
+    unbroken(&unindented(text))
 }

@@ -5,6 +5,7 @@ mod encrypted;
 mod guests;
 mod limits;
 mod posts;
+mod sessions;
 mod store;
 
 use std::cell::RefCell;
