@@ -863,7 +863,7 @@ impl Environment for Outside {
             Input::Closed { connection } => {
                 self.here.remove(connection);
                 self.callees.remove(connection);
-                self.desk.forget(*connection);
+                self.desk.forget(lent.now, *connection);
             }
             Input::Posted { from, user, .. } => {
                 let is_theirs = |(_, callee): &(&ConnectionId, &mut Callee)| {
@@ -1047,7 +1047,7 @@ impl Outside {
     /// The hub has no session there any more.
     fn forget(&mut self, id: ConnectionId) {
         self.here.remove(&id);
-        self.desk.forget(id);
+        self.desk.forget(self.lent.borrow().now, id);
         if let Some(callee) = self.callees.get_mut(&id) {
             callee.left = Some(self.lent.borrow().now);
         }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use chatd::hub::id::ConnectionId;
 use chatd::wire::datagram::{Notice, Request};
 
-use super::Claim;
+use super::{Claim, DRAIN};
 use crate::datagrams::{Datagram, Origin};
 use crate::link::{MS, SECOND, Time};
 
@@ -48,6 +48,8 @@ pub struct Desk {
     /// Somebody waits for the socket to take datagrams.
     pub waits: bool,
     under_way: BTreeMap<SocketAddr, UnderWay>,
+    /// When somebody was last logged in there who is not any more: they are told what is left.
+    left: BTreeMap<SocketAddr, Time>,
     errors: BTreeMap<IpAddr, VecDeque<Time>>,
     answers: BTreeMap<IpAddr, VecDeque<Time>>,
 }
@@ -88,7 +90,11 @@ impl Desk {
         match Notice::parse(bytes) {
             Ok(notice @ Notice::Message { .. }) => self.sends_message(now, to, notice),
             Ok(Notice::Error(text)) => self.sends_error(now, to, bytes, &text),
-            Ok(_) => self.at(to).is_none().then_some("14: somebody who has not logged in is told what is for others"),
+            Ok(_) => {
+                let has_left = self.left.get(&to).is_some_and(|at| now < *at + DRAIN);
+                let is_nobody = self.at(to).is_none() && !has_left;
+                is_nobody.then_some("14: somebody who has not logged in is told what is for others")
+            }
             Err(_) if is_notice => Some("13: a datagram is none of its protocol"),
             Err(_) => too_often(&mut self.answers, now, to.ip(), ANSWERS_A_SECOND)
                 .then_some("10: log-ons are answered without a bound"),
@@ -168,8 +174,10 @@ impl Desk {
     }
 
     /// Nobody is there any more.
-    pub fn forget(&mut self, id: ConnectionId) {
-        self.lodgers.remove(&id);
+    pub fn forget(&mut self, now: Time, id: ConnectionId) {
+        if let Some(lodger) = self.lodgers.remove(&id).filter(|lodger| lodger.logged_in) {
+            self.left.insert(lodger.at, now);
+        }
         self.under_way.retain(|_, found| found.lodger != id);
     }
 }
