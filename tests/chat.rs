@@ -8,7 +8,7 @@ use std::thread;
 
 use serde_json::json;
 use support::Chatd;
-use support::chat::{KILLED, Outcome, Person, run, undated};
+use support::chat::{KILLED, Outcome, Person, Session, run, undated};
 
 /// What a wrong name, a wrong password and a locked name have in common.
 const NOT_AUTHENTICATED: &str = "chat: wrong name or password, or too many wrong tries: wait a minute after three\n";
@@ -48,6 +48,42 @@ fn every_command_of_the_command_line() {
     drop(carol);
     let help = alice.chat(&["help"]);
     assert!(help.out.starts_with("message USER TEXT ") && help.status == 0, "{help:?}");
+}
+
+#[test]
+fn a_script_has_one_chat_at_a_time() {
+    let chatd = Chatd::start(&["--memory"]);
+    let (alice, bob) = alice_and_bob(&chatd);
+    let session = "chat: 'chat' needs a session: give commands on standard input, or start chat without a command\n";
+    alice.chat(&["chat", "bob"]).is("", session, 2);
+    let nobody = "chat: line 1: bob can't be reached for a chat: they are not online, or in one, or have blocked you";
+    let none = "chat: line 2: you are in no chat: begin one first";
+    alice.chat_with_input(&[], b"chat bob\nend chat\n").is("", &format!("{nobody}\n{none}\n"), 75);
+    let mut bob = bob.session(&chatd, &[]);
+    let mut alice = alice.session(&chatd, &["--json"]);
+    bob.hears("* alice is online");
+    let replies = |session: &mut Session, reply: &str| {
+        let told = session.hears_something();
+        assert!(told.contains(&format!("\"{reply}\",\"user\":\"bob\"")) && told.starts_with(r#"{"chat":"2"#), "{told}");
+    };
+    alice.says("chat bob");
+    replies(&mut alice, r#"reply":"chat-started"#);
+    alice.says("chat carol");
+    alice.is_told("chat: line 2: you are in a chat with bob: 'end chat' ends it");
+    alice.says("message bob hi");
+    bob.hears("alice: hi");
+    alice.hears_something();
+    alice.says("end chat");
+    replies(&mut alice, r#"reply":"chat-ended"#);
+    alice.says("chat bob");
+    replies(&mut alice, r#"reply":"chat-started"#);
+    bob.ends(0);
+    alice.hears(r#"{"event":"offline","user":"bob"}"#);
+    replies(&mut alice, r#"event":"chat-ended"#);
+    alice.says("wait chat-ended");
+    alice.says("end chat");
+    alice.is_told("chat: line 7: you are in no chat: begin one first");
+    alice.ends(2);
 }
 
 #[test]

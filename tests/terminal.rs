@@ -3,7 +3,7 @@
 mod support;
 
 use support::Chatd;
-use support::chat::{KILLED, Person};
+use support::chat::{KILLED, Person, Session};
 use support::terminal::{CTRL_C, CTRL_D, TAB, Terminal, UP};
 
 const HELLO_ALICE: &str = "hh:mm * you are online as alice, nobody else is; 'help' lists the commands";
@@ -113,6 +113,87 @@ fn tab_completes_and_the_arrows_bring_back_lines() {
     alice.sees(&[&sent[..], &["alice>"]].concat());
     alice.types(CTRL_C);
     alice.ends(130, &[&sent[..], &["alice>"]].concat());
+}
+
+const CHATS: &str = "✓ you chat with bob: 'end chat' ends it, '/' stands before a command, as in '/online'";
+
+/// What is on the screen of somebody who types one line after the other.
+struct Typing {
+    terminal: Terminal,
+    screen: Vec<&'static str>,
+}
+
+impl Typing {
+    /// Alice, and the session of bob, who has come after her.
+    fn alice_beside_bob(chatd: &Chatd) -> ([Person; 2], Typing, Session) {
+        let (alices, terminal) = alice(chatd);
+        let mut alice = Typing { terminal, screen: vec!["password of alice:", HELLO_ALICE] };
+        let bobs = Person::new(chatd, "bob");
+        let bob = bobs.session(chatd, &[]);
+        alice.comes(&["hh:mm * bob is online"], "alice>");
+        ([alices, bobs], alice, bob)
+    }
+
+    /// Types what follows the prompt in `line`; these lines come, and then this prompt.
+    #[track_caller]
+    fn types(&mut self, line: &'static str, lines: &[&'static str], prompt: &'static str) {
+        let (_, typed) = line.split_once("> ").expect("a prompt");
+        self.terminal.enters(typed);
+        self.screen.push(line);
+        self.comes(lines, prompt);
+    }
+
+    #[track_caller]
+    fn comes(&mut self, lines: &[&'static str], prompt: &'static str) {
+        self.screen.extend(lines);
+        self.terminal.sees(&[&self.screen[..], &[prompt]].concat());
+    }
+}
+
+#[test]
+fn in_a_chat_what_is_typed_goes_to_the_other_side() {
+    let chatd = Chatd::start(&[]);
+    let (_homes, mut alice, mut bob) = Typing::alice_beside_bob(&chatd);
+    alice.types("alice> chat bob", &[CHATS], "alice to bob>");
+    alice.types("alice to bob> online is where I am", &["✓ to bob"], "alice to bob>");
+    bob.hears("alice: online is where I am");
+    alice.types("alice to bob> /online", &["online: bob"], "alice to bob>");
+    alice.types("alice to bob> //o/", &["✓ to bob"], "alice to bob>");
+    bob.hears("alice: /o/");
+    let twice = "you are in a chat with bob: 'end chat' ends it";
+    alice.types("alice to bob> /chat carol", &[twice], "alice to bob>");
+    alice.terminal.types("/bl");
+    alice.terminal.types(TAB);
+    alice.terminal.types("b");
+    alice.terminal.types(TAB);
+    alice.terminal.sees(&[&alice.screen[..], &["alice to bob> /block bob"]].concat());
+    alice.terminal.types(CTRL_C);
+    alice.types("alice to bob> end chat", &["✓ the chat with bob is over"], "alice>");
+    alice.types("alice> //o/", &["there is no command '//o/'; 'help' lists them"], "alice>");
+    bob.ends(0);
+}
+
+#[test]
+fn what_is_typed_in_a_chat_that_is_over_goes_nowhere() {
+    let mut chatd = Chatd::start(&[]);
+    let ([_alices, bobs], mut alice, bob) = Typing::alice_beside_bob(&chatd);
+    alice.types("alice> end chat", &["you are in no chat: begin one first"], "alice>");
+    alice.types("alice> chat bob", &[CHATS], "alice to bob>");
+    bob.ends(0);
+    let over = "hh:mm * the chat with bob is over";
+    alice.comes(&["hh:mm * bob is offline", over], "alice to bob>");
+    let not_said = "not said: the chat with bob is over; 'message bob TEXT' sends it all the same";
+    alice.types("alice to bob> are you there?", &[not_said], "alice>");
+    let nobody = "bob can't be reached for a chat: they are not online, or in one, or have blocked you";
+    alice.types("alice> chat bob", &[nobody], "alice>");
+    let bob = bobs.session(&chatd, &[]);
+    alice.comes(&["hh:mm * bob is online"], "alice>");
+    alice.types("alice> chat bob", &[CHATS], "alice to bob>");
+    chatd.kill();
+    alice.comes(&[KILLED, over], "alice to bob>");
+    let apart = "not connected now: a chat begins and ends with a connection";
+    alice.types("alice to bob> /chat bob", &[apart], "alice>");
+    drop(bob);
 }
 
 #[test]

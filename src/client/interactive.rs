@@ -408,6 +408,9 @@ impl Talk<'_> {
             let why = command::in_chat(user);
             return self.complain(&why.text);
         }
+        if matches!(request, Request::Chat { .. } | Request::EndChat) && !self.connection.session.is_logged_in() {
+            return self.complain("not connected now: a chat begins and ends with a connection");
+        }
         let Ok(tag) = self.connection.session.ask(request.clone()) else {
             return self.complain("too much is without an answer already: wait until the server is back");
         };
@@ -533,8 +536,8 @@ fn confirm(request: &Request, done: &Done, you: &UserName, look: Look) -> Vec<St
         (Request::Broadcast { .. }, _) => vec![format!("{tick} to everyone")],
         (_, Done::ChatStarted(chat)) => {
             let user = &chat.user;
-            let hint = "'end chat' ends it, and '/' stands before a command, as in '/online'";
-            vec![format!("{tick} you chat with {user}: what you type goes to them; {hint}")]
+            let hint = "'end chat' ends it, '/' stands before a command, as in '/online'";
+            vec![format!("{tick} you chat with {user}: {hint}")]
         }
         (_, Done::ChatEnded(chat)) => vec![format!("{tick} the chat with {} is over", chat.user)],
         (_, Done::Blocked(user)) => vec![format!("{tick} {user} is blocked: nothing more comes from them")],

@@ -80,11 +80,18 @@ pub type Printer = Box<dyn ExternalPrinter + Send>;
 /// Where a person types, as long as they do.
 #[derive(Default)]
 pub struct Keyboard {
-    /// `true`: no prompt comes before it is told with whom the person chats.
-    typed: Option<Receiver<(Typed, bool)>>,
+    typed: Option<Receiver<Entered>>,
     chats: Option<Sender<Option<UserName>>>,
     /// What was told last.
     chats_with: Option<UserName>,
+    /// The editor waits to be told.
+    waits: bool,
+}
+
+/// What comes from the editor's thread.
+struct Entered {
+    typed: Typed,
+    /// No prompt comes before it is told with whom the person chats.
     waits: bool,
 }
 
@@ -116,10 +123,10 @@ impl Keyboard {
 
     /// What was typed next, if there is something. Nothing comes after the end.
     pub fn next(&mut self) -> Option<Typed> {
-        let (typed, waits) = match self.typed.as_ref()?.try_recv() {
-            Ok(typed) => typed,
+        let Entered { typed, waits } = match self.typed.as_ref()?.try_recv() {
+            Ok(entered) => entered,
             Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Disconnected) => (Typed::End, false),
+            Err(TryRecvError::Disconnected) => Entered { typed: Typed::End, waits: false },
         };
         if matches!(typed, Typed::End | Typed::Interrupt) {
             self.typed = None;
@@ -156,7 +163,7 @@ fn read_lines(
     purpose: Purpose,
     chats: Receiver<Option<UserName>>,
     bell: Bell,
-) -> rustyline::Result<(Receiver<(Typed, bool)>, Option<Printer>)> {
+) -> rustyline::Result<(Receiver<Entered>, Option<Printer>)> {
     let Purpose { protocol, user, lines, names, asks } = purpose;
     let mut editor: Editor<Completion, DefaultHistory> = Editor::new()?;
     editor.set_max_history_size(LINES_MAX)?;
@@ -198,7 +205,7 @@ struct Reader {
 
 impl Reader {
     /// Until nobody types any more.
-    fn read(mut self, sender: &Sender<(Typed, bool)>, bell: &Bell) {
+    fn read(mut self, sender: &Sender<Entered>, bell: &Bell) {
         loop {
             self.look_for_chat();
             let prompt = self.prompt();
@@ -214,7 +221,7 @@ impl Reader {
             // After a log-out no further prompt is of use.
             let last = matches!(typed, Typed::End | Typed::Interrupt) || command == Some(Command::LogOut);
             let waits = matches!(command, Some(Command::Ask(Request::Chat { .. } | Request::EndChat)));
-            if sender.send((typed, waits)).is_err() || last {
+            if sender.send(Entered { typed, waits }).is_err() || last {
                 return;
             }
             bell.ring();
