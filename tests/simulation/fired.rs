@@ -68,10 +68,30 @@ pub enum Fault {
     Forgery,
     /// A guest's network is gone, or they are.
     GuestLost,
+    DatagramLost,
+    DatagramDoubled,
+    /// Comes after one that was sent later.
+    DatagramOvertaken,
+    /// Comes without its end.
+    DatagramCut,
+    /// Comes with another byte in it.
+    DatagramGarbled,
+    /// Somebody sends a datagram in another's name, from an address of their own.
+    Spoofed,
+    /// Somebody sends a datagram as if from another's address.
+    SourceForged,
+    /// Somebody says again what another has said, from where the other is or from elsewhere.
+    Replayed,
+    /// A session begins with what deciphers to nothing.
+    GarbageConnect,
+    /// What was said with pauses is read at once.
+    Glued,
+    /// A second client of a user's logs on to a session, or to datagrams.
+    Successor,
 }
 
 impl Fault {
-    pub const ALL: [Fault; 39] = [
+    pub const ALL: [Fault; 50] = [
         Fault::Delay,
         Fault::SingleBytes,
         Fault::Reset,
@@ -111,6 +131,17 @@ impl Fault {
         Fault::Vanished,
         Fault::Forgery,
         Fault::GuestLost,
+        Fault::DatagramLost,
+        Fault::DatagramDoubled,
+        Fault::DatagramOvertaken,
+        Fault::DatagramCut,
+        Fault::DatagramGarbled,
+        Fault::Spoofed,
+        Fault::SourceForged,
+        Fault::Replayed,
+        Fault::GarbageConnect,
+        Fault::Glued,
+        Fault::Successor,
     ];
 }
 

@@ -1,5 +1,6 @@
 //! What a seed draws: who is there, how they behave, and which faults there are.
 
+use crate::datagrams::DatagramWeather;
 use crate::dice::Dice;
 use crate::link::{CallWeather, MS, SECOND, Time, Weather};
 
@@ -59,6 +60,63 @@ pub struct Mix {
     /// The kernel watches nothing more.
     pub watch_failures: u64,
     pub classic: ClassicMix,
+    pub udp: UdpMix,
+}
+
+/// Who logs on by datagrams, and what goes wrong with those.
+#[derive(Clone, Debug)]
+pub struct UdpMix {
+    /// So many of the users have a client of `session`.
+    pub members: u64,
+    /// So many have one of `datagram`.
+    pub correspondents: u64,
+    /// Those have others, too.
+    pub others_too: bool,
+    /// Somebody makes an account by a datagram.
+    pub newcomer: bool,
+    pub weather: DatagramWeather,
+    /// People log on again without having logged off.
+    pub successors: bool,
+    /// Machines go away without a word.
+    pub vanishing: bool,
+    /// Somebody says what is not theirs to say.
+    pub forgeries: bool,
+    /// And even from where the others are.
+    pub forged_sources: bool,
+    /// Messages are said so soon after each other that they may be read as one.
+    pub haste: bool,
+}
+
+impl UdpMix {
+    /// From dice of its own, so that a seed without such clients stays what it was.
+    fn draw(dice: &mut Dice) -> UdpMix {
+        let there = dice.percent(60);
+        let calm = dice.one_in(8);
+        let mut some = |percent: u64| !calm && dice.percent(percent);
+        let (losses, doubles, late, cuts, garbles) = (some(60), some(50), some(50), some(30), some(30));
+        let (successors, vanishing, forgeries, forged_sources, haste) =
+            (some(50), some(50), some(60), some(40), some(40));
+        let mut share = |there: bool, most: u64| if there { dice.range(2, most + 1) } else { 0 };
+        let weather = DatagramWeather {
+            loss: share(losses, 30),
+            doubles: share(doubles, 30),
+            late: share(late, 30),
+            cuts: share(cuts, 6),
+            garbles: share(garbles, 6),
+        };
+        UdpMix {
+            members: if there { *dice.pick(&[0, 1, 2, 2, 3, 4]) } else { 0 },
+            correspondents: if there { *dice.pick(&[0, 1, 2, 2, 3]) } else { 0 },
+            others_too: dice.one_in(2),
+            newcomer: there && dice.one_in(3),
+            weather,
+            successors,
+            vanishing,
+            forgeries,
+            forged_sources: forgeries && forged_sources,
+            haste,
+        }
+    }
 }
 
 /// Who uses clients that can't be changed, and what goes wrong with them alone.
@@ -121,7 +179,7 @@ impl ClassicMix {
 }
 
 impl Mix {
-    pub fn draw(dice: &mut Dice, classic: &mut Dice) -> Mix {
+    pub fn draw(dice: &mut Dice, classic: &mut Dice, udp: &mut Dice) -> Mix {
         let delay_max = *dice.pick(&[MS, 20 * MS, 200 * MS, SECOND, 5 * SECOND]);
         let calm = dice.one_in(10);
         let mut some = |percent: u64| !calm && dice.percent(percent);
@@ -181,6 +239,7 @@ impl Mix {
             exhaustions,
             watch_failures,
             classic: ClassicMix::draw(classic),
+            udp: UdpMix::draw(udp),
         }
     }
 

@@ -7,9 +7,12 @@ mod consent_laws;
 mod conversation;
 mod conversation_laws;
 mod delivery;
+mod digest;
 mod guests;
 mod guests_laws;
 mod log_in;
+mod log_on;
+mod log_on_laws;
 mod membership;
 mod membership_laws;
 mod password;
@@ -314,8 +317,8 @@ impl World {
         let (connection, address) = (self.connect(), PeerAddress::of([127, 0, 0, 1].into()));
         let user = self.hub.accounts.find(&name(user)).unwrap();
         let device = Some(DeviceClaim { id: device, shown: None });
-        let if_lost = IfLost::Refuse;
-        let proved = Proved { connection, id: None, user, manner, device, address, finished: None, if_lost };
+        let proved =
+            Proved { connection, id: None, user, manner, device, address, finished: None, if_lost: IfLost::Send };
         let mut out = Outbox::new();
         self.hub.begin_session(self.now, proved, &mut out);
         self.hub.check_invariants();

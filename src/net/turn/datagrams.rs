@@ -128,6 +128,10 @@ impl<E: Environment> Turn<E> {
     }
 
     fn hear_datagram(&mut self, now: Now, from: Endpoint, datagram: &[u8]) {
+        // Nobody can be answered there.
+        if from.address.port() == 0 {
+            return;
+        }
         if !self.admission.plaintext.contains(from.address.ip()) {
             return log::debug!("a datagram from {} was ignored: out of scope", from.address.ip().to_canonical());
         }

@@ -79,7 +79,7 @@ fn messages(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn is_name(word: &str) -> bool {
+pub fn is_name(word: &str) -> bool {
     word != SERVER
         && (1..=32).contains(&word.len())
         && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))

@@ -50,7 +50,7 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
-fn config() -> Arc<ClientConfig> {
+pub(super) fn config() -> Arc<ClientConfig> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
@@ -61,22 +61,22 @@ fn config() -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-fn world() -> World {
+pub(super) fn world() -> World {
     let tls = Some(load(&Origin::Passing).unwrap().config);
     // Encrypted is allowed from anywhere.
     World::with(admission(Scope::Off, tls), usize::MAX / 2)
 }
 
 /// A client, and its end of the encryption.
-struct Encrypted {
+pub(super) struct Encrypted {
     client: Client,
     tls: ClientConnection,
     /// The server has said that it ends.
-    ended: bool,
+    pub(super) ended: bool,
 }
 
 impl Encrypted {
-    fn shake(world: &mut World, config: &Arc<ClientConfig>) -> Encrypted {
+    pub(super) fn shake(world: &mut World, config: &Arc<ClientConfig>) -> Encrypted {
         let client = world.connect();
         let name = ServerName::try_from("chatd").unwrap();
         let tls = ClientConnection::new(Arc::clone(config), name).unwrap();
@@ -102,7 +102,7 @@ impl Encrypted {
     }
 
     /// What the server has said so far.
-    fn hear(&mut self) -> String {
+    pub(super) fn hear(&mut self) -> String {
         let told = std::mem::take(&mut self.client.wire.borrow_mut().told);
         let mut told = &told[..];
         let mut text = Vec::new();
@@ -117,7 +117,7 @@ impl Encrypted {
         String::from_utf8(text).unwrap()
     }
 
-    fn ask(&mut self, world: &mut World, text: &str) -> String {
+    pub(super) fn ask(&mut self, world: &mut World, text: &str) -> String {
         self.tls.writer().write_all(text.as_bytes()).unwrap();
         self.exchange(world)
     }

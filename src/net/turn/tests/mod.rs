@@ -1,10 +1,12 @@
 //! The turn over streams in memory: no socket, no clock, no disk. What is asserted is exact.
 
 mod calls;
+mod datagrams;
 mod encrypted;
 mod guests;
 mod limits;
 mod posts;
+mod sessions;
 mod store;
 
 use std::cell::RefCell;
