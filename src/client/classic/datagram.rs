@@ -446,16 +446,16 @@ impl super::Session for Session {
                 let why = said.take().map_or_else(|| no_answer(&self.patience), |said| not_understood(&said));
                 return self.end(End::Failed(why));
             }
-            Phase::LoggingIn { again, .. } => {
-                if again.is_due(now) {
-                    self.log_in();
-                }
-            }
             Phase::Leaving { until } if *until <= now => {
                 self.give_everything_up();
                 return self.leave();
             }
             _ => {}
+        }
+        if let Phase::LoggingIn { again, .. } = &mut self.phase
+            && again.is_due(now)
+        {
+            self.log_in();
         }
         self.tick_doing(now);
         self.go_on(now);
