@@ -229,7 +229,8 @@ fn history_is_what_both_ever_said_to_each_other_in_chats_and_outside() {
     check(&alice, "bob", &so_far);
     drop((alice, bob));
 
-    scene.chatd.kill_and_restart();
+    assert!(scene.chatd.stop().success());
+    scene.chatd.start_again();
     let (alice, bob) = (scene.session("alice"), scene.session("bob"));
     check(&bob, "alice", &so_far);
     bob.request_chat("alice");
