@@ -229,8 +229,8 @@ fn whoever_has_blocked_somebody_is_reached_by_no_path_of_theirs() {
     // What they say reaches her still.
     all.says("dave", "alice", "hello");
     all.hears("alice", "dave", "hello");
-    all.says("carol", "alice", "hello");
-    all.hears("alice", "carol", "hello");
+    all.carol.request_chat("alice");
+    all.carol.expect("UNREACHABLE(alice)");
 }
 
 #[test]
