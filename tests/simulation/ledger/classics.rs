@@ -459,7 +459,11 @@ impl Ledger {
         let is_it = |yes: &&PlainYes| yes.of.as_str() == of && yes.to == *to;
         let place = |yes: &PlainYes| (yes.address.ip(), yes.address.port());
         let yeses = || self.classics.yeses.iter().filter(is_it);
-        let Some(yes) = yeses().rfind(|yes| place(yes) == address) else {
+        // Another client of theirs may have come to the same machine just before the yes.
+        let listens = |(typed, port): &(Vec<Typed>, u16)| *port == address.1 && typed.iter().any(|one| one.name == of);
+        let is_anew = self.classics.typed.values().any(listens);
+        let is_there = |yes: &PlainYes| place(yes) == address || is_anew && yes.address.ip() == address.0;
+        let Some(yes) = yeses().rfind(|yes| is_there(yes)) else {
             let law = match yeses().next() {
                 Some(_) => "was told another address than that of",
                 None => "was told an address without a yes of",

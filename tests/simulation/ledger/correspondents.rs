@@ -144,8 +144,12 @@ impl Ledger {
         self.correspondents.excused.insert((number, user.clone()));
     }
 
-    /// Whether what is acknowledged counted as shown before: one mistake makes the next.
+    /// Whether what is acknowledged counted as shown before: the network has brought it twice, or one mistake makes the next.
     fn is_surplus(&self, found: &Acknowledgement) -> bool {
+        let mut all = self.correspondents.acknowledgements.iter();
+        if all.any(|one| one.user == found.user && one.text == found.text && one.origin != Origin::Said) {
+            return true;
+        }
         let Some(name) = found.shown else {
             let uid = self.classic_client(&found.user, DeviceId::DATAGRAM);
             return uid.is_some_and(|uid| self.classics.lost_parts.contains(&uid));
