@@ -379,3 +379,185 @@ impl Correspondents {
 pub fn conversation(client: Client) -> Conversation {
     Conversation::Datagram(Box::new(client))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::effect::Event;
+    use crate::hub::id::UserId;
+    use crate::hub::message::{Message, Recipient, Sender};
+    use crate::hub::name::UserName;
+    use crate::hub::time::{LocalTime, WallTime};
+    use crate::net::queue::{Encoded, IfLost};
+    use crate::wire::datagram::Manner;
+    use crate::wire::datagram::notice::Ends;
+    use crate::wire::{Pieces, Text};
+
+    fn id(slot: u32) -> ConnectionId {
+        ConnectionId { slot, generation: 0 }
+    }
+
+    fn endpoint(port: u16) -> Endpoint {
+        Endpoint { socket: 0, address: ([10, 0, 0, 1], port).into() }
+    }
+
+    fn name(name: &str) -> UserName {
+        UserName::parse(name).unwrap()
+    }
+
+    fn client() -> Conversation {
+        let ends = Ends { client: endpoint(1).address, server: ([10, 0, 0, 9], 6001).into() };
+        conversation(Client::new(name("bob"), Manner::Plain, ends))
+    }
+
+    fn push(bob: &mut Correspondent, event: &Event, batch: BatchNumber) {
+        let mut pieces = Pieces::default();
+        bob.dialect().encode_event(event, &mut pieces);
+        bob.queue.push(Encoded::of(&pieces, bob.dialect().chunking()), batch, IfLost::Drop);
+    }
+
+    fn message(number: u64, from: &str, text: &str) -> Event {
+        Event::Message(Arc::new(Message {
+            number: Number(number),
+            time: WallTime::default(),
+            local: LocalTime::default(),
+            from: Sender::User(UserId(1), name(from)),
+            to: Recipient::User(UserId(2), name("bob")),
+            text: Text::parse(text).unwrap(),
+            origin: None,
+        }))
+    }
+
+    /// Everything that is sent now, by its bodies.
+    fn sent(bob: &mut Correspondent, persisted: BatchNumber) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut out = Vec::new();
+        while bob.seal_next(persisted, &mut out) {
+            bob.said();
+            all.push(body(&std::mem::take(&mut out)));
+        }
+        if bob.seal_message(&mut out) {
+            bob.sent();
+            all.push(body(&out));
+        }
+        all
+    }
+
+    fn body(datagram: &[u8]) -> String {
+        let text = std::str::from_utf8(datagram).unwrap();
+        text.split('\'').nth(3).unwrap().to_owned()
+    }
+
+    fn bob() -> Correspondent {
+        Correspondent::new(endpoint(1), client())
+    }
+
+    #[test]
+    fn one_message_is_under_way_and_what_is_said_once_overtakes_the_others() {
+        let mut bob = bob();
+        push(&mut bob, &message(1, "alice", "one"), 0);
+        push(&mut bob, &message(2, "carol", "two"), 0);
+        push(&mut bob, &Event::Online(name("dave")), 0);
+        push(&mut bob, &message(3, "alice", "three"), 2);
+        push(&mut bob, &Event::Online(name("erin")), 0);
+        let one = "Private message from alice: one";
+        assert_eq!(sent(&mut bob, 1), ["dave is online!", one]);
+        assert_eq!(bob.acknowledged(&Named::parse("carol")), None, "that one is not under way");
+        let arrived = Arrived { ends: Some(Number(1)), settles: None };
+        assert_eq!(bob.acknowledged(&Named::parse("ALICE")), Some(arrived));
+        assert_eq!(sent(&mut bob, 1), ["Private message from carol: two"]);
+        assert_eq!(bob.acknowledged(&Named::parse("carol")).unwrap().ends, Some(Number(2)));
+        assert!(sent(&mut bob, 1).is_empty(), "what is not on disk holds back what is behind it");
+        assert_eq!(sent(&mut bob, 2), ["erin is online!", "Private message from alice: three"]);
+        bob.acknowledged(&Named::parse("alice")).unwrap();
+        assert_eq!((bob.bytes(), bob.may_be_sent_to(9)), (0, false));
+    }
+
+    #[test]
+    fn a_message_is_sent_again_with_growing_pauses_and_then_nobody_is_there() {
+        let mut bob = bob();
+        push(&mut bob, &message(1, "alice", "one"), 0);
+        let mut out = Vec::new();
+        assert!(!bob.seal_next(0, &mut out), "there is nothing but the message");
+        for pause in PAUSES {
+            assert!(bob.seal_message(&mut out));
+            assert_eq!(bob.sent(), pause);
+            assert!(!bob.seal_message(&mut out), "it is under way");
+            assert_eq!(bob.again(), pause != PAUSES[TRIES_MAX - 1]);
+        }
+        assert_eq!(PAUSES.iter().sum::<Duration>(), Duration::from_millis(15_500));
+    }
+
+    #[test]
+    fn what_was_sent_more_than_once_is_waited_for_until_its_copies_have_come() {
+        let mut bob = bob();
+        for (number, text) in [(1, "one"), (2, "two")] {
+            push(&mut bob, &message(number, "alice", text), 0);
+        }
+        sent(&mut bob, 0);
+        assert!(bob.again());
+        assert_eq!(sent(&mut bob, 0), ["Private message from alice: one"]);
+        assert!(bob.again(), "it is to be sent once more, and comes before that");
+        let arrived = Arrived { ends: Some(Number(1)), settles: Some(SETTLED_AFTER) };
+        assert_eq!(bob.acknowledged(&Named::parse("alice")), Some(arrived));
+        assert_eq!(bob.acknowledged(&Named::parse("alice")), None);
+        assert!(sent(&mut bob, 0).is_empty());
+        bob.settled();
+        assert_eq!(sent(&mut bob, 0), ["Private message from alice: two"]);
+    }
+
+    #[test]
+    fn at_an_address_there_is_one_client_and_one_log_in() {
+        let mut all = Correspondents::default();
+        assert_eq!(all.admits(endpoint(1)), Admitted::Yes);
+        all.add(id(1), endpoint(1), client());
+        assert_eq!((all.admits(endpoint(1)), all.admits(endpoint(2))), (Admitted::NotNow, Admitted::Yes));
+        assert_eq!((all.at(endpoint(1)), all.log_in(id(1))), (None, None));
+        assert_eq!((all.at(endpoint(1)), all.log_in(id(1))), (Some(id(1)), None));
+        all.add(id(2), endpoint(1), client());
+        assert_eq!(all.at(endpoint(1)), Some(id(1)), "nothing has come of it yet");
+        assert_eq!(all.log_in(id(2)), Some(id(1)));
+        all.remove(id(1));
+        assert_eq!(all.at(endpoint(1)), Some(id(2)), "who is gone takes nobody's place along");
+        all.leave(id(2));
+        assert_eq!((all.at(endpoint(1)), all.len(), all.logged_in()), (None, 1, 0));
+        all.check_invariants(0, |_| false);
+    }
+
+    #[test]
+    fn there_is_room_for_so_many() {
+        let mut all = Correspondents::default();
+        let at = |number: usize| Endpoint {
+            socket: (number / 1000) as u16,
+            address: endpoint(1000 + (number % 1000) as u16).address,
+        };
+        for number in 0..CORRESPONDENTS_MAX {
+            assert_eq!(all.admits(at(number)), Admitted::Yes);
+            all.add(id(number as u32), at(number), client());
+            all.log_in(id(number as u32));
+        }
+        assert_eq!(all.admits(at(CORRESPONDENTS_MAX)), Admitted::Full);
+        for number in 0..UNDECIDED_MAX {
+            assert_eq!(all.admits(at(number)), Admitted::Yes, "who is there may come again");
+            all.add(id((CORRESPONDENTS_MAX + number) as u32), at(number), client());
+        }
+        assert_eq!(all.admits(at(UNDECIDED_MAX)), Admitted::NotNow);
+        all.check_invariants(0, |_| false);
+    }
+
+    #[test]
+    fn who_leaves_is_told_what_is_no_message() {
+        let mut all = Correspondents::default();
+        all.add(id(1), endpoint(1), client());
+        all.log_in(id(1));
+        let bob = all.get_mut(id(1)).unwrap();
+        push(bob, &message(1, "alice", "one"), 0);
+        push(bob, &message(2, "alice", "two"), 0);
+        assert_eq!(sent(bob, 0).len(), 1);
+        push(bob, &message(3, "alice", "three"), 0);
+        push(bob, &Event::Online(name("dave")), 0);
+        all.leave(id(1));
+        assert_eq!(sent(all.get_mut(id(1)).unwrap(), 0), ["dave is online!"]);
+        assert_eq!(all.get(id(1)).unwrap().bytes(), 0);
+    }
+}

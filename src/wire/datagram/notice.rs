@@ -47,6 +47,8 @@ const FARTHEST: SocketAddr = SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::from_bit
 
 /// The error that answers a wrong digest.
 pub const INCORRECT: &str = "Incorrect message format!";
+/// The error that answers whatever comes from where nobody has logged in.
+pub const LOG_IN_FIRST: &str = "Log in first.";
 
 /// What a client is told.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -192,7 +192,8 @@ pub(in crate::wire) fn encode_event(event: &Event, manner: Manner, out: &mut Pie
         Event::Delivered { to, words, .. } => Notice::Acknowledgement(acknowledgement(to, words.as_ref())),
         Event::Missed { count } => alert(words::missed(*count)),
         Event::Revoked(user) => alert(words::revoked(user)),
-        Event::Closing(reason) => alert(words::closing(*reason).to_owned()),
+        // There is no connection whose end would say so.
+        Event::Closing(reason) => alert(format!("you are logged out: {}", words::closing(*reason))),
         // Nobody chats with one user only here, is asked for an address, or asks.
         Event::ChatStarted { .. }
         | Event::ChatEnded { .. }

@@ -1,6 +1,7 @@
 //! The turn over streams in memory: no socket, no clock, no disk. What is asserted is exact.
 
 mod calls;
+mod datagrams;
 mod encrypted;
 mod guests;
 mod limits;
