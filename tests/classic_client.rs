@@ -4,8 +4,12 @@
 mod existing;
 mod support;
 
+#[path = "classic_client/chats.rs"]
+mod chats;
 #[path = "classic_client/commands.rs"]
 mod commands;
+#[path = "classic_client/datagrams.rs"]
+mod datagrams;
 #[path = "classic_client/log_in.rs"]
 mod log_in;
 #[path = "classic_client/private.rs"]

@@ -40,3 +40,5 @@ mod session_chat;
 mod session_log_on;
 #[path = "classic_server/session_ports.rs"]
 mod session_ports;
+#[path = "classic_server/with_chat.rs"]
+mod with_chat;

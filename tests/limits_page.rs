@@ -26,6 +26,7 @@ const OF_OUR_OWN: &[(&str, &str)] = &[
     ("hub/devices.rs", "UNWRITTEN_MAX"),           // when a cursor is written
     ("net/connection.rs", "PIECES_MAX"),           // of a write
     ("net/link.rs", "EVENTS_MAX"),                 // of a poll
+    ("net/link/datagrams.rs", "READ_MAX"),         // of a turn
     ("net/link/server.rs", "READ_BYTES_MAX"),      // of a read
     ("net/link/peers.rs", "READ_BYTES_MAX"),       // of a read
     ("net/link/peers.rs", "READ_BYTES_MIN"),       // of a read

@@ -1,6 +1,11 @@
 //! The protocols, byte by byte, without a socket: what each line means, what each error says, and, of the native one, that
 //! docs/PROTOCOL.md says the same.
 
+#[path = "protocol/datagram.rs"]
+mod datagram;
+#[allow(dead_code)]
+#[path = "existing/datagram_message.rs"]
+mod datagram_message;
 #[allow(dead_code)]
 #[path = "existing/digest.rs"]
 mod digest;
@@ -14,6 +19,9 @@ mod malformed;
 mod nick;
 #[path = "protocol/page.rs"]
 mod page;
+#[allow(dead_code)]
+#[path = "existing/python.rs"]
+mod python;
 #[path = "protocol/request.rs"]
 mod request;
 #[path = "protocol/request_log_in.rs"]

@@ -7,6 +7,7 @@
 mod again;
 mod chunks;
 mod connection;
+pub mod datagram;
 pub mod nick;
 mod one_shot;
 pub mod request;
@@ -110,7 +111,7 @@ pub enum Done {
     /// Nobody is there to get it.
     ReachedNobody,
     ChatStarted(Chat),
-    ChatEnded(UserName),
+    ChatEnded(Chat),
     History(Vec<Entry>),
     /// There is no history, the server says in these words.
     NoHistory(String),
@@ -173,9 +174,7 @@ pub enum Event {
     /// Somebody has begun a chat with us.
     ChatStarted(Chat),
     /// The other side has ended the chat.
-    ChatEnded {
-        user: UserName,
-    },
+    ChatEnded(Chat),
     /// A message has come to one more of its recipients, or later than anybody waited for: in the words of whoever got it.
     Acknowledged {
         text: String,
@@ -305,6 +304,11 @@ pub trait Session {
 
     /// How much of what was asked for has not left yet.
     fn unsent(&self) -> usize;
+
+    /// Whom there is a chat with.
+    fn chats_with(&self) -> Option<&UserName> {
+        None
+    }
 
     fn outbox(&mut self) -> &mut Outbox;
 
@@ -477,7 +481,11 @@ fn session(
     let (user, password) = (user.clone(), passwords::valid(&password)?);
     Ok(match options.protocol {
         Protocol::Session => Box::new(session::Session::new(session::Login { user, secret: password }, patience)),
-        _ => {
+        Protocol::Datagram => {
+            let login = datagram::Login { user, password, server: options.target.clone(), receipts: options.receipts };
+            Box::new(datagram::Session::new(login, patience))
+        }
+        Protocol::Native | Protocol::Request | Protocol::Nick => {
             let heartbeat = options.heartbeat.unwrap_or(super::HEARTBEAT_DEFAULT);
             Box::new(request::Session::new(request::Login { user, password, heartbeat }, patience))
         }

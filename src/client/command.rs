@@ -133,9 +133,9 @@ pub const TABLE: [Entry; 26] = [
     entry("say", "TEXT", "say TEXT in the chat, even if it begins with a command", Kind::Say, SESSION),
     entry("message", "USER TEXT", "send a private message; it waits if USER is offline", Kind::Message, WITH_MESSAGES),
     entry("broadcast", "TEXT", "send a message to everyone who is online", Kind::Broadcast, WITH_EVERYONE),
-    entry("message*", "TEXT", "the same", Kind::Broadcast, DATAGRAM),
+    entry("message*", "TEXT", "the same as 'broadcast'", Kind::Broadcast, DATAGRAM),
     entry("online", "", "show who is online", Kind::Online, WITH_A_LIST),
-    entry("contacts", "", "the same", Kind::Online, DATAGRAM),
+    entry("contacts", "", "the same as 'online'", Kind::Online, DATAGRAM),
     entry("block", "USER", "receive nothing more from USER, and be invisible to them", Kind::Block, WITH_USERS),
     entry("unblock", "USER", "undo that", Kind::Unblock, WITH_USERS),
     entry("blocked", "", "show whom you block", Kind::Blocked, NATIVE),
@@ -158,8 +158,8 @@ pub const TABLE: [Entry; 26] = [
     entry("sign-up", "", "make an account for --user NAME, where the server allows it", Kind::SignUp, NATIVE),
     entry("login", "USER", "refused: who you are says --user, once", Kind::LogIn, DATAGRAM),
     entry("logout", "", "log out and end", Kind::LogOut, ALL),
-    entry("log", "off", "the same", Kind::LogOff, SESSION),
-    entry("quit", "", "the same", Kind::LogOut, DATAGRAM),
+    entry("log", "off", "the same as 'logout'", Kind::LogOff, SESSION),
+    entry("quit", "", "leave, as by 'logout'", Kind::LogOut, DATAGRAM),
     entry("help", "", "show this", Kind::Help, ALL),
 ];
 
@@ -284,6 +284,12 @@ pub fn read_in_chat(line: &str) -> InChat<'_> {
         None if line.is_empty() || line == END_CHAT => InChat::Command(line),
         None => InChat::Said(line),
     }
+}
+
+/// Whether a line that was typed in a chat is a command of the existing client of `session`.
+pub fn is_of_session(line: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    matches!(words[..], ["log", "off"] | ["history" | "chat", _])
 }
 
 /// Why nobody can begin a chat in a chat with `user`.
@@ -471,7 +477,7 @@ mod tests {
         assert_eq!(line("sign-up"), Ok(Some(Command::SignUp)));
         assert_eq!(line("logout"), Ok(Some(Command::LogOut)));
         assert_eq!(line("help"), Ok(Some(Command::Help)));
-        for entry in &TABLE {
+        for entry in known_to(Protocol::Native) {
             assert!(help(Protocol::Native).contains(entry.help));
             assert!(
                 parse_line(entry.name, Protocol::Native, false).is_ok() != entry.arguments.starts_with(|c| c != '['),
@@ -540,7 +546,13 @@ mod tests {
     #[test]
     fn what_a_protocol_has_no_word_for_is_said_and_not_shown() {
         let words = |protocol| known_to(protocol).map(|entry| entry.name).collect::<Vec<_>>();
-        assert_eq!(words(Protocol::Native).len(), TABLE.len(), "the native one has all of them");
+        let alone = ["say", "message*", "contacts", "login", "log", "quit"];
+        let native = TABLE.iter().map(|entry| entry.name).filter(|name| !alone.contains(name));
+        assert_eq!(
+            words(Protocol::Native),
+            native.collect::<Vec<_>>(),
+            "the native one has all that have no other word"
+        );
         let request = [
             "message",
             "broadcast",
@@ -555,6 +567,11 @@ mod tests {
             "help",
         ];
         assert_eq!(words(Protocol::Request), request);
+        let session = ["chat", "say", "message", "history", "end", "wait", "logout", "log", "help"];
+        assert_eq!(words(Protocol::Session), session);
+        let datagram =
+            ["message", "broadcast", "message*", "online", "contacts", "wait", "login", "logout", "quit", "help"];
+        assert_eq!(words(Protocol::Datagram), datagram);
         assert_eq!(words(Protocol::Nick), ["broadcast", "wait", "logout", "help"]);
         for protocol in Protocol::ALL {
             for entry in &TABLE {
@@ -567,6 +584,29 @@ mod tests {
         }
         let parse = |arguments: &[&str]| parse_arguments("consent", arguments, Protocol::Request, false);
         assert!(parse(&["bob", "no"]).unwrap_err().text.contains("session"));
+    }
+
+    #[test]
+    fn the_words_of_other_clients_are_understood() {
+        let say = |text: &str| Ok(Some(Command::Say { text: Text::parse(text).unwrap() }));
+        let session = |line| parse_line(line, Protocol::Session, false).map_err(|failure| failure.text);
+        assert_eq!(session("chat bob"), ask(Request::Chat { user: name("bob") }));
+        assert_eq!(session(" hello,  bob "), say("hello,  bob"));
+        assert_eq!(session("say chat bob"), say("chat bob"));
+        assert_eq!(session("log off"), Ok(Some(Command::LogOut)));
+        assert!(session("log").unwrap_err().contains("log off"));
+        assert!(session("online").unwrap_err().contains("no word for 'online'"));
+        for (line, is) in [("log  off", true), ("history bob", true), ("history is long", false), ("logoff", false)] {
+            assert_eq!(is_of_session(line), is, "{line}");
+        }
+        let datagram = |line| parse_line(line, Protocol::Datagram, false).map_err(|failure| failure.text);
+        assert_eq!(datagram("message* hi  all"), ask(Request::Broadcast { text: Text::parse("hi  all").unwrap() }));
+        assert_eq!(datagram("contacts"), ask(Request::Online));
+        assert_eq!(datagram("login bob"), Ok(Some(Command::LogIn { user: name("bob") })));
+        assert_eq!(datagram("quit"), Ok(Some(Command::LogOut)));
+        let parse = |name, protocol| parse_arguments(name, &["bob"], protocol, false);
+        assert!(parse("say", Protocol::Session).unwrap_err().text.contains("session"));
+        assert!(parse("login", Protocol::Datagram).unwrap_err().text.contains("session"));
     }
 
     #[test]

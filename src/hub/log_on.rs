@@ -1,9 +1,9 @@
 //! Log-ons to the `session` protocol, by datagrams that are no connection, up to the connection that they are for
 //! (protocols.md, section 2).
 //!
-//! Nothing proves where a datagram comes from until a challenge that went there was answered, and datagrams get lost, or come
-//! twice: whoever asks again is answered again, and nothing counts twice. That a name is nobody's is told, and not counted:
-//! whoever forged addresses could have others locked out with it.
+//! Datagrams get lost, and come twice: whoever asks again is answered again, and nothing counts twice. Nothing proves where one
+//! comes from until a challenge that went there was answered, so what answers none is not looked at. Whoever asks for a
+//! challenge has tried nothing: that a name is nobody's is told, and not counted.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -88,7 +88,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Who has said nothing for so long, where guests are let in, is asked for a nickname.
 const SILENCE: Duration = Duration::from_secs(1);
 /// After so long without more to come a message has ended, where a protocol has no other end.
-const QUIET: Duration = Duration::from_millis(50);
+pub const QUIET: Duration = Duration::from_millis(50);
 /// What was written to a client without framing is taken to be read after so long: then the next chunk follows.
 pub const PACE: Duration = Duration::from_millis(50);
 /// While a client's system has not acknowledged what was written, that is looked at again after so long.

@@ -6,19 +6,27 @@ use chatd::hub::effect::{Answer, CloseReason, Event, Reach, Refusal, Reply};
 use chatd::hub::message::{HistoryPage, Message, Sender};
 use chatd::hub::time::LocalTime;
 use chatd::wire::session::server::HISTORY_MESSAGES_MAX;
+use chatd::wire::session::texts::said as said_in_parts;
 use chatd::wire::session::{MESSAGE_BYTES_MAX, READ_BYTES_MAX};
 use chatd::wire::{
-    Conversation, Dialect, Number, Password, Pieces, Request, RequestId, Step, TEXT_BYTES_MAX, TextError,
+    Conversation, Dialect, Kind, Number, Password, Pieces, Request, RequestId, Step, TEXT_BYTES_MAX, TextError,
 };
+use proptest::prelude::*;
+use proptest::sample::select;
 
+use super::laws::{self, names, texts};
 use super::samples::*;
 use super::session_cipher::Cipher;
 use super::unframed::{Client, Piece, control, last, line, pieces, told};
 
+/// What the client's program looks for anywhere, and what stands in these words where they mean nothing.
+const LOOKED_FOR: [&str; 3] = ["END_NOTIF", "CHAT_STARTED", "UNREACHABLE"];
+const BREAK: char = '\u{200b}';
+
 const RAND: &str = "4365043278";
 const SECRET: &str = "100";
 /// `CONNECT(4365043278)` as the vectors have it.
-const CONNECT: &[u8] = b"\x74\x2b\x7b\x7d\x26\x21\x62\x19\x0d\x0b\x03\x56\x07\x05\x04\x02\x56\x01\x1b";
+pub const CONNECT: &[u8] = b"\x74\x2b\x7b\x7d\x26\x21\x62\x19\x0d\x0b\x03\x56\x07\x05\x04\x02\x56\x01\x1b";
 /// `CHAT_REQUEST(clientB)` likewise.
 const CHAT_REQUEST: &[u8] = b"\x74\x2c\x74\x67\x3c\x30\x73\x60\x6c\x7d\x66\x37\x1f\x52\x5b\x59\x04\x57\x46\x27\x19";
 
@@ -30,6 +38,21 @@ pub fn ciphered(plain: &str) -> Vec<u8> {
 /// What the client's program makes of a message.
 fn deciphered(ciphered: &[u8]) -> String {
     Cipher::new(RAND, SECRET).apply(str::from_utf8(ciphered).expect("whole characters"))
+}
+
+/// What a client may say, each message ciphered by itself.
+pub fn messages() -> impl Strategy<Value = Vec<u8>> {
+    let commands = [
+        "CHAT_REQUEST(Bob)",
+        "CHAT_CHECK(20240229235958,  Bob)",
+        "END_REQUEST(20240229235958)",
+        "END_REQUEST(None)",
+        "END_CHECK(20240229235958)",
+        "HISTORY_REQ(Bob)",
+        "log off",
+    ];
+    prop_oneof![select(commands.to_vec()).prop_map(str::to_owned), texts().prop_map(|text| text.as_str().to_owned())]
+        .prop_map(|plain| ciphered(&plain))
 }
 
 /// Who has logged on and is expected.
@@ -367,5 +390,40 @@ fn a_farewell_is_a_line_to_read() {
         let mut out = Pieces::default();
         expected().conversation.encode_farewell(farewell, &mut out);
         assert_eq!(pieces(&out), [line(text)]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_our_own_client_says_is_what_the_hub_gets(user in names(), text in texts()) {
+        let mut alice = in_chat();
+        let mut said = String::new();
+        for part in said_in_parts(&user, &text) {
+            prop_assert!(part.len() <= READ_BYTES_MAX);
+            match heard(&mut alice, &part).1 {
+                Request::Say(text) => said += text.as_str(),
+                other => panic!("{part}: {other:?}"),
+            }
+        }
+        prop_assert_eq!(said.replace(BREAK, ""), text.as_str().replace(BREAK, ""));
+    }
+
+    #[test]
+    fn what_is_told_is_the_text_line_by_line(message in laws::messages()) {
+        let from = match &message.from {
+            Sender::User(_, name) => name.as_str(),
+            Sender::Server => "server",
+        };
+        let parts = told(Dialect::Session, &Event::Message(message.clone()));
+        let mut text = String::new();
+        for (index, (part, kind)) in parts.iter().enumerate() {
+            prop_assert!(part.len() <= READ_BYTES_MAX);
+            prop_assert_eq!(*kind, Kind::Text { ends: (index + 1 == parts.len()).then_some(message.number) });
+            prop_assert!(!LOOKED_FOR.iter().any(|word| part.contains(word)), "{}", part);
+            text += part.replace(BREAK, "").strip_prefix(&format!("{from}: ")).expect("a sender");
+        }
+        prop_assert_eq!(text.replace("\n    ", "\n"), message.text.as_str().replace(BREAK, ""));
     }
 }

@@ -16,7 +16,7 @@ use proptest::sample::{Index, select};
 use super::laws::{messages, names, passwords, ports, texts};
 use super::samples::*;
 use super::unframed::{Client, answered, told};
-use super::{laws, request};
+use super::{laws, request, session};
 
 /// A text as somebody can say it who says a line at a time.
 fn lines() -> impl Strategy<Value = Text> {
@@ -109,6 +109,7 @@ fn chunks() -> impl Strategy<Value = Vec<u8>> {
             format!("newUser,{user},{},{}", password.as_str(), port.get()).into_bytes()
         }),
         select(request::malformed()),
+        vec(session::messages(), 1..4).prop_map(|messages| messages.concat()),
         odd.prop_map(<[u8]>::to_vec),
         lines().prop_map(|text| text.as_str().as_bytes().to_vec()),
         vec(any::<u8>(), 0..60),
@@ -119,20 +120,25 @@ fn happenings() -> impl Strategy<Value = Vec<Happens>> {
     vec(prop_oneof![2 => chunks().prop_map(Happens::Says), 1 => answers().prop_map(Happens::Answer)], 0..12)
 }
 
-/// Somebody whose connection can be anything that is not framed.
-fn clients() -> impl Strategy<Value = (Protocol, &'static [u8], bool)> {
-    let log_in: &[u8] = b"newUser,";
-    select(vec![
-        (Protocol::Request, &b"online,"[..], false),
-        (Protocol::Request, log_in, false),
-        (Protocol::Request, log_in, true),
-        (Protocol::Nick, b"", true),
-    ])
+/// Somebody whose connection can be anything that is not framed, and what they begin with, whatever comes then.
+type Begins = (fn() -> Client, &'static [u8]);
+
+fn clients() -> impl Strategy<Value = Begins> {
+    let begins: Vec<Begins> = vec![
+        (|| Client::new(Protocol::Request, b"online,", false), b""),
+        (|| Client::new(Protocol::Request, b"newUser,", false), b""),
+        (|| Client::new(Protocol::Request, b"newUser,", true), b""),
+        (|| Client::new(Protocol::Nick, b"", true), b""),
+        (session::expected, b""),
+        (session::expected, session::CONNECT),
+    ];
+    select(begins)
 }
 
 /// Lets everything happen. Each chunk comes in as many pieces as `cuts` say, and is followed by a lull.
-fn play((protocol, first, prompted): (Protocol, &[u8], bool), all: &[Happens], cuts: &[Index]) -> Vec<String> {
-    let mut client = Client::new(protocol, first, prompted);
+fn play((begin, first): Begins, all: &[Happens], cuts: &[Index]) -> Vec<String> {
+    let mut client = begin();
+    client.come(first);
     let mut heard = Vec::new();
     for happens in all {
         match happens {

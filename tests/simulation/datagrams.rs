@@ -46,6 +46,7 @@ pub struct Datagram {
     pub origin: Origin,
     /// When it was sent, which tells a late one.
     pub sent: Time,
+    pub came: Time,
 }
 
 /// All of them, and what the server's socket has.
@@ -76,7 +77,7 @@ impl Datagrams {
         if dice.percent(weather.loss) {
             return self.fired.note(Fault::DatagramLost);
         }
-        let mut datagram = Datagram { client, to_server, bytes, origin, sent: now };
+        let mut datagram = Datagram { client, to_server, bytes, origin, sent: now, came: 0 };
         let at = self.arrival(dice, now);
         if dice.percent(weather.doubles) {
             self.fired.note(Fault::DatagramDoubled);
@@ -108,7 +109,8 @@ impl Datagrams {
     }
 
     /// One arrives. Comes back if it is a client's to read.
-    pub fn arrive(&mut self, datagram: Datagram) -> Option<Datagram> {
+    pub fn arrive(&mut self, now: Time, mut datagram: Datagram) -> Option<Datagram> {
+        datagram.came = now;
         let latest = self.latest.entry((datagram.client, datagram.to_server)).or_default();
         if datagram.sent < *latest {
             self.fired.note(Fault::DatagramOvertaken);

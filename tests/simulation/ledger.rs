@@ -2,6 +2,9 @@
 
 mod classics;
 mod consents;
+mod correspondents;
+mod log_ons;
+mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -16,8 +19,13 @@ use chatd::hub::time::WallTime;
 use chatd::wire::native::client::{Heard, Party, Problem};
 
 use classics::Classics;
-pub use classics::Told;
+pub use classics::{Told, Way};
 use consents::Consents;
+use correspondents::Correspondents;
+pub use correspondents::Evidence;
+use log_ons::LogOns;
+pub use log_ons::Responded;
+use sessions::Sessions;
 
 use crate::disk::Disk;
 use crate::link::{LinkId, Time};
@@ -41,6 +49,7 @@ pub struct Sent {
     pub answer: Option<Result<Number, String>>,
     /// Each time that the hub took it, whether it was stored or not. Of two under one number the first was lost.
     accepted: Vec<Accepted>,
+    copied: bool,
     shown: BTreeMap<Uid, Number>,
 }
 
@@ -53,6 +62,17 @@ struct Accepted {
 }
 
 impl Sent {
+    /// Whether the network has brought it twice, and so the hub took it twice.
+    fn is_copied(&self) -> bool {
+        self.copied
+    }
+
+    /// Whether somebody was shown what has this number.
+    fn is_shown_as(&self, number: Number) -> bool {
+        let is_copy = self.copied && self.accepted_as(number).is_some() && !self.shown.is_empty();
+        is_copy || self.shown.values().any(|shown| *shown == number)
+    }
+
     fn accepted_as(&self, number: Number) -> Option<&Accepted> {
         self.accepted.iter().rfind(|accepted| accepted.number == number)
     }
@@ -100,7 +120,8 @@ type TriesKey = (String, String);
 /// Somebody tries to log in.
 #[derive(Clone, Copy)]
 pub struct Tried<'a> {
-    pub link: LinkId,
+    /// `None`: by a datagram.
+    pub link: Option<LinkId>,
     pub user: &'a UserName,
     pub source: Source,
     /// Whether the password is, where the hub was told it; `None`: that is known of the link.
@@ -114,6 +135,9 @@ pub struct Ledger {
     blocks: BTreeMap<(UserName, UserName), Vec<BlockAsked>>,
     pub consents: Consents,
     pub classics: Classics,
+    pub log_ons: LogOns,
+    pub sessions: Sessions,
+    pub correspondents: Correspondents,
     /// Which links bring a wrong password.
     pub wrong: BTreeSet<LinkId>,
     /// The resume tokens that links bring, and those that have served.
@@ -147,6 +171,9 @@ impl Ledger {
             blocks: BTreeMap::new(),
             consents: Consents::default(),
             classics: Classics::default(),
+            log_ons: LogOns::default(),
+            sessions: Sessions::default(),
+            correspondents: Correspondents::default(),
             wrong: BTreeSet::new(),
             tokens: BTreeMap::new(),
             tokens_used: BTreeSet::new(),
@@ -191,8 +218,17 @@ impl Ledger {
     }
 
     /// A client is logged in. What a server has said that is gone since, the next one may not know.
-    pub fn logged_in(&mut self, now: Time, uid: Uid, since: Time, link: LinkId, told_by_the_dead: bool, disk: &Disk) {
-        self.tokens_used.extend(self.tokens.get(&link).filter(|_| !self.wrong.contains(&link)));
+    pub fn logged_in(
+        &mut self,
+        now: Time,
+        uid: Uid,
+        since: Time,
+        link: Option<LinkId>,
+        told_by_the_dead: bool,
+        disk: &Disk,
+    ) {
+        let link = link.filter(|link| !self.wrong.contains(link));
+        self.tokens_used.extend(link.and_then(|link| self.tokens.get(&link)));
         if let Some(device) = self.devices.get_mut(&uid) {
             if !told_by_the_dead || disk.fold.has_device(&device.user, device.id) {
                 device.known_since.get_or_insert(now);
@@ -222,6 +258,7 @@ impl Ledger {
             asked: now,
             answer: None,
             accepted: Vec::new(),
+            copied: false,
             shown: BTreeMap::new(),
         });
         name
@@ -294,13 +331,16 @@ impl Ledger {
         here: impl Iterator<Item = &'a (UserName, Option<DeviceId>)>,
     ) {
         let known = self.by_text.get(message.text.as_str()).copied();
-        let Some(name) = known.or_else(|| self.said_by_guest(at, message)) else {
+        let known = known.or_else(|| self.said_by_guest(at, message));
+        let Some(name) = known.or_else(|| self.read_as_one(at, message)) else {
             if message.sender().is_some() {
                 self.broken(&format!("3: the hub accepted what nobody sent: {:?}", message.text));
             }
             return;
         };
         let here = here.filter_map(|(user, device)| Some((user.clone(), (*device)?))).collect();
+        self.note_peer(name, message);
+        self.note_copy(name);
         let sent = &mut self.sent[name];
         sent.accepted.push(Accepted { number: message.number, at, here });
         if self.classics.is_unanswered(sent.sender) {
@@ -344,7 +384,7 @@ impl Ledger {
         if let Some(Err(code)) = &sent.answer {
             return Err(format!("3: {text:?} was answered with {code} and shown all the same"));
         }
-        if let Some(before) = sent.shown.insert(uid, *number) {
+        if let Some(before) = sent.shown.insert(uid, *number).filter(|before| !sent.copied || before == number) {
             return Err(format!("2: {text:?} was shown as {before:?} and as {number:?}"));
         }
         if sent.to.is_some() != (*to == Party::You) {
@@ -352,10 +392,11 @@ impl Ledger {
         }
         check_meant(sent, device, *number)?;
         let order = device.orders.entry(sent.sender).or_insert(0);
-        if sent.order < *order {
+        let own = if self.classics.is_unanswered(sent.sender) { number.0 } else { sent.order };
+        if own < *order {
             return Err(format!("4: {text:?} was shown after a later one of the same sender"));
         }
-        *order = sent.order;
+        *order = own;
         let asked = self.blocks.get(&(device.user.clone(), sent.from.clone()));
         if let Some((since, by)) = asked.and_then(|asked| holds(asked))
             && (sent.asked >= since || device.session_since >= since || by == uid)
@@ -417,11 +458,8 @@ impl Ledger {
             // Their machine has it.
             return;
         }
-        let shown = self
-            .sent
-            .iter()
-            .any(|sent| sent.to.as_ref() == Some(to) && sent.shown.values().any(|shown| *shown == number));
-        if !shown {
+        let shown = self.sent.iter().any(|sent| sent.to.as_ref() == Some(to) && sent.is_shown_as(number));
+        if !shown && !self.correspondents.is_excused(number, to) {
             self.broken(&format!("1: {number:?} was reported as delivered to {to:?}, who was not shown it"));
         }
     }
@@ -444,7 +482,7 @@ impl Ledger {
     }
 
     fn is_right(&self, tried: Tried<'_>) -> bool {
-        tried.right.unwrap_or_else(|| !self.wrong.contains(&tried.link))
+        tried.right.unwrap_or_else(|| !tried.link.is_some_and(|link| self.wrong.contains(&link)))
     }
 
     fn note_tries(&mut self, key: TriesKey, tries: Tries, batch: u64) {
@@ -456,7 +494,8 @@ impl Ledger {
         let Tried { link, user, source, .. } = tried;
         if !password {
             // With its commit, a log-in takes back that the token has served.
-            let used = self.tokens.get(&link).is_none_or(|token| self.tokens_used.contains(token));
+            let token = link.and_then(|link| self.tokens.get(&link));
+            let used = token.is_none_or(|token| self.tokens_used.contains(token));
             if used && !self.commits_failed {
                 self.broken("14: a resume token has served twice");
             }
@@ -540,6 +579,7 @@ impl Ledger {
         self.tries = self.tries_kept.clone();
         self.restarted = true;
         self.classics.restarted(&self.devices, disk);
+        self.log_ons.restarted();
     }
 
     /// A server begins with what was committed. A lock lasts for what the wall clock says is left of it, and no longer than
@@ -601,11 +641,14 @@ impl Ledger {
                     }
                     let theirs: Vec<(&Uid, &Device)> =
                         self.devices.iter().filter(|(_, device)| device.user == *to).collect();
-                    let mut owed = theirs.iter().filter(|(_, device)| is_owed(sent, number, device));
+                    let excused = self.correspondents.is_excused(number, to);
+                    let is_excused = |device: &Device| excused && device.id == DeviceId::DATAGRAM;
+                    let mut owed =
+                        theirs.iter().filter(|(_, device)| is_owed(sent, number, device) && !is_excused(device));
                     if let Some((uid, _)) = owed.clone().find(|(uid, _)| !sent.shown.contains_key(uid)) {
                         laws.push(format!("1: {number:?} {:?} was not shown on device {uid} of {to:?}", sent.text));
                     }
-                    let nobody = owed.next().is_none() && !theirs.is_empty() && sent.shown.is_empty();
+                    let nobody = owed.next().is_none() && !excused && !theirs.is_empty() && sent.shown.is_empty();
                     let lasts = |device: &Device| device.known_since.is_some() && device.id != DeviceId::NICK;
                     if nobody && theirs.iter().any(|(_, device)| lasts(device)) {
                         laws.push(format!("1: {number:?} {:?} was not shown on any device of {to:?}", sent.text));
@@ -617,7 +660,9 @@ impl Ledger {
                         continue;
                     }
                     for (uid, device) in &self.devices {
-                        let owed = was_here(sent, number, device) && is_told(sent, device);
+                        let excused =
+                            device.id == DeviceId::DATAGRAM && self.correspondents.is_excused(number, &device.user);
+                        let owed = was_here(sent, number, device) && is_told(sent, device) && !excused;
                         if owed && !blocked(&device.user) && !sent.shown.contains_key(uid) {
                             let user = &device.user;
                             laws.push(format!(
@@ -659,7 +704,7 @@ fn is_owed(sent: &Sent, number: Number, device: &Device) -> bool {
     let since = device.known_since.is_some_and(|since| since < sent.asked);
     match device.id {
         DeviceId::NICK => was_here(sent, number, device),
-        DeviceId::REQUEST => since && was_here(sent, number, device),
+        DeviceId::REQUEST | DeviceId::SESSION | DeviceId::DATAGRAM => since && was_here(sent, number, device),
         _ => since,
     }
 }

@@ -82,6 +82,7 @@ fn run_all(seeds: impl IntoIterator<Item = u64>, verbose: bool) -> (Vec<u64>, Fi
     let mut refused: BTreeMap<String, u32> = BTreeMap::new();
     let (mut sent, mut shown, mut met, mut turns) = (0, 0, 0, 0);
     let (mut by_calls, mut to_guests, mut again) = (0, 0, 0);
+    let (mut in_sessions, mut by_datagrams, mut glued, mut excused, mut log_ons) = (0, 0, 0, 0, 0);
     for (seed, outcome) in on_threads(&seeds, |seed| run(seed, Plant::None, verbose)) {
         let (verdict, fired) = match outcome {
             Ok(outcome) => {
@@ -92,6 +93,10 @@ fn run_all(seeds: impl IntoIterator<Item = u64>, verbose: bool) -> (Vec<u64>, Fi
                 by_calls += outcome.shown_by_calls;
                 to_guests += outcome.shown_to_guests;
                 again += outcome.shown_again;
+                in_sessions += outcome.shown_in_sessions;
+                by_datagrams += outcome.shown_by_datagrams;
+                (glued, excused) = (glued + outcome.glued, excused + outcome.excused);
+                log_ons += outcome.log_ons;
                 met += outcome.met;
                 turns += outcome.turns;
                 (outcome.verdict, format!("{:?} in {} s", outcome.fired, outcome.lasted / link::SECOND))
@@ -108,6 +113,8 @@ fn run_all(seeds: impl IntoIterator<Item = u64>, verbose: bool) -> (Vec<u64>, Fi
     }
     println!("all: {fired:?}; {sent} sent, {shown} shown, {met} meetings, {turns} turns; refused {refused:?}");
     println!("beside that {by_calls} shown by calls, {again} of them again, and {to_guests} to guests");
+    println!("{log_ons} log-ons; {in_sessions} shown in sessions, {glued} of them read as one");
+    println!("{by_datagrams} shown by datagrams, and {excused} acknowledged by mistake");
     (failed, fired)
 }
 

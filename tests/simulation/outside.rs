@@ -1,43 +1,52 @@
 //! What the real turn reaches in this world: sockets over the links, readiness, the disk, a worker. From here the turn is
 //! also looked at, for the laws, and bent, where a bug is planted in it.
 
+mod chats;
+mod desk;
+
 use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, IoSlice, Read, Write};
 use std::mem::swap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
+use chatd::hub::challenge::Challenge;
 use chatd::hub::change::Change;
-use chatd::hub::credentials::Password;
-use chatd::hub::effect::{self, AskOver, CloseReason, Effect, Event, NoAddress, Recipients};
+use chatd::hub::credentials::{Password, PasswordDigest};
+use chatd::hub::effect::{self, AskOver, CloseReason, Effect, Event, NoAddress, Outbox, Recipients};
 use chatd::hub::id::{ConnectionId, DeviceId, Endpoint, Number, PeerAddress, Source};
-use chatd::hub::input::{Input, Mechanism, Peer, PeerPort, Request};
+use chatd::hub::input::{Input, LogOn, Mechanism, Peer, PeerPort, Request};
 use chatd::hub::message::{HistoryPage, HistoryQuery, Sender};
 use chatd::hub::name::UserName;
 use chatd::hub::time::WallTime;
 use chatd::net::connection::{Stage, Stream};
 use chatd::net::queue::BatchNumber;
-use chatd::net::turn::{DRAIN_WITHIN, Environment, PACE, STRANGE_BYTES_MAX, Seen};
+use chatd::net::turn::{DRAIN_WITHIN, Environment, PACE, QUIET, STRANGE_BYTES_MAX, Seen};
 use chatd::net::worker::{Done, Job, Reload};
 use chatd::store::{Batch, Completion, Submitted, Ticket};
 use rustix::io::Errno;
 
+use self::chats::Chats;
+use self::desk::{Desk, Lodger};
+use crate::datagrams::{Datagrams, Origin};
 use crate::dice::Dice;
 use crate::disk::{Disk, Fold, Told};
 use crate::fired::Fault;
 use crate::kernel::{Kernel, Listener};
-use crate::ledger::{Ledger, Tried};
+use crate::ledger::{Evidence, Ledger, Responded, Tried};
 use crate::link::{self, Link, LinkId, Links, MS, SECOND, Time};
 use crate::plant::Plant;
 use crate::secrets;
 use crate::server::Around;
 
-/// What a guest's client reads at once, in bytes.
-const GUEST_BYTES_MAX: usize = 1024;
+/// What clients without framing read at once, in bytes.
+const CHUNK_BYTES_MAX: usize = 1024;
 /// Where the server listens.
 pub const OWN_PORT: u16 = 6001;
+/// Where it hears datagrams.
+pub const OWN_DATAGRAMS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 255, 1)), 12_000);
 /// So long whoever is told to go may be called, with the longest stall.
 const DRAIN: Time = DRAIN_WITHIN.as_micros() as Time + 31 * SECOND;
 /// So long the store takes for a question at most.
@@ -49,6 +58,7 @@ pub struct Lent {
     wall: WallTime,
     pub dice: Dice,
     pub links: Links,
+    pub datagrams: Datagrams,
     disk: Disk,
     pub ledger: Ledger,
     pub kernel: Kernel,
@@ -64,7 +74,11 @@ pub struct Lent {
     closed: Vec<LinkId>,
     /// A stream has not taken everything since this was last announced.
     full: BTreeSet<LinkId>,
-    /// When a guest was written to last, and how much of the chunk was left.
+    /// When the last two polls were.
+    polls: [Time; 2],
+    /// When a session was read last.
+    read_at: BTreeMap<LinkId, Time>,
+    /// When somebody without framing was written to last, and how much of the chunk was left.
     chunks: BTreeMap<LinkId, (Time, usize)>,
 }
 
@@ -73,6 +87,7 @@ impl Lent {
         (self.now, self.wall) = (around.now, around.wall);
         swap(&mut self.dice, around.dice);
         swap(&mut self.links, around.links);
+        swap(&mut self.datagrams, around.datagrams);
         swap(&mut self.disk, around.disk);
         swap(&mut self.ledger, around.ledger);
         swap(&mut self.kernel, around.kernel);
@@ -97,25 +112,42 @@ impl Lent {
         }
     }
 
-    /// What a guest's client reads by itself, it is written by itself.
+    /// Whether the client of a link takes each chunk for itself.
+    fn has_no_framing(&self, link: LinkId) -> bool {
+        self.ledger.classics.guests.contains_key(&link) || self.ledger.sessions.is_one(link)
+    }
+
+    /// What such a client reads by itself, it is written by itself.
     fn check_chunk(&mut self, link: LinkId, bytes: usize) {
-        if !self.ledger.classics.guests.contains_key(&link) {
+        if !self.has_no_framing(link) {
             return;
         }
-        if bytes > GUEST_BYTES_MAX {
-            self.ledger.broken("10: a guest is written more than they read at once");
+        if bytes > CHUNK_BYTES_MAX {
+            self.ledger.broken("10: somebody is written more than they read at once");
         }
         let rests =
             self.chunks.get(&link).is_some_and(|&(at, left)| left == 0 && self.now < at + PACE.as_micros() as Time);
         if rests {
-            self.ledger.broken("13: a guest is written a chunk before they can have read the last one");
+            self.ledger.broken("13: somebody is written a chunk before they can have read the last one");
         }
     }
 
     fn note_chunk(&mut self, link: LinkId, left: usize) {
-        if self.ledger.classics.guests.contains_key(&link) {
+        if self.has_no_framing(link) {
             self.chunks.insert(link, (self.now, left));
         }
+    }
+
+    /// A session was read. Whether what has come now could be told from what came before depends on whether the server has
+    /// looked at it in the quiet time between them.
+    fn note_read(&mut self, link: LinkId, bytes: usize) {
+        if !self.ledger.sessions.is_one(link) {
+            return;
+        }
+        let last = self.read_at.insert(link, self.now).unwrap_or(0);
+        let quiet_at = last + QUIET.as_micros() as Time;
+        let soon = self.now <= quiet_at || self.polls[0] <= quiet_at;
+        self.ledger.session_read(link, bytes, soon);
     }
 
     /// Whether the kernel takes a connection among those that it watches.
@@ -172,6 +204,7 @@ impl Read for Socket {
         }
         match lent.links.read(self.link, buffer.len()) {
             link::Read::Bytes(bytes) => {
+                lent.note_read(self.link, bytes.len());
                 buffer[..bytes.len()].copy_from_slice(&bytes);
                 Ok(bytes.len())
             }
@@ -306,6 +339,12 @@ enum Proof {
     },
     /// A guest has nothing to prove.
     Nothing,
+    /// Whoever comes has answered this.
+    Challenge(Challenge),
+    /// The password's digest.
+    Digest {
+        right: bool,
+    },
 }
 
 /// A session that is reached by calls, as its log-in has made it.
@@ -377,7 +416,11 @@ pub struct Outside {
     decided: BatchNumber,
     round: u64,
     /// The sessions that the hub has, by its own effects.
-    here: BTreeMap<ConnectionId, (UserName, Option<DeviceId>)>,
+    here: chats::Here,
+    chats: Chats,
+    desk: Desk,
+    /// The step of a log-on that the hub was told last, and from where.
+    step: Option<(SocketAddr, LogOn)>,
     /// Those of them that are reached by calls.
     callees: BTreeMap<ConnectionId, Callee>,
     asker: Asker,
@@ -401,6 +444,7 @@ impl Outside {
             wall: WallTime::default(),
             dice: Dice::new(0),
             links: Links::default(),
+            datagrams: Datagrams::default(),
             disk: Disk::new(Fold::default(), 0),
             ledger: Ledger::new(0, 0),
             kernel: Kernel::default(),
@@ -411,6 +455,8 @@ impl Outside {
             dead: false,
             closed: Vec::new(),
             full: BTreeSet::new(),
+            polls: [0; 2],
+            read_at: BTreeMap::new(),
             chunks: BTreeMap::new(),
         };
         Outside {
@@ -428,6 +474,9 @@ impl Outside {
             decided: 0,
             round: 0,
             here: BTreeMap::new(),
+            chats: Chats::default(),
+            desk: Desk::default(),
+            step: None,
             callees: BTreeMap::new(),
             asker: Asker::None,
             by_password: false,
@@ -450,7 +499,11 @@ impl Outside {
 
     /// Whether a poll would announce something.
     pub fn has_events(&self, links: &Links) -> bool {
-        let full = &self.lent.borrow().full;
+        let lent = self.lent.borrow();
+        let full = &lent.full;
+        if self.desk.waits {
+            return true;
+        }
         self.known.values().any(|known| {
             links.map.get(&known.link).is_some_and(|link| link.edge) || Outside::is_writable(known, full, links)
         })
@@ -471,6 +524,10 @@ impl Outside {
     /// Announces, once, what has happened on the links. A round begins.
     pub fn poll(&mut self) -> Vec<(ConnectionId, Announced)> {
         self.round += 1;
+        {
+            let lent = &mut *self.lent.borrow_mut();
+            lent.polls = [lent.polls[1], lent.now];
+        }
         let Lent { links, full, kernel, .. } = &mut *self.lent.borrow_mut();
         kernel.deaf = false;
         let mut events = Vec::new();
@@ -494,8 +551,15 @@ impl Outside {
         events
     }
 
+    /// Whether more has come to the socket of datagrams, and whether it takes them again.
+    pub fn poll_datagrams(&mut self) -> (bool, bool) {
+        let edge = &mut self.lent.borrow_mut().datagrams.edge;
+        (std::mem::take(edge), std::mem::take(&mut self.desk.waits))
+    }
+
     /// A round is over in which everybody who was `due` should have been served. Silence is judged by `judged`.
     pub fn check_round(&mut self, due: &[ConnectionId], judged: Time) {
+        self.check_given_up(judged);
         let ledger = &mut self.lent.borrow_mut().ledger;
         if due.iter().any(|id| self.known.get(id).is_some_and(|known| known.served_in != self.round)) {
             ledger.broken("12: somebody who was ready was not served in the round");
@@ -506,9 +570,15 @@ impl Outside {
                 None => self.known.get(id).map(|known| known.last_heard),
             };
             let is_late = last_heard.is_some_and(|at| at + self.heartbeat_timeout <= judged);
-            if is_late && *device != Some(DeviceId::NICK) {
+            if is_late && !matches!(*device, Some(DeviceId::NICK | DeviceId::SESSION)) {
                 ledger.broken("8: somebody was silent for too long, and is still there");
             }
+        }
+    }
+
+    fn check_given_up(&self, judged: Time) {
+        if self.desk.is_late(judged) {
+            self.lent.borrow_mut().ledger.broken("12: somebody acknowledges nothing, and is not given up");
         }
     }
 
@@ -516,8 +586,9 @@ impl Outside {
         self.callees.values().any(|callee| callee.user == *user && callee.at == at && callee.left.is_none())
     }
 
-    pub fn left(&self) -> [(&'static str, usize); 2] {
-        [("sessions", self.here.len()), ("descriptors", self.known.len())]
+    pub fn left(&self) -> [(&'static str, usize); 3] {
+        let lodgers = self.desk.lodgers.len();
+        [("sessions", self.here.len()), ("descriptors", self.known.len()), ("correspondents", lodgers)]
     }
 
     /// Links whose descriptor was closed since the last call.
@@ -603,20 +674,46 @@ impl Environment for Outside {
         lent.watch()
     }
 
-    /// No datagrams come in this world.
-    fn receive(&mut self, _: u16, _: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        Err(io::ErrorKind::WouldBlock.into())
+    fn receive(&mut self, _: u16, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let lent = &mut *self.lent.borrow_mut();
+        if lent.dead {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if lent.dice.one_in(64) {
+            // Somebody whom something was sent to is not there (ICMP).
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        let datagram = lent.datagrams.arrived.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        let under_way = self.desk.text_under_way(datagram.client);
+        lent.ledger.note_received(lent.now, &datagram, under_way);
+        self.desk.hears(lent.now, &datagram);
+        let size = datagram.bytes.len().min(buffer.len());
+        buffer[..size].copy_from_slice(&datagram.bytes[..size]);
+        Ok((size, datagram.client))
     }
 
-    fn send(&mut self, _: Endpoint, _: &[u8]) -> io::Result<()> {
+    fn send(&mut self, to: Endpoint, datagram: &[u8]) -> io::Result<()> {
+        let lent = &mut *self.lent.borrow_mut();
+        if lent.dies() {
+            return Ok(());
+        }
+        if lent.dice.one_in(64) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if let Some(law) = self.desk.sends(lent.now, to.address, datagram) {
+            lent.ledger.broken(&law);
+        }
+        let Lent { datagrams, dice, now, .. } = lent;
+        datagrams.send(dice, *now, (to.address, false), Origin::Said, datagram.to_vec());
         Ok(())
     }
 
-    fn sends_from(&self, to: Endpoint) -> SocketAddr {
-        to.address
+    fn sends_from(&self, _: Endpoint) -> SocketAddr {
+        OWN_DATAGRAMS
     }
 
-    fn watch_datagrams(&mut self, _: u16, _: bool) -> io::Result<()> {
+    fn watch_datagrams(&mut self, _: u16, writable: bool) -> io::Result<()> {
+        self.desk.waits |= writable;
         Ok(())
     }
 
@@ -705,6 +802,21 @@ impl Environment for Outside {
         let lent = &mut *self.lent.borrow_mut();
         let mut input = input;
         match &mut input {
+            Input::Request { connection, request, .. } if self.desk.lodgers.contains_key(connection) => {
+                self.asker = Asker::Connection(*connection);
+                if let Some(lodger) = self.desk.lodgers.get_mut(connection)
+                    && let Request::LogInByDigest { name, digest } = request
+                {
+                    let word = Password::parse(&crate::person::password(name)).ok()?;
+                    let by = Proof::Digest { right: *digest == PasswordDigest::of(&word) };
+                    lodger.claim = Some(Claim { user: name.clone(), device: Some(DeviceId::DATAGRAM), by });
+                }
+            }
+            Input::LogOn { from, step } => self.step = Some((from.address, step.clone())),
+            Input::Unreached { connection } => {
+                let law = self.desk.gives_up(lent.now, *connection, &lent.datagrams.arrived);
+                law.into_iter().for_each(|law| lent.ledger.broken(law));
+            }
             Input::Request { connection, request, .. } => {
                 self.asker = Asker::Connection(*connection);
                 let known = self.known.get_mut(connection)?;
@@ -720,6 +832,13 @@ impl Environment for Outside {
                         let by = Proof::Word { right: word == Some(&*crate::person::password(name)), port };
                         known.claim = Some(Claim { user: name.clone(), device: Some(DeviceId::REQUEST), by });
                     }
+                    Request::Connect(challenge) => {
+                        known.claim = lent.ledger.log_ons.user_of(*challenge).map(|user| Claim {
+                            user: user.clone(),
+                            device: Some(DeviceId::SESSION),
+                            by: Proof::Challenge(*challenge),
+                        });
+                    }
                     Request::Enter(name) => {
                         let (user, device) = (name.clone(), Some(DeviceId::NICK));
                         known.claim = Some(Claim { user, device, by: Proof::Nothing });
@@ -731,6 +850,11 @@ impl Environment for Outside {
                     _ => {}
                 }
             }
+            Input::Connected { connection, .. } if !self.known.contains_key(connection) => {
+                let heard = self.desk.heard.as_ref()?;
+                let lodger = Lodger { at: heard.client, claim: None, logged_in: false, since: lent.now };
+                self.desk.lodgers.insert(*connection, lodger);
+            }
             Input::Connected { connection, peer: Peer::Stranger { binding, .. } } => {
                 let link = self.known.get(connection).and_then(|known| lent.links.map.get(&known.link));
                 *binding = link.and_then(|link| link.binding.clone());
@@ -739,6 +863,7 @@ impl Environment for Outside {
             Input::Closed { connection } => {
                 self.here.remove(connection);
                 self.callees.remove(connection);
+                self.desk.forget(lent.now, *connection);
             }
             Input::Posted { from, user, .. } => {
                 let is_theirs = |(_, callee): &(&ConnectionId, &mut Callee)| {
@@ -757,9 +882,15 @@ impl Environment for Outside {
                     *from = at.unwrap_or(*from);
                 }
             }
-            Input::Shown { connection, number, .. } => {
+            Input::Shown { connection, number, words } => {
                 if let Some(callee) = self.callees.get(connection).filter(|callee| callee.left.is_none()) {
-                    lent.ledger.surely_shown(&callee.user, *number);
+                    lent.ledger.surely_shown(&callee.user, DeviceId::REQUEST, *number);
+                } else if let Some((user, Some(device))) = self.here.get(connection) {
+                    lent.ledger.surely_shown(user, *device, *number);
+                    if let (Some(lodger), Some(heard)) = (self.desk.lodgers.get(connection), &self.desk.heard) {
+                        let evidence = Evidence { words: words.as_ref(), origin: heard.origin, since: lodger.since };
+                        lent.ledger.acknowledged(lent.now, user, *number, evidence);
+                    }
                 }
             }
             Input::Called { connection, reached } => {
@@ -806,12 +937,21 @@ impl Environment for Outside {
         for index in seen.effects_before..seen.outbox.effects.len() {
             match &seen.outbox.effects[index] {
                 Effect::Authenticated { connection } => self.authenticated(*connection, &seen),
+                Effect::LogInFailed { connection, why } if self.desk.lodgers.contains_key(connection) => {
+                    let Some(Lodger { at, claim: Some(claim), .. }) = self.desk.lodgers.get(connection) else {
+                        continue;
+                    };
+                    let lent = &mut *self.lent.borrow_mut();
+                    let (source, right) = (Source::of(at.ip()), claim.word_is_right());
+                    let tried = Tried { link: None, user: &claim.user, source, right };
+                    lent.ledger.log_in_failed((lent.now, lent.wall), tried, *why, seen.batch);
+                }
                 Effect::LogInFailed { connection, why } => {
                     let Some(known) = self.known.get(connection) else { continue };
                     let Some(claim) = &known.claim else { continue };
                     let lent = &mut *self.lent.borrow_mut();
                     let tried = Tried {
-                        link: known.link,
+                        link: Some(known.link),
                         user: &claim.user,
                         source: known.source,
                         right: claim.word_is_right(),
@@ -832,6 +972,7 @@ impl Environment for Outside {
                 _ => {}
             }
         }
+        self.observe_log_on(&seen);
         let stranger = match std::mem::take(&mut self.asker) {
             Asker::None => false,
             Asker::Connection(id) => !self.here.contains_key(&id),
@@ -854,7 +995,11 @@ impl Environment for Outside {
                 ledger.accepted(*now, message, self.here.values());
             }
         }
-        self.misdirect(seen);
+        let before = seen.effects_before;
+        let outbox = self.misdirect(seen);
+        if let Some(law) = self.chats.observe(outbox, before, &self.here) {
+            self.lent.borrow_mut().ledger.broken(law);
+        }
     }
 
     fn serves(&mut self, id: ConnectionId) -> bool {
@@ -891,7 +1036,10 @@ impl Claim {
 impl Proof {
     /// `None`: that is known of the connection.
     fn word_is_right(self) -> Option<bool> {
-        if let Proof::Word { right, .. } = self { Some(right) } else { None }
+        match self {
+            Proof::Word { right, .. } | Proof::Digest { right } => Some(right),
+            Proof::Scram(_) | Proof::Nothing | Proof::Challenge(_) => None,
+        }
     }
 }
 
@@ -899,12 +1047,61 @@ impl Outside {
     /// The hub has no session there any more.
     fn forget(&mut self, id: ConnectionId) {
         self.here.remove(&id);
+        self.desk.forget(self.lent.borrow().now, id);
         if let Some(callee) = self.callees.get_mut(&id) {
             callee.left = Some(self.lent.borrow().now);
         }
     }
 
+    /// What has come of a step of a log-on.
+    fn observe_log_on(&mut self, seen: &Seen<'_, Socket>) {
+        let Some((at, step)) = self.step.take() else { return };
+        let lent = &mut *self.lent.borrow_mut();
+        let new = &seen.outbox.effects[seen.effects_before..];
+        let failure = new.iter().find_map(|effect| match effect {
+            Effect::LogOnFailed { why, .. } => Some(*why),
+            _ => None,
+        });
+        let answers = new.iter().filter_map(|effect| match effect {
+            Effect::LogOn { to, answer, .. } => Some((to.address, answer)),
+            _ => None,
+        });
+        for (to, answer) in answers {
+            if to != at {
+                return lent.ledger.broken("6: a log-on is answered elsewhere than where it was asked");
+            }
+            match (&step, answer) {
+                (LogOn::Hello(Some(user)), effect::LogOnAnswer::Challenge(challenge)) => {
+                    lent.ledger.challenged(lent.now, at, user, *challenge);
+                }
+                (LogOn::Response { user: Some(user), response }, answer) => {
+                    let responded = Responded { at, user, response: *response, answer, failure };
+                    lent.ledger.responded(lent.now, lent.wall, responded, seen.batch);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Somebody has logged in by a datagram.
+    fn lodger_authenticated(&mut self, id: ConnectionId, seen: &Seen<'_, Socket>) {
+        let lent = &mut *self.lent.borrow_mut();
+        let Some(lodger) = self.desk.lodgers.get_mut(&id) else { return };
+        let Some(Claim { user, device, by }) = lodger.claim.clone() else {
+            return lent.ledger.broken("14: a session without a log-in");
+        };
+        lent.ledger.let_in(lent.now, &user, device);
+        let (source, right) = (Source::of(lodger.at.ip()), by.word_is_right());
+        let tried = Tried { link: None, user: &user, source, right };
+        lent.ledger.authenticated(lent.now, tried, true, seen.batch);
+        (lodger.logged_in, lodger.since) = (true, lent.now);
+        self.here.insert(id, (user, device));
+    }
+
     fn authenticated(&mut self, id: ConnectionId, seen: &Seen<'_, Socket>) {
+        if self.desk.lodgers.contains_key(&id) {
+            return self.lodger_authenticated(id, seen);
+        }
         let lent = &mut *self.lent.borrow_mut();
         let Some(known) = self.known.get_mut(&id) else { return };
         let Some(Claim { user, device, by }) = known.claim.clone() else {
@@ -915,7 +1112,7 @@ impl Outside {
         }
         lent.ledger.let_in(lent.now, &user, device);
         let address = lent.links.map[&known.link].source;
-        let tried = Tried { link: known.link, user: &user, source: known.source, right: by.word_is_right() };
+        let tried = Tried { link: Some(known.link), user: &user, source: known.source, right: by.word_is_right() };
         match by {
             Proof::Scram(_) => lent.ledger.authenticated(lent.now, tried, self.by_password, seen.batch),
             Proof::Word { port, .. } => {
@@ -926,6 +1123,11 @@ impl Outside {
                     .insert(id, Callee { user, at, since, last_heard: since, rests: false, call: None, left: None });
             }
             Proof::Nothing => lent.ledger.guest_entered(lent.now, known.link, &user),
+            Proof::Challenge(challenge) => {
+                lent.ledger.connected(lent.now, address, challenge);
+                lent.ledger.session_begins(known.link);
+            }
+            Proof::Digest { .. } => lent.ledger.broken("14: a digest has logged in a connection"),
         }
         known.logged_in = true;
         known.last_heard = lent.now;
@@ -986,7 +1188,7 @@ impl Outside {
     }
 
     /// Planted bugs: what is for one or for many goes to others, or to nobody.
-    fn misdirect(&self, seen: Seen<'_, Socket>) {
+    fn misdirect<'a>(&self, seen: Seen<'a, Socket>) -> &'a Outbox {
         let outbox = seen.outbox;
         for effect in &mut outbox.effects[seen.effects_before..] {
             let Effect::Event { to, event, .. } = effect else { continue };
@@ -1025,5 +1227,6 @@ impl Outside {
                 _ => {}
             }
         }
+        outbox
     }
 }

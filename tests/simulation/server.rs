@@ -12,12 +12,14 @@ use chatd::hub::name::UserName;
 use chatd::hub::time::{Instant, Now, WallTime};
 use chatd::hub::{Config, Hub};
 use chatd::net::arrivals::{Arrivals, Reserve};
-use chatd::net::connection::Door;
+use chatd::net::connection::{Door, Serves};
 use chatd::net::room::Room;
 use chatd::net::scope::Scope;
 use chatd::net::server::ALL_OUT_BYTES_MAX;
 use chatd::net::turn::{Admission, Ended, PACE, Turn};
+use chatd::wire::session::log_on::FourDigitPort;
 
+use crate::datagrams::Datagrams;
 use crate::dice::Dice;
 use crate::disk::Disk;
 use crate::kernel::{Held, Kernel, Listener};
@@ -39,6 +41,7 @@ pub struct Around<'a> {
     pub kernel: &'a mut Kernel,
     pub dice: &'a mut Dice,
     pub links: &'a mut Links,
+    pub datagrams: &'a mut Datagrams,
     pub disk: &'a mut Disk,
     pub ledger: &'a mut Ledger,
 }
@@ -91,8 +94,8 @@ impl Server {
             tls: None,
             room: Room::of(usize::MAX),
             ports: vec![OWN_PORT],
-            datagrams: Vec::new(),
-            session_port: None,
+            datagrams: vec![Serves::Everything],
+            session_port: FourDigitPort::new(OWN_PORT),
             pace: if plant == Plant::PaceIsIgnored { Duration::ZERO } else { PACE },
             seed: [7; 32],
         };
@@ -122,9 +125,10 @@ impl Server {
     }
 
     /// When the next turn begins, if nothing else happens first.
-    pub fn next_turn(&self, now: Time, disk: &Disk, links: &Links, kernel: &Kernel) -> Option<Time> {
+    pub fn next_turn(&self, now: Time, world: (&Disk, &Links, &Datagrams, &Kernel)) -> Option<Time> {
+        let (disk, links, datagrams, kernel) = world;
         let outside = &self.turn.environment;
-        if outside.has_events(links) || kernel.edge || !disk.told.is_empty() {
+        if outside.has_events(links) || datagrams.edge || kernel.edge || !disk.told.is_empty() {
             return Some(now);
         }
         let accept = self.arrivals.again_at().map(|at| at.since(self.instant(now)));
@@ -176,6 +180,10 @@ impl Server {
         if std::mem::take(&mut around.kernel.edge) {
             self.arrivals.note_ready(0);
         }
+        let (readable, writable) = self.lend(around, |server| server.turn.environment.poll_datagrams());
+        if readable || writable {
+            self.turn.note_datagrams(0, readable, writable);
+        }
         let events = self.lend(around, |server| server.turn.environment.poll());
         for &(id, event) in &events {
             if let Some(closed) = event.readable {
@@ -185,7 +193,7 @@ impl Server {
                 self.turn.note_writable(id);
             }
         }
-        self.began = Some((around.now, !events.is_empty()));
+        self.began = Some((around.now, !events.is_empty() || readable || writable));
         self.due.clear();
         self.due.extend(self.turn.ready());
     }

@@ -1,11 +1,14 @@
 //! A run: virtual time, everybody who takes part, and the faults that fall.
 
 mod acts;
+mod attackers;
 mod callers;
 mod clients;
+mod correspondents;
 mod faults;
 mod guests;
 mod meetings;
+mod members;
 mod newcomers;
 
 use std::collections::BTreeMap;
@@ -14,9 +17,11 @@ use std::time::Duration;
 use chatd::hub::Config;
 use chatd::hub::consent::{ANSWER_WITHIN, CONNECT_WITHIN};
 use chatd::hub::credentials::Credential;
+use chatd::hub::log_on::RESPONSE_WITHIN as LOG_ON_WITHIN;
 use chatd::hub::name::UserName;
 use chatd::hub::time::WallTime;
 
+use crate::datagrams::{Datagram, Datagrams};
 use crate::dice::Dice;
 use crate::disk::{Disk, Fold};
 use crate::fired::{Fault, Fired};
@@ -28,15 +33,20 @@ use crate::person::{Kind, Person, password};
 use crate::plant::Plant;
 use crate::secrets;
 use crate::server::{Around, Server, Turned};
+use attackers::Attackers;
 use callers::{CallerId, Callers, Errand};
+use correspondents::{CorrespondentId, Correspondents, Letter};
 use faults::Strike;
 use guests::{GuestId, Guests};
 use meetings::Meeting;
+use members::{MemberErrand, MemberId, Members};
 use newcomers::Newcomer;
 
 const NAMES: [&str; 6] = ["alice", "Bob", "carol-3", "dave.d", "eve_", "Frank"];
 /// They make their accounts themselves.
 const NEWCOMERS: [&str; 2] = ["grace", "Heidi"];
+/// So does this one, by a datagram.
+const BY_DATAGRAM: &str = "ivan";
 /// With the same secret salts are the same, and verifiers are derived once.
 const SECRET: [u8; 32] = [7; 32];
 /// What dice of their own begin with.
@@ -78,6 +88,13 @@ enum Happens {
     /// A user, by their place, whose client is called: perhaps they log in.
     Comes(usize),
     Guest(GuestId),
+    Datagram(Datagram),
+    Member(MemberId, MemberErrand),
+    Correspondent(CorrespondentId, Letter),
+    /// Two who are free chat, when nothing is wrong any more: a step of that.
+    ChatLate(u32),
+    /// Somebody says what is not theirs to say.
+    Attack,
 }
 
 /// How a run came out.
@@ -92,6 +109,11 @@ pub struct Outcome {
     pub shown: u64,
     pub shown_by_calls: u64,
     pub shown_to_guests: u64,
+    pub shown_in_sessions: u64,
+    pub shown_by_datagrams: u64,
+    pub glued: u64,
+    pub excused: usize,
+    pub log_ons: u64,
     pub shown_again: u64,
     pub met: u64,
     pub refused: BTreeMap<String, u32>,
@@ -110,6 +132,7 @@ pub struct World {
     events: BTreeMap<(Time, u64), Happens>,
     order: u64,
     links: Links,
+    datagrams: Datagrams,
     kernel: Kernel,
     /// What the wall clock is ahead of the world's time, beside its start.
     wall_offset: i64,
@@ -126,6 +149,11 @@ pub struct World {
     newcomers: Vec<Newcomer>,
     callers: Callers,
     guests: Guests,
+    members: Members,
+    correspondents: Correspondents,
+    attackers: Attackers,
+    /// When the server was started last.
+    booted: Time,
     /// So often two have met without the server.
     met: u64,
     next_uid: Uid,
@@ -163,6 +191,7 @@ pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
         events: BTreeMap::new(),
         order: 0,
         links: Links::default(),
+        datagrams: Datagrams::default(),
         kernel: Kernel::default(),
         wall_offset: 0,
         disk_wakes: None,
@@ -176,6 +205,10 @@ pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
         newcomers: Vec::new(),
         callers: Callers::default(),
         guests: Guests::default(),
+        members: Members::default(),
+        correspondents: Correspondents::default(),
+        attackers: Attackers::default(),
+        booted: 0,
         met: 0,
         next_uid: 0,
         users,
@@ -199,7 +232,7 @@ pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
             println!("committed {batch:?}");
         }
     }
-    for others in [&world.links.fired, &world.kernel.fired, &world.disk.fired] {
+    for others in [&world.links.fired, &world.datagrams.fired, &world.kernel.fired, &world.disk.fired] {
         world.fired.add(others);
     }
     Outcome {
@@ -212,6 +245,11 @@ pub fn run(seed: u64, plant: Plant, verbose: bool) -> Outcome {
         shown: world.ledger.shown_count,
         shown_by_calls: world.ledger.classics.shown_by_calls,
         shown_to_guests: world.ledger.classics.shown_to_guests,
+        shown_in_sessions: world.ledger.classics.shown_in_sessions,
+        shown_by_datagrams: world.ledger.classics.shown_by_datagrams,
+        glued: world.ledger.sessions.glued,
+        excused: world.ledger.correspondents.excused(),
+        log_ons: world.ledger.log_ons.counted,
         shown_again: world.ledger.classics.shown_again,
         met: world.met,
         refused: world.ledger.refused,
@@ -225,6 +263,7 @@ impl World {
     fn play(&mut self) {
         self.boot();
         self.links.calls = self.mix.call_weather();
+        self.datagrams.weather = self.mix.udp.weather;
         let callers = self.users.len() - self.mix.classic.callers.min(self.mix.users - 2) as usize;
         for (place, user) in self.users.clone().into_iter().enumerate() {
             if place >= callers {
@@ -232,6 +271,9 @@ impl World {
                 if !self.mix.classic.others_too {
                     continue;
                 }
+            }
+            if self.logs_on_by_datagrams(place, callers) {
+                continue;
             }
             for _ in 0..self.dice.range(1, self.mix.devices_max + 1) {
                 self.add_device(&user);
@@ -247,6 +289,12 @@ impl World {
             self.add_newcomer(UserName::parse(name).expect("a name"));
         }
         (0..self.mix.classic.guests).for_each(|_| self.add_guest());
+        if self.mix.udp.newcomer && !self.mix.flood {
+            self.add_correspondent(&UserName::parse(BY_DATAGRAM).expect("a name"));
+        }
+        if self.mix.udp.forgeries {
+            self.at(SECOND, Happens::Attack);
+        }
         let end = self.mix.duration;
         self.plan_strikes();
         if self.mix.one_shots || self.mix.wrong_passwords || self.mix.strangers {
@@ -268,10 +316,16 @@ impl World {
                 self.at(at, Happens::AskLate);
             });
         }
+        for step in 0..3 {
+            self.at(self.now + settling - (15 - 4 * Time::from(step)) * SECOND, Happens::ChatLate(step));
+        }
         self.run_until(self.now + settling);
         self.check_settled();
         self.leave();
         self.run_until(self.now + 30 * SECOND);
+        if self.mix.udp.members > 0 || self.mix.udp.newcomer {
+            self.run_until(self.now + LOG_ON_WITHIN.as_micros() as Time);
+        }
         if self.mix.consents && self.server.as_ref().is_some_and(|server| server.connections() == 0) {
             self.run_until(self.now + CONNECT_WITHIN.as_micros() as Time + 60 * SECOND);
         }
@@ -290,6 +344,24 @@ impl World {
                 self.ledger.broken(&law);
             }
         }
+    }
+
+    /// Gives a user the clients that log on by datagrams. Comes back: whether those are all.
+    fn logs_on_by_datagrams(&mut self, place: usize, callers: usize) -> bool {
+        if self.mix.flood {
+            return false;
+        }
+        let is_member = (place as u64) < self.mix.udp.members;
+        // So that some have both.
+        let is_correspondent = place > 0 && (place as u64) <= self.mix.udp.correspondents;
+        let user = self.users[place].clone();
+        if is_member {
+            self.add_member(&user);
+        }
+        if is_correspondent {
+            self.add_correspondent(&user);
+        }
+        (is_member || is_correspondent) && !self.mix.udp.others_too && place + 1 < callers
     }
 
     fn at(&mut self, at: Time, happens: Happens) {
@@ -324,6 +396,9 @@ impl World {
             for (at, transit) in std::mem::take(&mut self.links.departed) {
                 self.at(at, Happens::Transit(transit));
             }
+            for (at, datagram) in std::mem::take(&mut self.datagrams.departed) {
+                self.at(at, Happens::Datagram(datagram));
+            }
             if let Some(at) = self.disk.busy_until().filter(|at| self.disk_wakes.is_none_or(|due| due != *at)) {
                 self.disk_wakes = Some(at);
                 self.at(at, Happens::DiskDone);
@@ -332,7 +407,7 @@ impl World {
             let turn = self.server.as_ref().and_then(|server| match server.is_mid_turn() {
                 true => Some(self.busy_until),
                 false => {
-                    let at = server.next_turn(self.now, &self.disk, &self.links, &self.kernel)?;
+                    let at = server.next_turn(self.now, (&self.disk, &self.links, &self.datagrams, &self.kernel))?;
                     Some(at.max(self.busy_until))
                 }
             });
@@ -384,6 +459,7 @@ impl World {
             kernel: &mut self.kernel,
             dice: &mut self.dice,
             links: &mut self.links,
+            datagrams: &mut self.datagrams,
             disk: &mut self.disk,
             ledger: &mut self.ledger,
         };
@@ -444,6 +520,7 @@ impl World {
             _ => {}
         }
         self.kernel.begin_anew();
+        self.datagrams.begin_anew();
         let links: Vec<LinkId> = self.links.map.keys().copied().collect();
         for link in links {
             self.links.server_dies(&mut self.dice, self.now, link);
@@ -453,6 +530,7 @@ impl World {
         }
         if self.calm {
             self.callers_miss_the_server();
+            self.correspondents_miss_the_server();
         }
         let after = self.dice.range(20 * MS, 3 * SECOND);
         self.boot_in(after);
@@ -467,6 +545,7 @@ impl World {
 
     fn boot(&mut self) {
         self.boot_asked = false;
+        self.booted = self.now;
         self.busy_until = self.now;
         let config = Config {
             heartbeat_timeout: Duration::from_micros(self.mix.heartbeat_timeout),
@@ -487,6 +566,7 @@ impl World {
             kernel: &mut self.kernel,
             dice: &mut self.dice,
             links: &mut self.links,
+            datagrams: &mut self.datagrams,
             disk: &mut self.disk,
             ledger: &mut self.ledger,
         };
@@ -523,6 +603,11 @@ impl World {
             Happens::ReadsCall(link) => self.read_call(link),
             Happens::Comes(user) => self.comes(user),
             Happens::Guest(guest) => self.guest_acts(guest),
+            Happens::Datagram(datagram) => self.datagram_arrives(datagram),
+            Happens::Member(member, errand) => self.member_acts(member, errand),
+            Happens::Correspondent(correspondent, letter) => self.correspondent_acts(correspondent, letter),
+            Happens::ChatLate(step) => self.chat_late(step),
+            Happens::Attack => self.attack(),
             Happens::Boot => {
                 if self.server.is_none() {
                     self.boot();
@@ -564,6 +649,27 @@ impl World {
         }
     }
 
+    fn datagram_arrives(&mut self, datagram: Datagram) {
+        let mut mark = self.now.to_le_bytes().to_vec();
+        mark.push(datagram.to_server.into());
+        mark.extend_from_slice(&datagram.bytes);
+        self.hash(&mark);
+        self.say(|_| {
+            let way = if datagram.to_server { "->" } else { "<-" };
+            let Datagram { client, origin, bytes, .. } = &datagram;
+            format!("{way} {client} {origin:?} {:?}", String::from_utf8_lossy(bytes))
+        });
+        if datagram.to_server && self.server.is_none() {
+            return;
+        }
+        let Some(datagram) = self.datagrams.arrive(self.now, datagram) else { return };
+        if let Some(member) = self.members.at(datagram.client) {
+            self.member_is_told(member, &datagram);
+        } else if let Some(correspondent) = self.correspondents.at(datagram.client) {
+            self.correspondent_is_told(correspondent, &datagram);
+        }
+    }
+
     fn check_settled(&mut self) {
         if self.ledger.verdict().is_some() {
             return;
@@ -585,6 +691,8 @@ impl World {
             }
         }
         self.check_callers();
+        self.check_members();
+        self.check_correspondents();
         self.check_questions();
         self.ledger.check_arrivals(&self.disk);
     }
@@ -601,5 +709,8 @@ impl World {
         }
         self.callers_leave();
         self.guests_leave();
+        self.members_leave();
+        self.correspondents_leave();
+        self.attackers_leave();
     }
 }

@@ -248,12 +248,16 @@ fn spawn(mut command: Command, port: u16, dir: &Path, arguments: &[String]) -> S
     let mut child = command.spawn().expect("chatd");
     let (lines, log) = channel();
     let (tell, certificate) = channel();
+    let (tell_accounts, accounts) = channel();
     let stderr = BufReader::new(child.stderr.take().expect("piped"));
     thread::spawn(move || {
         for line in stderr.lines().map_while(Result::ok) {
             if let Some((_, fingerprint)) = line.split_once(" certificate SHA256:") {
                 // Nobody waits for what it says later.
                 let _ = tell.send(format!("SHA256:{fingerprint}"));
+            }
+            if line.contains(" accounts in the file: ") {
+                let _ = tell_accounts.send(());
             }
             if lines.send(line).is_err() {
                 return;
@@ -279,6 +283,10 @@ fn spawn(mut command: Command, port: u16, dir: &Path, arguments: &[String]) -> S
     let listeners = protocols.map(listener).collect();
     // It is said before the address is.
     let certificate = certificate.recv_timeout(LIMIT).expect("the certificate's fingerprint");
+    if dir.join("credentials.txt").exists() {
+        // Until then datagrams have no answer.
+        accounts.recv_timeout(LIMIT).expect("the accounts");
+    }
     Started { child, address: address.parse().expect("an address"), listeners, printed, log, certificate }
 }
 

@@ -227,15 +227,15 @@ impl Session {
 
     /// The other side has ended the chat.
     fn chat_has_ended(&mut self, id: LocalTime) {
-        let Some(Chat { peer, .. }) = self.chat.take_if(|chat| chat.id == id) else { return };
+        let Some(chat) = self.chat.take_if(|chat| chat.id == id) else { return };
         self.checks.push_back(FromClient::EndCheck(id));
         let was_unsaid = self.to_say.iter().any(|said| matches!(said, Said::Text(_)));
         self.to_say.clear();
         if was_unsaid && let Some(Doing { tag, .. }) = self.doing.take() {
-            let why = format!("{peer} has ended the chat before everything was said");
+            let why = format!("{} has ended the chat before everything was said", chat.peer);
             self.outbox.answer(tag, Err(Failure::new(Status::TryAgain, why)));
         }
-        self.outbox.event(Event::ChatEnded { user: peer });
+        self.outbox.event(Event::ChatEnded(chat));
     }
 
     fn hear_text(&mut self, now: Now, plain: String) {
@@ -267,7 +267,7 @@ impl Session {
     }
 
     fn begin(&mut self, now: Now, tag: Tag, request: Request) -> Result<(), Failure> {
-        let peer = self.chat.as_ref().map(|chat| &chat.peer);
+        let peer = super::Session::chats_with(self);
         match request {
             Request::Message { to, text } if peer == Some(&to) => self.say(tag, &text),
             Request::Message { to, text } => self.call(now, tag, to, Some(text))?,
@@ -278,8 +278,8 @@ impl Session {
             Request::Say { .. } if peer.is_none() => return Err(no_chat()),
             Request::Say { text } => self.say(tag, &text),
             Request::EndChat => {
-                let peer = self.hang_up().ok_or_else(no_chat)?;
-                self.doing = Some(Doing { tag, stage: Stage::Saying(Done::ChatEnded(peer)) });
+                let chat = self.hang_up().ok_or_else(no_chat)?;
+                self.doing = Some(Doing { tag, stage: Stage::Saying(Done::ChatEnded(chat)) });
             }
             Request::History { user, count } => self.ask_for_history(now, tag, user, count)?,
             _ => return Err(Failure::usage("there are only chats of two in this protocol")),
@@ -306,11 +306,11 @@ impl Session {
         self.doing = Some(Doing { tag, stage: Stage::Saying(Done::HandedOver) });
     }
 
-    /// Ends the chat, which is over as soon as that has left. Comes back: with whom it was.
-    fn hang_up(&mut self) -> Option<UserName> {
-        let Chat { id, peer } = self.chat.clone()?;
-        self.to_say.push_back(Said::Command(FromClient::EndRequest(Some(id))));
-        Some(peer)
+    /// Ends the chat, which is over as soon as that has left.
+    fn hang_up(&mut self) -> Option<Chat> {
+        let chat = self.chat.clone()?;
+        self.to_say.push_back(Said::Command(FromClient::EndRequest(Some(chat.id))));
+        Some(chat)
     }
 
     fn ask_for_history(&mut self, now: Now, tag: Tag, with: UserName, count: usize) -> Result<(), Failure> {
@@ -393,25 +393,31 @@ impl Session {
 
     /// Does what is due of the way in.
     fn come_in(&mut self, now: Now) {
-        match &mut self.phase {
-            Phase::LoggingOn { log_on, until } if *until <= now => {
-                let end = log_on.said().map_or_else(|| no_answer(&self.patience), not_understood);
-                self.end(End::Failed(end));
-            }
-            Phase::Dialling { until, .. } | Phase::Connecting { until, .. } if *until <= now => {
-                self.end(End::Failed(no_answer(&self.patience)));
-            }
-            Phase::LoggingOn { log_on, .. } => {
-                if log_on.is_due(now) {
-                    self.outbox.act(Action::Datagram(log_on.question(&self.login)));
-                }
-            }
-            Phase::Dialling { way, again_at, .. } => {
-                if again_at.take_if(|at| *at <= now).is_some() {
-                    self.outbox.act(Action::Dial(way.port.get()));
-                }
-            }
-            _ => {}
+        let (Phase::LoggingOn { until, .. } | Phase::Dialling { until, .. } | Phase::Connecting { until, .. }) =
+            self.phase
+        else {
+            return;
+        };
+        if until <= now {
+            return self.end(End::Failed(self.why_not_in()));
+        }
+        if let Phase::LoggingOn { log_on, .. } = &mut self.phase
+            && log_on.is_due(now)
+        {
+            self.outbox.act(Action::Datagram(log_on.question(&self.login)));
+        }
+        if let Phase::Dialling { way, again_at, .. } = &mut self.phase
+            && again_at.take_if(|at| *at <= now).is_some()
+        {
+            self.outbox.act(Action::Dial(way.port.get()));
+        }
+    }
+
+    /// The log-on takes too long.
+    fn why_not_in(&self) -> Failure {
+        match &self.phase {
+            Phase::LoggingOn { log_on, .. } => log_on.said().map_or_else(|| no_answer(&self.patience), not_understood),
+            _ => no_answer(&self.patience),
         }
     }
 
@@ -570,6 +576,10 @@ impl super::Session for Session {
         self.waiting.iter().filter(|(_, request)| says(request)).count() + usize::from(begun)
     }
 
+    fn chats_with(&self) -> Option<&UserName> {
+        self.chat.as_ref().map(|chat| &chat.peer)
+    }
+
     fn outbox(&mut self) -> &mut Outbox {
         &mut self.outbox
     }
@@ -600,3 +610,6 @@ fn not_understood(said: &[u8]) -> Failure {
     let why = format!("what answers there does not log anybody on by this protocol; it says: {said}");
     Failure::new(Status::NotUnderstood, why)
 }
+
+#[cfg(test)]
+mod tests;

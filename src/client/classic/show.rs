@@ -32,7 +32,7 @@ pub fn event_line(event: &Event) -> String {
         ),
         Event::Address { user, address } => format!("* {user} says yes: {} port {}", address.ip(), address.port()),
         Event::ChatStarted(Chat { peer, .. }) => format!("* a chat with {peer} has begun"),
-        Event::ChatEnded { user } => format!("* the chat with {user} is over"),
+        Event::ChatEnded(Chat { peer, .. }) => format!("* the chat with {peer} is over"),
         Event::Acknowledged { text } => format!("* acknowledged: {}", visible(text.trim_end())),
     }
 }
@@ -49,7 +49,7 @@ pub fn event_kind(event: &Event) -> &'static str {
         Event::Asks { .. } => "asks",
         Event::Address { .. } => "address",
         Event::ChatStarted(_) => "chat-started",
-        Event::ChatEnded { .. } => "chat-ended",
+        Event::ChatEnded(_) => "chat-ended",
         Event::Acknowledged { .. } => "acknowledged",
     }
 }
@@ -64,10 +64,10 @@ pub fn event_json(event: &Event) -> String {
             json!({"event": kind, "from": from.as_str(), "text": text, "to": "everyone"})
         }
         Event::Note { text } => json!({"event": kind, "from": "server", "text": text}),
-        Event::Online { user } | Event::Offline { user } | Event::Asks { user } | Event::ChatEnded { user } => {
+        Event::Online { user } | Event::Offline { user } | Event::Asks { user } => {
             json!({"event": kind, "user": user.as_str()})
         }
-        Event::ChatStarted(chat) => chat_json("event", chat),
+        Event::ChatStarted(chat) | Event::ChatEnded(chat) => chat_json("event", kind, chat),
         Event::Acknowledged { text } => json!({"event": kind, "text": text}),
         Event::Address { user, address } => address_json("event", user, address),
     })
@@ -112,8 +112,8 @@ pub fn answer_json(done: &Done) -> String {
         Done::Delivered(user) => about("delivered", user),
         Done::Kept(user) => json!({"reply": "handed-over", "reach": "queued", "user": user.as_str()}),
         Done::ReachedNobody => json!({"reply": "handed-over", "reach": "nobody"}),
-        Done::ChatStarted(chat) => chat_json("reply", chat),
-        Done::ChatEnded(user) => about("chat-ended", user),
+        Done::ChatStarted(chat) => chat_json("reply", "chat-started", chat),
+        Done::ChatEnded(chat) => chat_json("reply", "chat-ended", chat),
         Done::History(entries) => {
             json!({"reply": "history", "messages": entries.iter().map(entry_json).collect::<Vec<_>>()})
         }
@@ -154,7 +154,7 @@ pub fn confirmation(request: &Request, done: &Done, tick: &str) -> String {
         (_, Done::ChatStarted(Chat { peer, .. })) => {
             format!("* a chat with {peer} has begun: what you type is said there, 'end chat' ends it")
         }
-        (_, Done::ChatEnded(user)) => format!("* the chat with {user} is over"),
+        (_, Done::ChatEnded(Chat { peer, .. })) => format!("* the chat with {peer} is over"),
         (_, Done::History(entries)) => entries.iter().map(entry_line).collect::<Vec<_>>().join("\n"),
         (_, Done::NoHistory(text)) => format!("* note: {}", visible(text.trim_end())),
     }
@@ -177,8 +177,8 @@ fn entry_json(Entry { chat, from, to, text }: &Entry) -> Value {
     json!({"chat": chat.to_string(), "from": from.as_str(), "to": to.as_str(), "text": text})
 }
 
-fn chat_json(kind: &str, chat: &Chat) -> Value {
-    json!({kind: "chat-started", "user": chat.peer.as_str(), "chat": chat.id.to_string()})
+fn chat_json(kind: &str, what: &str, chat: &Chat) -> Value {
+    json!({kind: what, "user": chat.peer.as_str(), "chat": chat.id.to_string()})
 }
 
 fn address_json(kind: &str, user: &UserName, address: &std::net::SocketAddr) -> Value {

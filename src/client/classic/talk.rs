@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::run::Manner;
 use super::{Chat, Done, Event, Happening, Now, Request, Session, Tag, show};
-use crate::client::command::{self, Command};
+use crate::client::command::{self, Command, InChat};
 use crate::client::exit::{Failure, Status};
 use crate::client::interactive::editor::{Keyboard, Names, Purpose, Typed, know};
 use crate::client::interactive::screen::{Look, Screen, now_ms};
@@ -23,14 +23,16 @@ pub struct Talk {
     /// What waits for its answer.
     asked: BTreeMap<Tag, Request>,
     bell: Bell,
+    /// Whether a chat begins or ends: the next prompt waits for that.
+    deciding: Option<Tag>,
     /// Nobody types any more.
     over: Option<Status>,
 }
 
 impl Talk {
     pub fn new(protocol: Protocol, look: Look, bell: Bell) -> Talk {
-        let (screen, keyboard) = (Screen::new(look), Keyboard::default());
-        Talk { protocol, screen, keyboard, names: Names::default(), asked: BTreeMap::new(), bell, over: None }
+        let (screen, keyboard, names) = (Screen::new(look), Keyboard::default(), Names::default());
+        Talk { protocol, screen, keyboard, names, asked: BTreeMap::new(), bell, deciding: None, over: None }
     }
 
     /// Leaves the terminal as it was found.
@@ -52,6 +54,7 @@ impl Talk {
 
     fn answered(&mut self, tag: Tag, answer: &Result<Done, Failure>) {
         let Some(request) = self.asked.remove(&tag) else { return };
+        self.deciding.take_if(|deciding| *deciding == tag);
         if let Ok(Done::Online(users)) = answer {
             know(&self.names, users);
         }
@@ -59,7 +62,7 @@ impl Talk {
             // It comes back as everyone sees it.
             Ok(Done::HandedOver) if self.protocol == Protocol::Nick => return,
             // What was typed stands there.
-            Ok(Done::HandedOver) if matches!(request, Request::Say { .. }) => return,
+            Ok(Done::HandedOver) if self.protocol == Protocol::Session => return,
             Ok(done) => show::confirmation(&request, done, self.screen.look.tick()),
             Err(failure) => self.screen.error(&failure.text),
         };
@@ -88,7 +91,7 @@ impl Talk {
                 let how = "what you type is said there, 'end chat' ends it";
                 self.screen.bold(&format!("{}: {how}", show::event_line(event)))
             }
-            Event::ChatEnded { .. } => self.screen.bold(&show::event_line(event)),
+            Event::ChatEnded(_) => self.screen.bold(&show::event_line(event)),
             Event::Note { .. } | Event::Address { .. } | Event::Acknowledged { .. } => {
                 self.screen.dim(&show::event_line(event))
             }
@@ -108,16 +111,41 @@ impl Talk {
             Ok(Some(Command::Help)) => return self.screen.show(vec![command::help(self.protocol)]),
             Ok(Some(Command::Wait { .. })) => Failure::usage(command::WAIT_IS_FOR_SCRIPTS),
             Ok(Some(command)) => match Request::of(command) {
-                Some(Ok(request)) => {
-                    self.asked.insert(session.ask(now, request.clone()), request);
-                    return;
-                }
+                Some(Ok(request)) => return self.ask(session, now, request),
                 Some(Err(why)) => why,
                 None => return,
             },
             Err(why) => why,
         };
-        let line = self.screen.error(&why.text);
+        self.complain(&why.text);
+    }
+
+    /// A line was typed in a chat with this user, which may be over since.
+    fn typed_in_chat(&mut self, session: &mut dyn Session, now: Now, with: &UserName, line: &str) {
+        let text = match command::read_in_chat(line) {
+            InChat::Command(line) => return self.typed(session, now, line),
+            InChat::Said(_) if command::is_of_session(line) => return self.typed(session, now, line),
+            InChat::Said(text) => text,
+        };
+        if session.chats_with() != Some(with) {
+            return self.complain(&format!("not said: the chat with {with} is over"));
+        }
+        match command::parse_text(text) {
+            Ok(text) => self.ask(session, now, Request::Say { text }),
+            Err(why) => self.complain(&why.text),
+        }
+    }
+
+    fn ask(&mut self, session: &mut dyn Session, now: Now, request: Request) {
+        let tag = session.ask(now, request.clone());
+        if matches!(request, Request::Chat { .. } | Request::EndChat) {
+            self.deciding = Some(tag);
+        }
+        self.asked.insert(tag, request);
+    }
+
+    fn complain(&mut self, text: &str) {
+        let line = self.screen.error(text);
         self.screen.show(vec![line]);
     }
 
@@ -133,10 +161,7 @@ impl Manner for Talk {
             Happening::LoggedIn { user } => return self.logged_in(user),
             Happening::Answered { tag, answer } => self.answered(tag, &answer),
             Happening::Event(event) => self.event(&event),
-            Happening::Warning(text) => {
-                let line = self.screen.error(&text);
-                self.screen.show(vec![line]);
-            }
+            Happening::Warning(text) => self.complain(&text),
             Happening::End(_) => {}
         }
         Ok(())
@@ -145,12 +170,16 @@ impl Manner for Talk {
     fn go_on(&mut self, session: &mut dyn Session, now: Now) -> Result<Option<Status>, Ended> {
         while let Some(typed) = self.keyboard.next() {
             match typed {
-                Typed::Line(line) | Typed::InChat { line, .. } => self.typed(session, now, &line),
+                Typed::Line(line) => self.typed(session, now, &line),
+                Typed::InChat { with, line } => self.typed_in_chat(session, now, &with, &line),
                 // Nothing here asks for them.
                 Typed::Passwords(_) => {}
                 Typed::End => self.leave(Status::Done),
                 Typed::Interrupt => self.leave(Status::Interrupted),
             }
+        }
+        if self.deciding.is_none() {
+            self.keyboard.chats_with(session.chats_with());
         }
         Ok(self.over)
     }

@@ -14,11 +14,11 @@ const HERE: [u8; 4] = [127, 0, 0, 1];
 const ELSEWHERE: [u8; 4] = [10, 0, 0, 2];
 const MOMENT: Duration = Duration::from_micros(1);
 
-fn endpoint(address: [u8; 4], port: u16) -> Endpoint {
+pub(super) fn endpoint(address: [u8; 4], port: u16) -> Endpoint {
     Endpoint { socket: 0, address: SocketAddr::from((address, port)) }
 }
 
-fn here() -> Endpoint {
+pub(super) fn here() -> Endpoint {
     endpoint(HERE, 4000)
 }
 
@@ -52,14 +52,14 @@ fn counted(outcome: &Outcome) -> usize {
 }
 
 impl Outcome {
-    fn log_on_answer(&self) -> &LogOnAnswer {
+    pub(super) fn log_on_answer(&self) -> &LogOnAnswer {
         match &self.effects[..] {
             [.., Effect::LogOn { answer, .. }] => answer,
             other => panic!("no answer: {other:?}"),
         }
     }
 
-    fn expects_no_more(&self) -> Vec<Challenge> {
+    pub(super) fn expects_no_more(&self) -> Vec<Challenge> {
         let ended = self.effects.iter().filter_map(|effect| match effect {
             Effect::ExpectNoMore { challenge, .. } => Some(*challenge),
             _ => None,
@@ -69,7 +69,7 @@ impl Outcome {
 }
 
 impl World {
-    fn hello(&mut self, from: Endpoint, user: &str) -> Outcome {
+    pub(super) fn hello(&mut self, from: Endpoint, user: &str) -> Outcome {
         self.input(Input::LogOn { from, step: LogOn::Hello(UserName::parse(user).ok()) })
     }
 
@@ -80,7 +80,7 @@ impl World {
         }
     }
 
-    fn respond(&mut self, from: Endpoint, user: &str, response: Response) -> Outcome {
+    pub(super) fn respond(&mut self, from: Endpoint, user: &str, response: Response) -> Outcome {
         self.input(Input::LogOn { from, step: LogOn::Response { user: UserName::parse(user).ok(), response } })
     }
 
@@ -99,7 +99,7 @@ impl World {
         }
     }
 
-    fn come(&mut self, address: [u8; 4], challenge: Challenge) -> (ConnectionId, Outcome) {
+    pub(super) fn come(&mut self, address: [u8; 4], challenge: Challenge) -> (ConnectionId, Outcome) {
         let connection = self.connect_from(address);
         (connection, self.ask(connection, Request::Connect(challenge)))
     }

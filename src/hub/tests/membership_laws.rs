@@ -5,11 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use super::log_on::here;
 use super::*;
+use crate::hub::challenge::{Challenge, Response};
 use crate::hub::change::Account;
-use crate::hub::credentials::Password;
+use crate::hub::credentials::{Password, PasswordDigest};
+use crate::hub::effect::LogOnAnswer;
 use crate::hub::id::UserId;
 use crate::hub::input::Operation;
+use crate::hub::seal::SealingKey;
 
 const WHO: [&str; 4] = ["eve", "fay", "gus", "alice"];
 const PASSWORDS: [&str; 3] = ["apple", "banana", "cherry"];
@@ -20,6 +24,11 @@ enum Step {
     Remove,
     Reset,
     SignUp,
+    /// A log-in, or a sign-up, with the digest of a password.
+    ByDigest,
+    /// A log-on with the password itself, for a session that begins with the next.
+    LogOn,
+    Connect,
     LogIn,
     ChangePassword,
     /// The file has a line for this name, or no longer.
@@ -37,6 +46,9 @@ fn steps() -> impl Strategy<Value = Vec<(Step, usize, usize)>> {
         Just(Step::Remove),
         Just(Step::Reset),
         Just(Step::SignUp),
+        Just(Step::ByDigest),
+        Just(Step::LogOn),
+        Just(Step::Connect),
         Just(Step::LogIn),
         Just(Step::ChangePassword),
         any::<bool>().prop_map(Step::Reload),
@@ -52,6 +64,8 @@ struct Scene {
     world: World,
     operator: ConnectionId,
     sessions: Vec<(ConnectionId, usize)>,
+    /// By what clients may connect that have logged on, or might have.
+    expected: Vec<Challenge>,
     in_file: BTreeSet<usize>,
     under_way: Vec<Change>,
     kept: Vec<Change>,
@@ -62,13 +76,15 @@ impl Scene {
         let now =
             Now { instant: Instant::from_micros(1), wall: WallTime::from_millis(1_700_000_000_000), ..Now::default() };
         let mut out = Outbox::new();
-        let hub = Hub::new(config(), [7; 32], Snapshot::default(), now, &mut out);
+        let config = Config { sealing_key: Some(SealingKey::new([3; 32])), ..config() };
+        let hub = Hub::new(config, [7; 32], Snapshot::default(), now, &mut out);
         let mut world = World { hub, now, next_slot: 0, requests: 0, derived: None };
         let operator = world.connect_as(Peer::Operator);
         let mut scene = Scene {
             world,
             operator,
             sessions: Vec::new(),
+            expected: Vec::new(),
             in_file: BTreeSet::new(),
             under_way: out.changes,
             kept: Vec::new(),
@@ -97,7 +113,7 @@ impl Scene {
     fn step(&mut self, step: Step, who: usize, word: usize) {
         let (user, password) = (name(WHO[who]), Password::parse(PASSWORDS[word]).unwrap());
         match step {
-            Step::Add => self.operate(Operation::Add { name: user, password, classic: false }),
+            Step::Add => self.operate(Operation::Add { name: user, password, classic: word == 0 }),
             Step::Remove => self.operate(Operation::Remove(user)),
             Step::Reset => self.operate(Operation::SetPassword { name: user, password, classic: None }),
             Step::SignUp => {
@@ -107,6 +123,26 @@ impl Scene {
                 let keys = self.keys(who, word);
                 let outcome = self.world.ask(connection, Request::SignUp(keys));
                 self.take(outcome);
+            }
+            Step::ByDigest => {
+                let connection = self.world.connect();
+                let digest = PasswordDigest::of(&password);
+                let outcome = self.world.ask(connection, Request::LogInByDigest { name: user, digest });
+                self.take(outcome);
+            }
+            Step::LogOn => {
+                let outcome = self.world.hello(here(), WHO[who]);
+                if let &LogOnAnswer::Challenge(challenge) = outcome.log_on_answer() {
+                    let outcome = self.world.respond(here(), WHO[who], Response::to(challenge, &password));
+                    self.expected.push(challenge);
+                    self.take(outcome);
+                }
+            }
+            Step::Connect => {
+                if let Some(challenge) = self.expected.pop() {
+                    let (_, outcome) = self.world.come([127, 0, 0, 1], challenge);
+                    self.take(outcome);
+                }
             }
             Step::LogIn => {
                 let connection = self.world.connect_encrypted();

@@ -10,6 +10,7 @@ use chatd::hub::name::UserName;
 
 use super::{Device, Ledger, Sent, Uid, check_meant, holds, number_on_disk};
 use crate::classic::dialogue::Typed;
+use crate::classic::session;
 use crate::disk::Disk;
 use crate::link::{LinkId, SECOND, Time};
 
@@ -30,10 +31,14 @@ pub struct Classics {
     /// By which call a message was shown.
     shown_by: BTreeMap<(Uid, usize), LinkId>,
     /// Up to where the hub knows that everything was shown.
-    sure: BTreeMap<Uid, Number>,
+    pub(super) sure: BTreeMap<Uid, Number>,
     restarts: u32,
     /// On whose screen a text comes in parts, and where those begin that have come, or that come next.
     parts: BTreeMap<Uid, (usize, BTreeSet<usize>)>,
+    /// The same where copies may come much later, for each text.
+    parts_by_datagrams: BTreeMap<Uid, BTreeMap<usize, BTreeSet<usize>>>,
+    /// To whom a part may be missing, since what acknowledged another counted for it.
+    pub(super) lost_parts: BTreeSet<Uid>,
     streams: BTreeMap<Uid, Stream>,
     nicknames: BTreeSet<UserName>,
     /// On which connection is which guest.
@@ -42,6 +47,8 @@ pub struct Classics {
     yeses: Vec<PlainYes>,
     pub shown_by_calls: u64,
     pub shown_to_guests: u64,
+    pub shown_in_sessions: u64,
+    pub shown_by_datagrams: u64,
     pub shown_again: u64,
 }
 
@@ -86,11 +93,29 @@ struct PlainYes {
     address: SocketAddr,
 }
 
+/// How something has come to somebody's screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Call(LinkId),
+    /// On the connection of a guest.
+    Guest,
+    Session(LinkId),
+    Datagram,
+}
+
+impl Way {
+    fn link(self) -> Option<LinkId> {
+        match self {
+            Way::Call(link) | Way::Session(link) => Some(link),
+            Way::Guest | Way::Datagram => None,
+        }
+    }
+}
+
 /// A text, or a part of one, on somebody's screen.
 pub struct Told<'a> {
     pub uid: Uid,
-    /// By which call; `None`: on the connection of a guest.
-    pub call: Option<LinkId>,
+    pub way: Way,
     pub from: &'a str,
     pub text: &'a str,
     /// Whether the client says to whom it is.
@@ -210,7 +235,11 @@ impl Ledger {
     }
 
     fn called_client(&self, user: &UserName) -> Option<Uid> {
-        let is_it = |(_, device): &(&Uid, &Device)| device.user == *user && device.id == DeviceId::REQUEST;
+        self.classic_client(user, DeviceId::REQUEST)
+    }
+
+    pub(super) fn classic_client(&self, user: &UserName, id: DeviceId) -> Option<Uid> {
+        let is_it = |(_, device): &(&Uid, &Device)| device.user == *user && device.id == id;
         self.devices.iter().find(is_it).map(|(uid, _)| *uid)
     }
 
@@ -244,44 +273,54 @@ impl Ledger {
         }
     }
 
-    /// The hub is told that everything up to there was shown.
-    pub fn surely_shown(&mut self, user: &UserName, number: Number) {
-        let Some(uid) = self.called_client(user) else { return };
+    /// The hub is told that everything up to there was shown on this client.
+    pub fn surely_shown(&mut self, user: &UserName, id: DeviceId, number: Number) {
+        let Some(uid) = self.classic_client(user, id) else { return };
         let sure = self.classics.sure.entry(uid).or_default();
         *sure = (*sure).max(number);
     }
 
-    /// A text stands on somebody's screen, or a part of one.
-    pub fn told(&mut self, told: &Told<'_>, disk: &Disk) {
-        let call = told.call.and_then(|link| self.classics.calls.get(&link).copied());
-        let Some(name) = self.recognise(told) else { return };
-        if let Err(law) = self.check_told(name, told, call, disk) {
+    /// A text stands on somebody's screen, or a part of one. Comes back: its name, if it ends there.
+    pub fn told(&mut self, told: &Told<'_>, disk: &Disk) -> Option<usize> {
+        let name = self.recognise(told)?;
+        if let Err(law) = self.check_told(name, told, disk) {
             self.broken(&law);
         }
+        Some(name)
     }
 
     /// Which message it is, once it is whole.
     fn recognise(&mut self, told: &Told<'_>) -> Option<usize> {
-        let Told { uid, text, .. } = *told;
+        let Told { uid, text, way, .. } = *told;
         let begun = self.classics.parts.get(&uid).cloned();
-        let begun = begun.iter().flat_map(|(name, places)| places.iter().rev().map(|&at| (*name, at)));
+        let begun = begun.into_iter().chain(self.classics.parts_by_datagrams.get(&uid).cloned().unwrap_or_default());
+        let begun: Vec<(usize, usize)> =
+            begun.flat_map(|(name, places)| places.into_iter().rev().map(move |at| (name, at))).collect();
         let begins = || text.split_once(": ").and_then(|(name, _)| name.parse().ok()).map(|name: usize| (name, 0));
         let whole = self.by_text.get(text).map(|&name| (name, 0));
         let fits = |(name, at): &(usize, usize)| {
             let rendered = self.sent.get(*name).map(|sent| renderings(&sent.text)).unwrap_or_default();
             rendered.into_iter().find(|whole| whole.get(*at..).is_some_and(|rest| rest.starts_with(text)))
         };
-        let places = whole.into_iter().chain(begun).chain(begins());
+        let places = whole.into_iter().chain(begun.iter().copied()).chain(begins());
         // What a guest said in one breath may be long, and has no name in it.
         let any = (0..self.sent.len()).rev().map(|name| (name, 0));
         let found = places.into_iter().chain(any).find_map(|place| Some((place, fits(&place)?)));
         let Some(((name, at), rendered)) = found else {
-            self.broken(&format!("3: nobody sent {text:?}, as shown to {uid}"));
+            let is_rest = |sent: &Sent| sent.text.contains(text);
+            if !(self.classics.lost_parts.contains(&uid) && self.sent.iter().any(is_rest)) {
+                self.broken(&format!("3: nobody sent {text:?}, as shown to {uid}"));
+            }
             return None;
         };
         let end = at + text.len();
         if end == rendered.len() {
             return Some(name);
+        }
+        if way == Way::Datagram {
+            let parts = self.classics.parts_by_datagrams.entry(uid).or_default();
+            parts.entry(name).or_default().extend([at, end]);
+            return None;
         }
         // A call that has failed brings the same part again.
         let parts = self.classics.parts.entry(uid).or_default();
@@ -292,14 +331,9 @@ impl Ledger {
         None
     }
 
-    fn check_told(
-        &mut self,
-        name: usize,
-        told: &Told<'_>,
-        call: Option<CallRecord>,
-        disk: &Disk,
-    ) -> Result<(), String> {
+    fn check_told(&mut self, name: usize, told: &Told<'_>, disk: &Disk) -> Result<(), String> {
         let uid = told.uid;
+        let call = told.way.link().and_then(|link| self.classics.calls.get(&link).copied());
         let sent = &self.sent[name];
         let text = &sent.text;
         let Some(device) = self.devices.get(&uid) else { return Ok(()) };
@@ -318,27 +352,30 @@ impl Ledger {
         check_meant(sent, device, number)?;
         self.check_block(name, device, call.map_or(device.session_since, |call| call.session_since))?;
         if sent.shown.contains_key(&uid) {
-            return self.check_again(name, uid, number, call);
+            return self.check_again(name, uid, number, told.way);
         }
         // What a block has held back comes late, if it ends.
         let was_blocked = self.blocks.contains_key(&(device.user.clone(), sent.from.clone()));
         let sender = sent.sender;
         let last = device.orders.get(&sender).copied().unwrap_or(0);
-        if number.0 <= last && !was_blocked {
+        // What counted as shown before it was comes when it comes.
+        let was_excused = told.way == Way::Datagram && self.correspondents.is_excused(number, &device.user);
+        if number.0 <= last && !was_blocked && !was_excused {
             return Err(format!("4: {text:?} was shown after a later one of the same sender"));
         }
         self.sent[name].shown.insert(uid, number);
         if let Some(device) = self.devices.get_mut(&uid) {
             device.orders.insert(sender, number.0.max(last));
         }
-        let count = match told.call {
-            Some(link) => {
-                self.classics.shown_by.insert((uid, name), link);
-                &mut self.classics.shown_by_calls
-            }
-            None => &mut self.classics.shown_to_guests,
-        };
-        *count += 1;
+        if let Some(link) = told.way.link() {
+            self.classics.shown_by.insert((uid, name), link);
+        }
+        match told.way {
+            Way::Call(_) => self.classics.shown_by_calls += 1,
+            Way::Guest => self.classics.shown_to_guests += 1,
+            Way::Session(_) => self.classics.shown_in_sessions += 1,
+            Way::Datagram => self.classics.shown_by_datagrams += 1,
+        }
         Ok(())
     }
 
@@ -355,26 +392,41 @@ impl Ledger {
         }
     }
 
-    /// Law 1 for these clients: possibly twice, where the server could not know.
-    fn check_again(&mut self, name: usize, uid: Uid, number: Number, call: Option<CallRecord>) -> Result<(), String> {
-        let text = &self.sent[name].text;
-        if self.commits_failed {
-            // The hub has gone back to what is on the disk, and says it again from there.
+    /// Law 2 for these clients: possibly twice, where the server could not know.
+    fn check_again(&mut self, name: usize, uid: Uid, number: Number, way: Way) -> Result<(), String> {
+        let sent = &self.sent[name];
+        let text = &sent.text;
+        // The hub has gone back to what is on the disk, and says it again from there; or it was told it twice.
+        if self.commits_failed || sent.is_copied() {
             self.classics.shown_again += 1;
             return Ok(());
         }
-        let Some(call) = call else { return Err(format!("2: {text:?} was shown to a guest again")) };
-        if number <= call.sure {
+        let earlier = self.classics.shown_by.get(&(uid, name)).copied();
+        let is_known = match way {
+            Way::Guest => return Err(format!("2: {text:?} was shown to a guest again")),
+            // Whether it was sent again too early is seen where it is sent.
+            Way::Datagram => false,
+            Way::Session(link) if earlier == Some(link) => {
+                return Err(format!("2: {text:?} was shown again in the same session"));
+            }
+            Way::Session(link) => self.sessions.sure(link).is_some_and(|sure| number <= sure),
+            Way::Call(link) => self.classics.calls.get(&link).is_some_and(|call| number <= call.sure),
+        };
+        if is_known {
             return Err(format!("2: {text:?} was shown again, though the server knew that it had been"));
         }
-        let earlier = self.classics.shown_by.get(&(uid, name)).and_then(|link| self.classics.calls.get(link));
-        let doubtful = earlier.is_none_or(|earlier| match earlier.dialled <= call.dialled {
-            true => self.classics.is_doubtful(earlier, &call),
-            // It was read late.
-            false => self.classics.is_doubtful(&call, earlier),
-        });
-        if !doubtful {
-            return Err(format!("2: {text:?} was shown again, though its first call had come to its end"));
+        if let Way::Call(link) = way
+            && let Some(call) = self.classics.calls.get(&link)
+        {
+            let earlier = earlier.and_then(|link| self.classics.calls.get(&link));
+            let doubtful = earlier.is_none_or(|earlier| match earlier.dialled <= call.dialled {
+                true => self.classics.is_doubtful(earlier, call),
+                // It was read late.
+                false => self.classics.is_doubtful(call, earlier),
+            });
+            if !doubtful {
+                return Err(format!("2: {text:?} was shown again, though its first call had come to its end"));
+            }
         }
         self.classics.shown_again += 1;
         Ok(())
@@ -407,7 +459,11 @@ impl Ledger {
         let is_it = |yes: &&PlainYes| yes.of.as_str() == of && yes.to == *to;
         let place = |yes: &PlainYes| (yes.address.ip(), yes.address.port());
         let yeses = || self.classics.yeses.iter().filter(is_it);
-        let Some(yes) = yeses().rfind(|yes| place(yes) == address) else {
+        // Another client of theirs may have come to the same machine just before the yes.
+        let listens = |(typed, port): &(Vec<Typed>, u16)| *port == address.1 && typed.iter().any(|one| one.name == of);
+        let is_anew = self.classics.typed.values().any(listens);
+        let is_there = |yes: &PlainYes| place(yes) == address || is_anew && yes.address.ip() == address.0;
+        let Some(yes) = yeses().rfind(|yes| is_there(yes)) else {
             let law = match yeses().next() {
                 Some(_) => "was told another address than that of",
                 None => "was told an address without a yes of",
@@ -451,11 +507,11 @@ impl Stream {
     }
 }
 
-/// As a text may stand on a screen: with what is not ASCII as it is, or written out.
-fn renderings(text: &str) -> [String; 2] {
+/// As a text may stand on a screen: with what is not ASCII as it is, or written out; or with words broken.
+fn renderings(text: &str) -> [String; 3] {
     let escape = |c: char| match c.is_ascii() {
         true => c.to_string(),
         false => c.escape_unicode().to_string(),
     };
-    [text.to_owned(), text.chars().map(escape).collect()]
+    [text.to_owned(), text.chars().map(escape).collect(), session::rendered(text)]
 }

@@ -136,7 +136,9 @@ impl World {
     }
 
     fn attack_correspondents(&mut self) {
-        let users: Vec<UserName> = self.correspondents.users().cloned().collect();
+        // Whoever guessed first would be the one to sign up.
+        let has_account = |user: &&UserName| self.users[..self.mix.users as usize].contains(user);
+        let users: Vec<UserName> = self.correspondents.users().filter(has_account).cloned().collect();
         if users.is_empty() {
             return;
         }

@@ -12,7 +12,7 @@ use crate::classic::dialogue::{Dialogue, Obeys, Typed};
 use crate::classic::screen::{self, Item};
 use crate::dice::Dice;
 use crate::fired::Fault;
-use crate::ledger::{Told, Uid};
+use crate::ledger::{Told, Uid, Way};
 use crate::link::{IN_ONE, LinkId, MS, SECOND, Time};
 use crate::person::password;
 
@@ -387,7 +387,7 @@ impl World {
         }
         let (uid, linked_at) = (caller.uid, caller.linked_at);
         let told_by_the_dead = !self.links.has_server(link);
-        self.ledger.logged_in(self.now, uid, linked_at, link, told_by_the_dead, &self.disk);
+        self.ledger.logged_in(self.now, uid, linked_at, Some(link), told_by_the_dead, &self.disk);
         self.let_go(link);
         for (errand, after) in [(Errand::Beat, SECOND), (Errand::Act, 2 * SECOND)] {
             let at = self.now + self.dice.range(0, after);
@@ -469,7 +469,7 @@ impl World {
     }
 
     /// Somebody of any protocol.
-    fn pick_anybody(&mut self) -> UserName {
+    pub(super) fn pick_anybody(&mut self) -> UserName {
         let user = self.dice.pick(&self.users).clone();
         self.guests.one_instead_of(user, &mut self.dice)
     }
@@ -620,7 +620,7 @@ impl World {
         let (uid, user) = (self.callers.all[id].uid, self.callers.all[id].user.clone());
         match item {
             Item::Said { from, text, .. } => {
-                let told = Told { uid, call: Some(link), from: &from, text: &text, private: None };
+                let told = Told { uid, way: Way::Call(link), from: &from, text: &text, private: None };
                 self.ledger.told(&told, &self.disk);
             }
             Item::Word(word) => self.obey_word(id, &user, &word),

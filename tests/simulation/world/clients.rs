@@ -23,6 +23,12 @@ impl World {
         if self.callers.has(link) {
             return self.caller_hears(link);
         }
+        if self.members.has(link) {
+            return self.member_hears(link);
+        }
+        if self.attackers.has(link) {
+            return self.attacker_hears(link);
+        }
         if let Some(guest) = self.guests.at(link) {
             return self.guest_hears(guest);
         }
@@ -156,7 +162,7 @@ impl World {
             Happening::LoggedIn { .. } => {
                 if let Some(link) = person.link {
                     let told_by_the_dead = !self.links.has_server(link);
-                    self.ledger.logged_in(self.now, uid, person.linked_at, link, told_by_the_dead, &self.disk);
+                    self.ledger.logged_in(self.now, uid, person.linked_at, Some(link), told_by_the_dead, &self.disk);
                 }
                 if person.kind == Kind::Once && person.asks.is_empty() {
                     person.log_out();
@@ -280,6 +286,14 @@ impl World {
         if self.callers.has(link) {
             let up = self.reaches_server(link);
             return self.caller_connects(link, up);
+        }
+        if self.members.has(link) {
+            let up = self.reaches_server(link);
+            return self.member_connects(link, up);
+        }
+        if self.attackers.has(link) {
+            let up = self.reaches_server(link);
+            return self.attacker_connects(link, up);
         }
         if let Some(guest) = self.guests.at(link) {
             let up = self.reaches_server(link);

@@ -11,6 +11,7 @@ use chatd::wire::datagram::notice::Audience;
 
 use super::{Happens, World};
 use crate::classic::datagram::{Python, READ_BYTES_MAX, Writer};
+use crate::classic::screen::SERVER;
 use crate::datagrams::{Datagram, Origin};
 use crate::fired::Fault;
 use crate::ledger::{Told, Uid, Way};
@@ -90,7 +91,8 @@ impl World {
     }
 
     fn start_correspondent(&mut self, user: &UserName) {
-        let is_careless = !self.calm && self.mix.wrong_passwords && self.dice.one_in(4);
+        let is_member = self.mix_has(user);
+        let is_careless = is_member && !self.calm && self.mix.wrong_passwords && self.dice.one_in(4);
         let address = self.source(user, is_careless);
         let at = SocketAddr::new(address, self.dice.range(1024, 65_536) as u16);
         let word = if is_careless { "wrong".to_owned() } else { password(user) };
@@ -130,6 +132,11 @@ impl World {
         }
     }
 
+    /// Whether somebody has an account from the beginning.
+    fn mix_has(&self, user: &UserName) -> bool {
+        self.users[..self.mix.users as usize].contains(user)
+    }
+
     fn log_in_by_datagram(&mut self, id: CorrespondentId) {
         let found = &mut self.correspondents.all[id];
         found.tries += 1;
@@ -161,7 +168,7 @@ impl World {
             return self.ledger.broken(&law);
         }
         match Notice::parse(bytes) {
-            Ok(notice) => self.correspondent_obeys(id, datagram.sent, notice),
+            Ok(notice) => self.correspondent_obeys(id, (datagram.sent, datagram.origin), notice),
             Err(_) => {
                 let law = format!("13: a client is told {:?}", String::from_utf8_lossy(bytes));
                 self.ledger.broken(&law);
@@ -169,18 +176,25 @@ impl World {
         }
     }
 
-    fn correspondent_obeys(&mut self, id: CorrespondentId, sent: Time, notice: Notice) {
+    fn correspondent_obeys(&mut self, id: CorrespondentId, (sent, origin): (Time, Origin), notice: Notice) {
         let found = &mut self.correspondents.all[id];
         match (notice, found.stage) {
             (Notice::Greeting, Stage::Coming) => {
                 found.stage = Stage::In;
                 let (uid, since) = (found.uid, found.since);
                 let told_by_the_dead = sent < self.booted;
+                let user = found.user.clone();
+                if !self.users.contains(&user) {
+                    self.users.push(user);
+                }
                 self.ledger.logged_in(self.now, uid, since, None, told_by_the_dead, &self.disk);
                 let at = self.now + self.dice.range(0, 2 * SECOND);
                 self.at(at, Happens::Correspondent(id, Letter::Act));
             }
-            (Notice::Message { from, to, text }, _) => self.show_datagram(id, &from, to, &text),
+            (Notice::Message { from, to, text }, _) => {
+                let shown = self.show_datagram(id, (from.as_str(), to, &text));
+                self.acknowledge(id, from.as_str(), &text, shown, (sent, origin));
+            }
             (Notice::Error(_), Stage::Coming) => self.correspondent_ends(id),
             // The server has another one now, or has given this client up.
             (Notice::Error(text), Stage::In) if text.starts_with("Log in first") => self.correspondent_ends(id),
@@ -192,16 +206,30 @@ impl World {
         }
     }
 
-    /// What is shown is acknowledged at once, in words that name what was shown.
-    fn show_datagram(&mut self, id: CorrespondentId, from: &UserName, to: Audience, text: &str) {
-        let (uid, user, writer) =
-            (self.correspondents.all[id].uid, self.correspondents.all[id].user.clone(), self.correspondents.all[id].writer);
+    /// Comes back: what ends there.
+    fn show_datagram(&mut self, id: CorrespondentId, (from, to, text): (&str, Audience, &str)) -> Option<usize> {
+        if from == SERVER {
+            return None;
+        }
+        let uid = self.correspondents.all[id].uid;
         let private = Some(to == Audience::OneUser);
-        let told = Told { uid, way: Way::Datagram, from: from.as_str(), text, private };
-        let shown = self.ledger.told(&told, &self.disk);
-        let tag = self.ledger.acknowledges(&user, from, shown);
-        let words = format!("Message received by {user} #{tag}");
-        self.say_by_datagram(id, writer.acknowledgement(from.as_str(), &words));
+        let told = Told { uid, way: Way::Datagram, from, text, private };
+        self.ledger.told(&told, &self.disk)
+    }
+
+    /// What is shown is acknowledged at once, in words that name it.
+    fn acknowledge(
+        &mut self,
+        id: CorrespondentId,
+        sender: &str,
+        text: &str,
+        shown: Option<usize>,
+        told: (Time, Origin),
+    ) {
+        let Correspondent { user, writer, .. } = &self.correspondents.all[id];
+        let tag = self.ledger.acknowledges(user, (sender, text), shown, told);
+        let said = writer.acknowledgement(sender, &format!("Message received by {user} #{tag}"));
+        self.say_by_datagram(id, said);
     }
 
     fn act_by_datagram(&mut self, id: CorrespondentId) {

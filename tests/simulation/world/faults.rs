@@ -1,6 +1,7 @@
 //! The faults that fall on the server, its clocks, its kernel and its disk, and their end.
 
 use super::{Happens, World};
+use crate::datagrams::DatagramWeather;
 use crate::fired::Fault;
 use crate::ledger::Uid;
 use crate::link::{MS, SECOND, Time};
@@ -111,6 +112,10 @@ impl World {
         }
         (0..self.newcomers.len()).for_each(|newcomer| self.give_up_signing_up(newcomer));
         self.heal_callers();
+        self.datagrams.weather = DatagramWeather::default();
+        self.attackers_leave();
+        self.heal_members();
+        self.heal_correspondents();
         let everybody: Vec<Uid> = self.people.keys().copied().collect();
         for uid in everybody {
             let Some(person) = self.people.get_mut(&uid) else { continue };

@@ -9,7 +9,7 @@ use super::{Happens, World};
 use crate::classic::screen::{self, Item};
 use crate::dice::Dice;
 use crate::fired::Fault;
-use crate::ledger::{Told, Uid};
+use crate::ledger::{Told, Uid, Way};
 use crate::link::{LinkId, MS, SECOND};
 
 const NICKNAMES: [&str; 3] = ["zoe", "Yann", "x-ray"];
@@ -161,7 +161,7 @@ impl World {
 
     fn guest_is_told(&mut self, uid: Uid, item: Item) {
         if let Item::Said { from, text, private } = item {
-            let told = Told { uid, call: None, from: &from, text: &text, private: Some(private) };
+            let told = Told { uid, way: Way::Guest, from: &from, text: &text, private: Some(private) };
             self.ledger.told(&told, &self.disk);
         }
     }

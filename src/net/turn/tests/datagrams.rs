@@ -141,7 +141,7 @@ fn a_log_in_that_succeeds_takes_the_address_and_one_that_fails_touches_nobody() 
     assert_eq!(world.notices(here), [private("dave", "one")]);
     let alice = UserName::parse("alice").unwrap();
     let told = world.request(here, &log_in("bob", "password"));
-    assert_eq!(told, [Notice::Greeting, Notice::Alert(format!("{alice} is offline now."))]);
+    assert_eq!(told, [Notice::Greeting, Notice::Offline(alice)]);
     assert!(world.ask(&dave, "{\"id\":5,\"request\":\"online\"}\n").contains("[\"bob\"]"));
     world.pass(millis(GIVEN_UP_AT));
     assert!(world.notices(here).is_empty());
