@@ -108,6 +108,19 @@ impl Scene {
         ByHand::connect(self.address())
     }
 
+    /// Waits until no message waits for any client any more.
+    #[track_caller]
+    pub fn everything_is_shown(&self) {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let counts = self.chatd.status();
+            if counts["waiting"] == 0 {
+                return;
+            }
+            assert!(Instant::now() < end, "something is owed: {counts}");
+        }
+    }
+
     /// Waits until the history of a user shows a message with this text: it is on the disk.
     #[track_caller]
     pub fn wait_for_history(&self, user: &'static str, text: &str) {
@@ -212,6 +225,21 @@ pub fn alert(client: &DatagramClient) -> String {
     let message = client.next();
     assert_eq!((message.message_type.as_str(), message.flaw()), ("ALERT", None), "{message:?}");
     message.body
+}
+
+/// How a session ends that the server ends, after a text that says why.
+#[track_caller]
+pub fn end(client: &SessionClient) -> End {
+    let mut told = String::new();
+    loop {
+        match client.next_or_end() {
+            Ok(text) => told += &text,
+            Err(end) => {
+                assert!(!told.is_empty() && !told.contains("CONNECTED"), "{told:?}");
+                return end;
+            }
+        }
+    }
 }
 
 /// A port of four digits that nobody has, for TCP and UDP.

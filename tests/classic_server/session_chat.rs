@@ -2,7 +2,7 @@
 
 use crate::existing::End;
 use crate::existing::session_client::{Chat, SessionClient};
-use crate::scene::Scene;
+use crate::scene::{Scene, end};
 
 /// Two who are in a chat, and its id. Neither has confirmed it.
 struct Pair {
@@ -214,7 +214,7 @@ fn whoever_is_displaced_ends_the_chat_for_the_other() {
     let Pair { caller: alice, called: bob, id } = Pair::of(&scene, "alice", "bob");
     let second = scene.session("alice");
     bob.expect(&format!("END_NOTIF({id})"));
-    assert_eq!(alice.expect_end(), End::Reset);
+    assert_eq!(end(&alice), End::Reset);
     start(&bob, &second);
 }
 
@@ -224,8 +224,7 @@ fn whoever_is_kicked_ends_the_chat_for_the_other() {
     let Pair { caller: alice, called: bob, id } = Pair::of(&scene, "alice", "bob");
     assert_eq!(scene.chatd.user(&["kick", "alice"], "").status, 0);
     bob.expect(&format!("END_NOTIF({id})"));
-    let _told = alice.next();
-    assert_eq!(alice.expect_end(), End::Reset);
+    assert_eq!(end(&alice), End::Reset);
 }
 
 #[test]
@@ -314,14 +313,6 @@ fn a_server_that_stops_ends_chats_and_connections() {
     let Pair { caller: alice, called: bob, .. } = Pair::of(&scene, "alice", "bob");
     assert!(scene.chatd.stop().success());
     for client in [&alice, &bob] {
-        let mut told = Vec::new();
-        let end = loop {
-            match client.next_or_end() {
-                Ok(chunk) => told.push(chunk),
-                Err(end) => break end,
-            }
-        };
-        assert_eq!(end, End::Reset, "{told:?}");
-        assert!(!told.is_empty(), "people are told why");
+        assert_eq!(end(client), End::Reset);
     }
 }

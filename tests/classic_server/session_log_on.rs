@@ -1,6 +1,7 @@
 //! The log-on of `session`, datagram by datagram, and the connection that it leads to.
 
 use std::net::Ipv4Addr;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::existing::datagram_client::{DatagramClient, Habits};
@@ -10,7 +11,7 @@ use crate::existing::request_client::{Outcome, RequestClient};
 use crate::existing::session_cipher::Cipher;
 use crate::existing::session_client::{LogOn, Refusal, SessionClient};
 use crate::existing::{End, LIMIT};
-use crate::scene::{ByHand, Scene};
+use crate::scene::{ByHand, Scene, end};
 use crate::support::{CREDENTIALS, password};
 
 const NOT_ON_LIST: &str = "Not on subscriber list.\n";
@@ -198,9 +199,11 @@ fn the_third_wrong_response_locks_the_account_and_nothing_is_checked_until_the_t
             Err(refusal) => assert_eq!(refusal, Refusal::AuthFail),
         }
         assert!(began.elapsed() < LIMIT, "the lock does not end");
+        // Who asks too often has no answer.
+        thread::sleep(LOCKOUT / 10);
     }
     assert!(began.elapsed() >= LOCKOUT, "{:?}", began.elapsed());
-    assert_eq!(there_before.expect_end(), End::Reset);
+    assert_eq!(end(&there_before), End::Reset);
 }
 
 #[test]
@@ -273,24 +276,23 @@ fn a_second_log_on_ends_the_first_when_its_client_connects() {
     first.expect_nothing_else();
     let second = log_on.connect(&rand, port).expect("somebody listens");
     second.expect("CONNECTED\n");
-    assert_eq!(first.expect_end(), End::Reset, "{:?}", first.chunks());
+    assert_eq!(end(&first), End::Reset);
     scene.message("carol", "alice", "hi");
     second.expect("carol: hi");
     bob.expect_nothing_else();
 }
 
 #[test]
-fn two_log_ons_of_a_user_lead_to_two_connections() {
+fn of_two_log_ons_of_a_user_from_one_address_the_later_is_expected() {
     let scene = Scene::new();
     let (one, other) = (open(&scene, "alice"), open(&scene, "alice"));
     let (rand, other_rand) = (challenge(&one, "alice"), challenge(&other, "alice"));
     let port = one.respond(&rand).expect("a port");
     let other_port = other.respond(&other_rand).expect("a port");
     let first = one.connect(&rand, port).expect("somebody listens");
-    first.expect("CONNECTED\n");
+    assert_ne!(first.next_or_end().ok().as_deref(), Some("CONNECTED\n"));
     let second = other.connect(&other_rand, other_port).expect("somebody listens");
     second.expect("CONNECTED\n");
-    assert_eq!(first.expect_end(), End::Reset, "{:?}", first.chunks());
 }
 
 #[test]
@@ -318,7 +320,7 @@ fn a_failure_is_in_the_log_with_its_address() {
     let scene = Scene::new();
     fail(&scene, "alice");
     let line = scene.chatd.expect_log("127.0.0.1");
-    assert!(line.contains("alice") && line.contains("session"), "{line}");
+    assert!(line.contains("log-in failed"), "{line}");
 }
 
 #[test]

@@ -6,8 +6,11 @@ use super::python::{Literal, Python};
 /// What one read takes, in bytes.
 pub const READ_SIZE: usize = 2048;
 
-/// A datagram with a wrong digest, which any server answers: by this a test sees that nothing else was under way.
-pub const PROBE: &str = "[{}, '']";
+/// A datagram with a wrong digest, which any server answers: by this a test sees that nothing else was under way. It is longer
+/// than the answer.
+pub const PROBE: &str = "[{'body': 'What this says does not count, for it has no digest. It is as long as this because a server \
+                         may have an answer only for what is longer than that.'}, \
+                         '0000000000000000000000000000000000000000000000000000000000000000']";
 /// What a server says to a datagram with a wrong digest.
 pub const WRONG_DIGEST: &str = "Incorrect message format!";
 

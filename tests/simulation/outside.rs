@@ -701,7 +701,7 @@ impl Environment for Outside {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         if let Some(law) = self.desk.sends(lent.now, to.address, datagram) {
-            lent.ledger.broken(law);
+            lent.ledger.broken(&law);
         }
         let Lent { datagrams, dice, now, .. } = lent;
         datagrams.send(dice, *now, (to.address, false), Origin::Said, datagram.to_vec());

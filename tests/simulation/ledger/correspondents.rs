@@ -129,7 +129,8 @@ impl Ledger {
             Some(found) if found.user == *user => {
                 let is_it = found.shown.is_some_and(|name| self.sent[name].accepted_as(number).is_some());
                 let is_anew = now < evidence.since + SETTLED_AFTER;
-                (is_it, is_anew || evidence.origin != Origin::Said || found.is_doubtful(now))
+                let is_doubtful = is_anew || evidence.origin != Origin::Said || found.is_doubtful(now);
+                (is_it, is_doubtful || self.is_surplus(found))
             }
             _ => (false, is_forged),
         };
@@ -141,6 +142,20 @@ impl Ledger {
             return self.broken(&law);
         }
         self.correspondents.excused.insert((number, user.clone()));
+    }
+
+    /// Whether what is acknowledged counted as shown before: the network has brought it twice, or one mistake makes the next.
+    fn is_surplus(&self, found: &Acknowledgement) -> bool {
+        let mut all = self.correspondents.acknowledgements.iter();
+        if all.any(|one| one.user == found.user && one.text == found.text && one.origin != Origin::Said) {
+            return true;
+        }
+        let Some(name) = found.shown else {
+            let uid = self.classic_client(&found.user, DeviceId::DATAGRAM);
+            return uid.is_some_and(|uid| self.classics.lost_parts.contains(&uid));
+        };
+        let mut numbers = self.sent[name].accepted.iter().map(|accepted| accepted.number);
+        numbers.any(|number| self.correspondents.is_excused(number, &found.user))
     }
 
     /// A sender is told what somebody says to a message: to one of theirs.

@@ -144,7 +144,8 @@ impl Ledger {
         let theirs = self.sessions.all.iter().filter(|(_, session)| session.uid == uid);
         let link =
             theirs.rev().find(|(_, session)| session.as_one().any(|whole| whole == text)).map(|(link, _)| *link)?;
-        let name = self.asked(now, uid, user, Some(user), text.to_owned());
+        let Recipient::User(_, to) = &message.to else { return None };
+        let name = self.asked(now, uid, user, Some(to), text.to_owned());
         self.sessions.said.insert(name, link);
         self.sessions.glued += 1;
         Some(name)

@@ -48,7 +48,7 @@ pub struct Desk {
     /// Somebody waits for the socket to take datagrams.
     pub waits: bool,
     under_way: BTreeMap<SocketAddr, UnderWay>,
-    /// When somebody was last logged in there who is not any more: they are told what is left.
+    /// When somebody was last there who is not any more: they are told what is left.
     left: BTreeMap<SocketAddr, Time>,
     errors: BTreeMap<IpAddr, VecDeque<Time>>,
     answers: BTreeMap<IpAddr, VecDeque<Time>>,
@@ -85,7 +85,12 @@ impl Desk {
     }
 
     /// A datagram is sent. Comes back: the law that it breaks.
-    pub fn sends(&mut self, now: Time, to: SocketAddr, bytes: &[u8]) -> Option<&'static str> {
+    pub fn sends(&mut self, now: Time, to: SocketAddr, bytes: &[u8]) -> Option<String> {
+        let law = self.judges(now, to, bytes)?;
+        Some(format!("{law}: {:?}", String::from_utf8_lossy(bytes)))
+    }
+
+    fn judges(&mut self, now: Time, to: SocketAddr, bytes: &[u8]) -> Option<&'static str> {
         let is_notice = bytes.starts_with(b"{");
         match Notice::parse(bytes) {
             Ok(notice @ Notice::Message { .. }) => self.sends_message(now, to, notice),
@@ -175,7 +180,8 @@ impl Desk {
 
     /// Nobody is there any more.
     pub fn forget(&mut self, now: Time, id: ConnectionId) {
-        if let Some(lodger) = self.lodgers.remove(&id).filter(|lodger| lodger.logged_in) {
+        // A log-in that comes to nothing may be told why.
+        if let Some(lodger) = self.lodgers.remove(&id) {
             self.left.insert(lodger.at, now);
         }
         self.under_way.retain(|_, found| found.lodger != id);

@@ -299,6 +299,9 @@ impl World {
         let chunk = found.down.take(session::READ_BYTES_MAX);
         let ended = found.down.fin.is_some();
         let is_unnoticed = ended && !broken && !found.died;
+        if chunk.starts_with(b"chatd: ") && self.is_unknown(id) {
+            return self.member_loses(link);
+        }
         if !chunk.is_empty() && self.members.is_on(id, link) {
             self.member_reads(id, link, &chunk);
         }
@@ -307,6 +310,15 @@ impl World {
         }
         if broken || ended {
             self.member_loses(link);
+        }
+    }
+
+    /// Whether the server has an excuse for not knowing this client: another of the same user's has logged on from there since,
+    /// or another server has.
+    fn is_unknown(&self, id: MemberId) -> bool {
+        match &self.members.all[id].stage {
+            Stage::Connects(session) => !self.ledger.log_ons.is_expected(session.challenge),
+            _ => false,
         }
     }
 
