@@ -174,6 +174,21 @@ fn in_a_chat_what_is_typed_goes_to_the_other_side() {
 }
 
 #[test]
+fn the_end_of_a_chat_is_not_taken_for_the_answer_to_the_next() {
+    let chatd = Chatd::start(&[]);
+    let (_homes, mut alice, mut bob) = Typing::alice_beside_bob(&chatd);
+    let carols = Person::new(&chatd, "carol");
+    let _carol = carols.session(&chatd, &[]);
+    alice.comes(&["hh:mm * carol is online"], "alice>");
+    bob.hears("* carol is online");
+    alice.types("alice> chat bob", &[CHATS], "alice to bob>");
+    bob.ends(0);
+    alice.comes(&["hh:mm * bob is offline", "hh:mm * the chat with bob is over"], "alice to bob>");
+    let chats = "✓ you chat with carol: 'end chat' ends it, '/' stands before a command, as in '/online'";
+    alice.types("alice to bob> /chat carol", &[chats], "alice to carol>");
+}
+
+#[test]
 fn what_is_typed_in_a_chat_that_is_over_goes_nowhere() {
     let mut chatd = Chatd::start(&[]);
     let ([_alices, bobs], mut alice, bob) = Typing::alice_beside_bob(&chatd);

@@ -275,6 +275,8 @@ impl Play {
             Request::Unblock { user: name("bob") },
             Request::Blocked,
             Request::History { with: None, count: 3 },
+            Request::Chat { user: name("bob") },
+            Request::EndChat,
         ] {
             session.ask(request).expect("there is room for it");
         }

@@ -1,11 +1,15 @@
 //! Clients of the `nick` protocol as the server hears them: a nickname, then texts.
 
-use chatd::wire::{Protocol, Request, Step};
+use chatd::wire::{Conversation, Protocol, Request, Step};
 
-use super::unframed::{self, check_told};
+use super::unframed::{self, Speech, check_told};
 
 pub fn run(data: &[u8]) {
-    unframed::run(data, Protocol::Nick, b"", true, check);
+    unframed::run(data, Speech::plain(begin, check));
+}
+
+fn begin() -> Conversation {
+    Conversation::begin(Protocol::Nick, b"", true).expect("whoever was asked for it says a nickname")
 }
 
 fn check(taken: &[u8], step: &Step) {

@@ -7,7 +7,7 @@ use chatd::wire::recognise::{Openings, Recognition, recognise};
 use chatd::wire::request::REQUEST_BYTES_MAX;
 use chatd::wire::{Conversation, Lull, Protocol, Request, Step, Text, UserName};
 
-use super::unframed::{self, check_told};
+use super::unframed::{self, Speech, check_told};
 
 const SERVED: Openings<'_> =
     Openings { native: true, request: true, nick: true, prompted: false, tls: true, expected: None };
@@ -15,16 +15,20 @@ const SERVED: Openings<'_> =
 pub fn run(data: &[u8]) {
     let Some((&mode, rest)) = data.split_first() else { return };
     match mode % 4 {
-        0 => unframed::run(rest, Protocol::Request, b"newUser,", false, check),
-        1 => unframed::run(rest, Protocol::Request, b"newUser,", true, check),
-        2 => unframed::run(rest, Protocol::Request, b"", false, check),
+        0 => unframed::run(rest, Speech::plain(|| begin(b"newUser,", false), check)),
+        1 => unframed::run(rest, Speech::plain(|| begin(b"newUser,", true), check)),
+        2 => unframed::run(rest, Speech::plain(|| begin(b"", false), check)),
         _ => post(rest),
     }
 }
 
+fn begin(first: &[u8], prompted: bool) -> Conversation {
+    Conversation::begin(Protocol::Request, first, prompted).expect("first bytes say this")
+}
+
 /// The whole of what came on a connection.
 fn post(data: &[u8]) {
-    let mut client = Conversation::begin(Protocol::Request, b"", false).unwrap();
+    let mut client = begin(b"", false);
     let step = client.decode(data, Lull::Ended);
     if let Step::Posted { used, .. } = &step {
         assert_eq!(*used, data.len(), "there is nothing behind a request");
@@ -41,7 +45,7 @@ fn check(_: &[u8], step: &Step) {
             if again.len() >= REQUEST_BYTES_MAX {
                 return; // Its newlines were not indented.
             }
-            let mut client = Conversation::begin(Protocol::Request, b"", false).unwrap();
+            let mut client = begin(b"", false);
             match client.decode(&again, Lull::Ended) {
                 Step::Posted { user: poster, id: as_told, request: posted, .. } => {
                     assert_eq!(format!("{poster} {posted:?}"), format!("{user} {request:?}"));

@@ -16,23 +16,35 @@ use super::script::{Sizes, parts};
 /// The longest line that says why something is not done, in bytes.
 const REPLY_BYTES_MAX: usize = 256;
 
-/// Says everything, whole and split. Each step passes `check` once, with the bytes that it took.
-pub fn run(data: &[u8], protocol: Protocol, first: &[u8], prompted: bool, check: fn(&[u8], &Step)) {
-    let begin = || Conversation::begin(protocol, first, prompted).expect("first bytes say this");
-    let whole = play(data, begin(), || usize::MAX, check);
-    let (mut sizes, checked) = (Sizes::of(data), |_: &[u8], _: &Step| {});
-    assert_eq!(whole, play(data, begin(), || sizes.next(), checked), "the split changes what is understood");
-    if data.len() <= 256 {
-        assert_eq!(whole, play(data, begin(), || 1, checked), "bytes one at a time change what is understood");
+/// How a protocol is spoken to the server.
+#[derive(Clone, Copy)]
+pub struct Speech {
+    pub begin: fn() -> Conversation,
+    /// What is said for a part of the input that has this byte before it.
+    pub said: fn(u8, &[u8]) -> Vec<u8>,
+    /// Each step passes it once, with the bytes that it took.
+    pub check: fn(&[u8], &Step),
+}
+
+impl Speech {
+    /// Where the input itself is what is said.
+    pub fn plain(begin: fn() -> Conversation, check: fn(&[u8], &Step)) -> Speech {
+        Speech { begin, said: |_, part| part.to_vec(), check }
     }
 }
 
-fn play(
-    data: &[u8],
-    mut conversation: Conversation,
-    mut size: impl FnMut() -> usize,
-    check: fn(&[u8], &Step),
-) -> Vec<String> {
+/// Says everything, whole and split.
+pub fn run(data: &[u8], speech: Speech) {
+    let whole = play(data, speech, || usize::MAX);
+    let (mut sizes, checked) = (Sizes::of(data), Speech { check: |_, _| {}, ..speech });
+    assert_eq!(whole, play(data, checked, || sizes.next()), "the split changes what is understood");
+    if data.len() <= 256 {
+        assert_eq!(whole, play(data, checked, || 1), "bytes one at a time change what is understood");
+    }
+}
+
+fn play(data: &[u8], Speech { begin, said, check }: Speech, mut size: impl FnMut() -> usize) -> Vec<String> {
+    let mut conversation = begin();
     let (mut inbound, mut heard) = (Vec::new(), Vec::new());
     for part in parts(data) {
         let Some((&what, rest)) = part.split_first() else { continue };
@@ -40,7 +52,7 @@ fn play(
             heard.push(answer(&mut conversation, what));
             continue;
         }
-        let chunk = if what & 1 == 0 { rest.to_vec() } else { rest.repeat(64) };
+        let chunk = if what & 1 == 0 { said(what, rest) } else { said(what, &rest.repeat(64)) };
         let mut from = 0;
         while from < chunk.len() {
             let to = from.saturating_add(size()).min(chunk.len());
@@ -77,12 +89,12 @@ fn decode(
                 return true;
             }
             Step::Violation { reply } => {
-                check_reply(reply);
+                check_reply(conversation, reply);
                 heard.push(format!("{step:?}"));
                 return false;
             }
             Step::Heard { used, reply } | Step::Refused { used, reply } => {
-                check_reply(reply);
+                check_reply(conversation, reply);
                 *used
             }
             Step::Request { used, .. } | Step::Posted { used, .. } => *used,
@@ -94,27 +106,41 @@ fn decode(
     }
 }
 
-/// People read it, or the client compares it: it is short, and nothing but ASCII.
-fn check_reply(reply: &[u8]) {
-    assert!(reply.len() <= REPLY_BYTES_MAX && reply.is_ascii(), "{reply:?}");
+/// People read it, or the client compares it: it is short, and nothing but ASCII where not everybody reads more.
+fn check_reply(conversation: &Conversation, reply: &[u8]) {
+    let is_read = match conversation.protocol() {
+        Protocol::Session => str::from_utf8(reply).is_ok(),
+        _ => reply.is_ascii(),
+    };
+    assert!(reply.len() <= REPLY_BYTES_MAX && is_read, "{reply:?}");
 }
 
-/// The hub answers something that it may answer here, and more.
+/// The hub answers something that it may answer here, and more; or has news of a chat.
 fn answer(conversation: &mut Conversation, what: u8) -> String {
     let user = || UserName::parse("Alice").expect("a name");
-    let answers: [Answer; 8] = [
-        Ok(Reply::Welcome { user: user(), waiting: 1 }),
-        Err(Refusal::UnknownName),
-        Err(Refusal::WrongPassword),
-        Err(Refusal::LockedOutNow),
-        Err(Refusal::LockedOut),
-        Err(Refusal::NameTaken(user())),
-        Err(Refusal::Unfit(TextError::TooLong)),
-        Ok(Reply::Accepted { number: Number(5), reach: Reach::Partial }),
-    ];
+    let (id, peer) = (LocalTime::default(), UserName::parse("Bob").expect("a name"));
     let mut out = Pieces::default();
-    conversation.encode_answer(None, &answers[usize::from(what) % answers.len()], &mut out);
-    out.iter().for_each(|(piece, _)| check_reply(piece));
+    if what & 0x20 == 0 {
+        let answers: [Answer; 8] = [
+            Ok(Reply::Welcome { user: user(), waiting: 1 }),
+            Err(Refusal::UnknownName),
+            Err(Refusal::WrongPassword),
+            Err(Refusal::LockedOutNow),
+            Err(Refusal::LockedOut),
+            Err(Refusal::NameTaken(user())),
+            Err(Refusal::Unfit(TextError::TooLong)),
+            Ok(Reply::Accepted { number: Number(5), reach: Reach::Partial }),
+        ];
+        conversation.encode_answer(None, &answers[usize::from(what) % answers.len()], &mut out);
+    } else {
+        match what % 4 {
+            0 => conversation.encode_answer(None, &Ok(Reply::ChatStarted { id, peer }), &mut out),
+            1 => conversation.encode_answer(None, &Ok(Reply::ChatEnded { id, peer }), &mut out),
+            2 => conversation.told(&Event::ChatStarted { id, peer }),
+            _ => conversation.told(&Event::ChatEnded { id, peer }),
+        }
+    }
+    out.iter().for_each(|(piece, _)| check_reply(conversation, piece));
     format!("{out:?}")
 }
 

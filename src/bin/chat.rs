@@ -44,7 +44,8 @@ struct Line {
     /// server. Only for servers that have no TLS, on networks that can be trusted
     #[arg(long, overrides_with = "insecure_plaintext")]
     insecure_plaintext: bool,
-    /// The protocol to speak: native (chatd's own), or one of the classic ones, request or nick, which are not encrypted
+    /// The protocol to speak: native (chatd's own), or one of the classic ones, which are not encrypted: request, session,
+    /// datagram or nick
     #[arg(long, value_name = "PROTOCOL", default_value = "native", value_parser = parse_protocol)]
     protocol: Protocol,
     /// Print JSON, one object a line
@@ -360,8 +361,16 @@ mod tests {
         assert_eq!((request.protocol, request.command), (Protocol::Request, message("hi")));
         let nick = parse_words(&["h", "55555", "--protocol=nick"], &[]).unwrap();
         assert_eq!((nick.protocol, nick.target.port), (Protocol::Nick, 55555));
-        let wrong: [(&[&str], &str); 5] = [
-            (&["--protocol", "telepathy", "h"], "native, request, nick"),
+        let session = parse_words(&["h", "1234", "--protocol", "session", "message", "bob", "hi"], &[]).unwrap();
+        assert_eq!((session.protocol, session.command), (Protocol::Session, message("hi")));
+        let datagram = ["h", "--protocol=datagram", "--wait", "delivered", "message", "bob", "hi"];
+        let datagram = parse_words(&datagram, &[]).unwrap();
+        assert!(datagram.protocol == Protocol::Datagram && datagram.receipts);
+        let wrong: [(&[&str], &str); 8] = [
+            (&["--protocol", "session", "h", "online"], "the protocol 'session' has no word for 'online'"),
+            (&["--protocol", "session", "h", "chat", "bob"], "needs a session"),
+            (&["--protocol", "session", "--wait", "delivered", "h"], "does not tell what was delivered"),
+            (&["--protocol", "telepathy", "h"], "native, request, session, datagram, nick"),
             (&["--protocol", "nick", "h", "message", "bob", "hi"], "the protocol 'nick' has no word for 'message'"),
             (&["--protocol", "request", "h", "history"], "the protocol 'request' has no word for 'history'"),
             (&["--protocol", "request", "--wait", "delivered", "h"], "does not tell what was delivered"),

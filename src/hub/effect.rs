@@ -300,6 +300,8 @@ pub struct Listed {
     pub in_file: bool,
     /// Its password is kept, sealed.
     pub classic: bool,
+    /// The server knows no more of its password than a digest.
+    pub hashed: bool,
     pub online: bool,
     /// Some source, or every strange one, is locked out.
     pub locked: bool,

@@ -297,6 +297,7 @@ impl Hub {
                 name: name.clone(),
                 in_file,
                 classic: !in_file && kept.is_some_and(|account| account.sealed.is_some()),
+                hashed: !in_file && kept.is_some_and(|account| account.hashed),
                 online: user.is_some_and(|user| self.presence.is_online(user)),
                 locked: self.lockout.is_locked_anywhere(name, now),
             }

@@ -17,9 +17,9 @@ pub const SOURCES_MAX: usize = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     /// So often at once,
-    pub burst: u32,
-    /// and so often a second.
-    pub per_second: u32,
+    pub at_once: u32,
+    /// and so often in a second.
+    pub a_second: u32,
 }
 
 /// The sources that were answered lately.
@@ -36,11 +36,11 @@ pub struct Reflection {
 }
 
 impl Reflection {
-    pub fn new(Allowance { burst, per_second }: Allowance) -> Reflection {
-        let every = Duration::from_secs(1) / per_second.max(1);
+    pub fn new(Allowance { at_once, a_second }: Allowance) -> Reflection {
+        let every = Duration::from_secs(1) / a_second.max(1);
         Reflection {
             every,
-            all_within: every * burst,
+            all_within: every * at_once,
             full_at: HashMap::new(),
             by_time: BTreeSet::new(),
             others_full_at: Instant::default(),
@@ -95,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    const FOUR: Allowance = Allowance { burst: 4, per_second: 2 };
+    const FOUR: Allowance = Allowance { at_once: 4, a_second: 2 };
 
     fn at(millis: u64) -> Instant {
         Instant::from_micros(1_000_000 + millis * 1000)

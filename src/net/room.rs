@@ -3,8 +3,9 @@
 //! Each kind has a place of its own, so that none of them can take another's: who has logged in, who has not yet, and whom
 //! nobody serves any more but who is still told why.
 
-/// Descriptors that are not for connections: listeners, poll, waker, signals, database, the operator's, standard streams.
-pub const DESCRIPTORS_KEPT: usize = 64;
+/// Descriptors that are not for connections: listeners, sockets of datagrams, poll, waker, signals, database, the operator's,
+/// standard streams.
+pub const DESCRIPTORS_KEPT: usize = 96;
 /// Of all connections that there may be, one in so many may be a stranger's,
 pub const STRANGERS_SHARE: usize = 4;
 /// and so many at most.
@@ -69,8 +70,8 @@ mod tests {
 
     #[test]
     fn the_room_grows_with_the_limit() {
-        assert_eq!(Room::of(1024), Room { sessions: 540, strangers: 240, parting: 60, calls: 60, posts: 60 });
-        let large = Room { sessions: 62_912, strangers: 1024, parting: 256, calls: 256, posts: 1024 };
+        assert_eq!(Room::of(1024), Room { sessions: 522, strangers: 232, parting: 58, calls: 58, posts: 58 });
+        let large = Room { sessions: 62_880, strangers: 1024, parting: 256, calls: 256, posts: 1024 };
         assert_eq!(Room::of(65_536), large);
         assert_eq!(Room::of(usize::MAX).strangers, STRANGERS_MAX);
     }

@@ -31,7 +31,6 @@ use std::time::Duration;
 use rustls::ServerConfig;
 
 use datagrams::Datagrams;
-pub use datagrams::{ERRORS, LOG_ONS};
 pub use environment::{Environment, Seen};
 
 use super::callee::Callees;

@@ -162,7 +162,7 @@ fn a_client_leaves_out_what_a_newer_server_tells() {
         "[]\n",
         "{\"id\":7,\"reply\":\"users\"}\n",
         "{\"id\":7,\"reply\":\"users\",\"accounts\":[{\"name\":\"bob\"}]}\n",
-        "{\"id\":7,\"reply\":\"users\",\"accounts\":[{\"name\":\"b b\",\"in-file\":true,\"classic\":true,\"online\":true,\"locked\":true}]}\n",
+        "{\"id\":7,\"reply\":\"users\",\"accounts\":[{\"name\":\"b b\",\"in-file\":true,\"classic\":true,\"hashed\":true,\"online\":true,\"locked\":true}]}\n",
         "{\"id\":7,\"reply\":\"user-kicked\",\"user\":\"bob\"}\n",
         "{\"id\":7,\"reply\":\"signed-up\"}\n",
         "{\"id\":7,\"reply\":\"asked\",\"user\":\"bob\"}\n",

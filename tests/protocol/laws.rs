@@ -85,10 +85,11 @@ fn operations() -> impl Strategy<Value = Operation> {
 }
 
 fn listed() -> impl Strategy<Value = Listed> {
-    (names(), any::<[bool; 4]>()).prop_map(|(name, [in_file, classic, online, locked])| Listed {
+    (names(), any::<[bool; 5]>()).prop_map(|(name, [in_file, classic, hashed, online, locked])| Listed {
         name,
         in_file,
         classic,
+        hashed,
         online,
         locked,
     })
@@ -548,6 +549,7 @@ fn a_long_list_of_accounts_comes_in_lines_that_are_not_too_long() {
             name: name(&format!("{n:032}")),
             in_file: false,
             classic: false,
+            hashed: false,
             online: false,
             locked: false,
         };

@@ -333,12 +333,28 @@ pub fn replies() -> Vec<(Reply, &'static str)> {
         (Reply::Users(vec![]), r#"{"id":7,"reply":"users","accounts":[]}"#),
         (
             Reply::Users(vec![
-                Listed { name: name("Bob"), in_file: true, classic: false, online: true, locked: false },
-                Listed { name: name("carol"), in_file: false, classic: true, online: false, locked: true },
+                Listed { name: name("Bob"), in_file: true, classic: false, hashed: false, online: true, locked: false },
+                Listed {
+                    name: name("carol"),
+                    in_file: false,
+                    classic: true,
+                    hashed: false,
+                    online: false,
+                    locked: true,
+                },
+                Listed {
+                    name: name("dave"),
+                    in_file: false,
+                    classic: false,
+                    hashed: true,
+                    online: false,
+                    locked: false,
+                },
             ]),
             "{\"id\":7,\"reply\":\"users\",\"accounts\":[\
-             {\"name\":\"Bob\",\"in-file\":true,\"classic\":false,\"online\":true,\"locked\":false},\
-             {\"name\":\"carol\",\"in-file\":false,\"classic\":true,\"online\":false,\"locked\":true}]}",
+             {\"name\":\"Bob\",\"in-file\":true,\"classic\":false,\"hashed\":false,\"online\":true,\"locked\":false},\
+             {\"name\":\"carol\",\"in-file\":false,\"classic\":true,\"hashed\":false,\"online\":false,\"locked\":true},\
+             {\"name\":\"dave\",\"in-file\":false,\"classic\":false,\"hashed\":true,\"online\":false,\"locked\":false}]}",
         ),
         (Reply::Unlocked(name("Bob")), r#"{"id":7,"reply":"user-unlocked","user":"Bob"}"#),
         (Reply::Kicked { user: name("Bob"), sessions: 2 }, r#"{"id":7,"reply":"user-kicked","user":"Bob","count":2}"#),

@@ -212,7 +212,10 @@ impl Links {
     }
 
     pub fn send(&mut self, dice: &mut Dice, now: Time, id: LinkId, to_server: bool, bytes: &[u8]) {
-        let Some(link) = self.map.get_mut(&id).filter(|link| !link.is_closed(to_server)) else { return };
+        let Some(link) = self.map.get_mut(&id) else { return };
+        if link.is_closed(to_server) {
+            return link.loses(to_server, bytes.len());
+        }
         let mut rest = bytes;
         while !rest.is_empty() {
             let single = link.passes_singly(to_server);
@@ -222,6 +225,7 @@ impl Links {
             link.carried += size as u64;
             if link.weather.reset_after.is_some_and(|bound| link.carried > bound) {
                 link.weather.reset_after = None;
+                link.loses(to_server, size + rest.len());
                 return self.reset(dice, now, id);
             }
             let at = link.arrival(dice, now, to_server);
@@ -452,6 +456,12 @@ impl Link {
     fn passes_singly(&self, to_server: bool) -> bool {
         let half = if to_server { &self.up } else { &self.down };
         half.singles < self.weather.singles
+    }
+
+    /// So much is sent and never comes: nobody acknowledges it.
+    fn loses(&mut self, to_server: bool, bytes: usize) {
+        let half = if to_server { &mut self.up } else { &mut self.down };
+        half.under_way += bytes;
     }
 
     /// Whether nothing more comes from this side.

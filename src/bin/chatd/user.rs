@@ -51,7 +51,7 @@ pub enum Action {
     },
     /// Remove an account; its name is free, and its messages are not the next owner's
     Remove { name: UserName },
-    /// Show all accounts: name, file or database, and classic, online, locked
+    /// Show all accounts: name, file or database, and classic, hashed, online, locked
     List,
     /// End the lock-outs of a name
     Unlock { name: UserName },
@@ -200,8 +200,8 @@ fn show(done: &Done) -> Result<(), Failure> {
 
 /// `NAME WHERE NOTES`, for people and for scripts.
 fn row(account: &Listed) -> String {
-    let Listed { name, in_file, classic, online, locked } = account;
-    let notes = [(*classic, "classic"), (*online, "online"), (*locked, "locked")];
+    let Listed { name, in_file, classic, hashed, online, locked } = account;
+    let notes = [(*classic, "classic"), (*hashed, "hashed"), (*online, "online"), (*locked, "locked")];
     let notes: Vec<&str> = notes.iter().filter(|(holds, _)| *holds).map(|&(_, note)| note).collect();
     let place = if *in_file { "file" } else { "database" };
     format!("{:<32} {place:<8} {}", name.as_str(), notes.join(",")).trim_end().to_owned() + "\n"

@@ -14,7 +14,7 @@ use super::{Action, Done, End, Event, Happening, Now, Outbox, PENDING_MAX, Patie
 use crate::client::Target;
 use crate::client::exit::{Failure, Status};
 use crate::client::render::visible_line;
-use crate::wire::datagram::notice::{Audience, INCORRECT, LOG_IN_FIRST, Notice};
+use crate::wire::datagram::notice::{Audience, INCORRECT, LOG_IN_FIRST, LOGGED_OUT, Notice};
 use crate::wire::datagram::request::{self as wire, Server};
 use crate::wire::named::Named;
 use crate::wire::{Password, PasswordDigest, UserName};
@@ -176,8 +176,12 @@ impl Session {
             // The log-in was sent again.
             Notice::Greeting => {}
             Notice::Online(user) => self.outbox.event(Event::Online { user }),
+            Notice::Offline(user) => self.outbox.event(Event::Offline { user }),
             Notice::Kept(user) => self.is_kept(now, user),
             Notice::Unheard => self.is_unheard(),
+            Notice::Alert(text) if text.starts_with(LOGGED_OUT) => {
+                self.end(End::Failed(Failure::new(Status::NoServer, visible_line(&text))));
+            }
             Notice::Alert(text) => self.outbox.event(Event::Note { text }),
             Notice::Message { from, to, text } => {
                 let words = format!("Message received by {}", self.login.user);
@@ -446,16 +450,16 @@ impl super::Session for Session {
                 let why = said.take().map_or_else(|| no_answer(&self.patience), |said| not_understood(&said));
                 return self.end(End::Failed(why));
             }
-            Phase::LoggingIn { again, .. } => {
-                if again.is_due(now) {
-                    self.log_in();
-                }
-            }
             Phase::Leaving { until } if *until <= now => {
                 self.give_everything_up();
                 return self.leave();
             }
             _ => {}
+        }
+        if let Phase::LoggingIn { again, .. } = &mut self.phase
+            && again.is_due(now)
+        {
+            self.log_in();
         }
         self.tick_doing(now);
         self.go_on(now);

@@ -393,25 +393,31 @@ impl Session {
 
     /// Does what is due of the way in.
     fn come_in(&mut self, now: Now) {
-        match &mut self.phase {
-            Phase::LoggingOn { log_on, until } if *until <= now => {
-                let end = log_on.said().map_or_else(|| no_answer(&self.patience), not_understood);
-                self.end(End::Failed(end));
-            }
-            Phase::Dialling { until, .. } | Phase::Connecting { until, .. } if *until <= now => {
-                self.end(End::Failed(no_answer(&self.patience)));
-            }
-            Phase::LoggingOn { log_on, .. } => {
-                if log_on.is_due(now) {
-                    self.outbox.act(Action::Datagram(log_on.question(&self.login)));
-                }
-            }
-            Phase::Dialling { way, again_at, .. } => {
-                if again_at.take_if(|at| *at <= now).is_some() {
-                    self.outbox.act(Action::Dial(way.port.get()));
-                }
-            }
-            _ => {}
+        let (Phase::LoggingOn { until, .. } | Phase::Dialling { until, .. } | Phase::Connecting { until, .. }) =
+            self.phase
+        else {
+            return;
+        };
+        if until <= now {
+            return self.end(End::Failed(self.why_not_in()));
+        }
+        if let Phase::LoggingOn { log_on, .. } = &mut self.phase
+            && log_on.is_due(now)
+        {
+            self.outbox.act(Action::Datagram(log_on.question(&self.login)));
+        }
+        if let Phase::Dialling { way, again_at, .. } = &mut self.phase
+            && again_at.take_if(|at| *at <= now).is_some()
+        {
+            self.outbox.act(Action::Dial(way.port.get()));
+        }
+    }
+
+    /// The log-on takes too long.
+    fn why_not_in(&self) -> Failure {
+        match &self.phase {
+            Phase::LoggingOn { log_on, .. } => log_on.said().map_or_else(|| no_answer(&self.patience), not_understood),
+            _ => no_answer(&self.patience),
         }
     }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustyline::completion::Completer;
 use rustyline::config::Configurer;
@@ -81,7 +81,7 @@ pub type Printer = Box<dyn ExternalPrinter + Send>;
 #[derive(Default)]
 pub struct Keyboard {
     typed: Option<Receiver<Entered>>,
-    chats: Option<Sender<Option<UserName>>>,
+    chats: Option<Sender<Chatting>>,
     /// What was told last.
     chats_with: Option<UserName>,
     /// The editor waits to be told.
@@ -93,6 +93,13 @@ struct Entered {
     typed: Typed,
     /// No prompt comes before it is told with whom the person chats.
     waits: bool,
+}
+
+/// What goes to it.
+struct Chatting {
+    with: Option<UserName>,
+    /// A prompt waits for this.
+    is_awaited: bool,
 }
 
 /// What an editor is for.
@@ -137,13 +144,14 @@ impl Keyboard {
 
     /// Tells with whom the person chats from now on: the next prompt shows it. Not to be called while that is being decided.
     pub fn chats_with(&mut self, user: Option<&UserName>) {
-        if !std::mem::take(&mut self.waits) && self.chats_with.as_ref() == user {
+        let is_awaited = std::mem::take(&mut self.waits);
+        if !is_awaited && self.chats_with.as_ref() == user {
             return;
         }
         self.chats_with = user.cloned();
         if let Some(chats) = &self.chats {
             // Nobody may type any more.
-            let _ = chats.send(self.chats_with.clone());
+            let _ = chats.send(Chatting { with: user.cloned(), is_awaited });
         }
     }
 
@@ -161,7 +169,7 @@ impl Keyboard {
 /// Starts the editor on its thread.
 fn read_lines(
     purpose: Purpose,
-    chats: Receiver<Option<UserName>>,
+    chats: Receiver<Chatting>,
     bell: Bell,
 ) -> rustyline::Result<(Receiver<Entered>, Option<Printer>)> {
     let Purpose { protocol, user, lines, names, asks } = purpose;
@@ -198,7 +206,7 @@ struct Reader {
     prompts: bool,
     /// `passwd` asks for passwords; here, because whoever types is here.
     asks: bool,
-    chats: Receiver<Option<UserName>>,
+    chats: Receiver<Chatting>,
     /// With whom the person chats, as the prompt shows it.
     chat: Option<UserName>,
 }
@@ -225,16 +233,27 @@ impl Reader {
                 return;
             }
             bell.ring();
-            if waits && let Ok(chat) = self.chats.recv_timeout(PROMPT_WITHIN) {
-                self.chat = chat;
+            if waits {
+                self.wait_for_chat();
+            }
+        }
+    }
+
+    /// Until it is decided whether there is a chat. What was told before that counts, but does not decide it.
+    fn wait_for_chat(&mut self) {
+        let until = Instant::now() + PROMPT_WITHIN;
+        while let Ok(told) = self.chats.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            self.chat = told.with;
+            if told.is_awaited {
+                return;
             }
         }
     }
 
     /// Takes what has been told of chats meanwhile.
     fn look_for_chat(&mut self) {
-        while let Ok(chat) = self.chats.try_recv() {
-            self.chat = chat;
+        while let Ok(told) = self.chats.try_recv() {
+            self.chat = told.with;
         }
         let in_chat = self.chat.is_some();
         if let Some(completion) = self.editor.helper_mut() {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::hub::change::Account;
-use crate::hub::credentials::Password;
+use crate::hub::credentials::{Password, PasswordDigest};
 use crate::hub::effect::{AccountsRead, CloseReason, Listed, LogInFailure};
 use crate::hub::id::UserId;
 use crate::hub::input::Operation;
@@ -146,14 +146,21 @@ fn a_list_says_where_an_account_stands_and_how() {
     club.log_in("eve", "apple", Some(claim)).unwrap();
     let stranger = club.world.connect();
     (0..3).for_each(|_| drop(club.world.try_password(stranger, "bob", "wrong")));
+    let (connection, digest) = (club.world.connect(), PasswordDigest::of(&password("apple")));
+    let outcome = club.world.ask(connection, Request::LogInByDigest { name: name("hal"), digest });
+    club.world.derive(outcome);
     let outcome = club.operate(Operation::List);
-    let row = |user, in_file, classic, online, locked| Listed { name: name(user), in_file, classic, online, locked };
+    let row = |user, in_file, classic, online, locked| {
+        let hashed = user == "hal";
+        Listed { name: name(user), in_file, classic, hashed, online, locked }
+    };
     let expected = vec![
         row("alice", true, false, false, false),
         row("bob", true, false, false, true),
         row("carol", true, false, false, false),
         row("dave", true, false, false, false),
         row("eve", false, false, true, false),
+        row("hal", false, false, true, false),
         row("zoe", false, true, false, false),
     ];
     assert_eq!(outcome.answer(), &Ok(Reply::Users(expected)));

@@ -13,15 +13,13 @@ use crate::hub::input::{self, Peer};
 use crate::hub::text::Text;
 use crate::net::correspondent::{Admitted, conversation};
 use crate::net::queue::IfLost;
-use crate::wire::datagram::notice::{Ends, INCORRECT};
+use crate::wire::datagram::notice::{Ends, INCORRECT, LOG_IN_FIRST};
 use crate::wire::datagram::server::{self, Heard, Said};
 use crate::wire::datagram::{Manner, Request, Unread};
 use crate::wire::named::Named;
 use crate::wire::{Farewell, Pieces};
 
-/// What whoever has not logged in is told,
-const LOG_IN_FIRST: &str = "Log in first.";
-/// and who wants to under such a name.
+/// What whoever wants to log in under such a name is told.
 const NOBODYS_NAME: &str = "Nobody can have that name.";
 
 impl<E: Environment> Turn<E> {

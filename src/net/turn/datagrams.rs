@@ -18,10 +18,14 @@ use crate::wire::literal::SOURCE_BYTES_MAX;
 use crate::wire::recognise::recognise_datagram;
 use crate::wire::session::log_on::{self, FromClient};
 
-/// Steps of a log-on that a source may take: a class logs on behind one address.
-pub const LOG_ONS: Allowance = Allowance { burst: 64, per_second: 16 };
-/// Errors that a source is told which has not logged in.
-pub const ERRORS: Allowance = Allowance { burst: 4, per_second: 2 };
+/// Steps of a log-on that a source may take at once, as a class behind one address does,
+pub const LOG_ONS_AT_ONCE_MAX: u32 = 64;
+/// and in a second.
+pub const LOG_ONS_A_SECOND_MAX: u32 = 16;
+/// Errors that a source is told at once which has not logged in,
+pub const ERRORS_AT_ONCE_MAX: u32 = 4;
+/// and in a second.
+pub const ERRORS_A_SECOND_MAX: u32 = 2;
 
 /// All sockets, and what is known of whoever has no session there.
 pub(super) struct Datagrams {
@@ -51,8 +55,8 @@ impl Datagrams {
         Datagrams {
             sockets: serves.iter().map(socket).collect(),
             backlog: Backlog::default(),
-            log_ons: Reflection::new(LOG_ONS),
-            errors: Reflection::new(ERRORS),
+            log_ons: Reflection::new(Allowance { at_once: LOG_ONS_AT_ONCE_MAX, a_second: LOG_ONS_A_SECOND_MAX }),
+            errors: Reflection::new(Allowance { at_once: ERRORS_AT_ONCE_MAX, a_second: ERRORS_A_SECOND_MAX }),
             replies: Replies::default(),
             // One more than may be read, so that what is longer is not taken for something else.
             buffer: vec![0; SOURCE_BYTES_MAX + 1].into_boxed_slice(),

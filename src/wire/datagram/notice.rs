@@ -21,6 +21,7 @@ const ERROR: &str = "ERROR";
 
 const GREETINGS: &str = "Greetings from the Chat Room!";
 const IS_ONLINE: &str = " is online!";
+const IS_OFFLINE: &str = " is offline now.";
 /// What stands behind the name of somebody who gets a message later,
 const KEPT: &str = " is not here now: the message waits.";
 /// and what is said of a message to all that nobody gets.
@@ -49,6 +50,8 @@ const FARTHEST: SocketAddr = SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::from_bit
 pub const INCORRECT: &str = "Incorrect message format!";
 /// The error that answers whatever comes from where nobody has logged in.
 pub const LOG_IN_FIRST: &str = "Log in first.";
+/// What stands before why a session is over: there is no connection whose end would say so.
+pub const LOGGED_OUT: &str = "you are logged out: ";
 
 /// What a client is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +59,7 @@ pub enum Notice {
     /// The log-in has succeeded.
     Greeting,
     Online(UserName),
+    Offline(UserName),
     /// The message that was for this user waits until they are there.
     Kept(UserName),
     /// What was said to all has reached nobody.
@@ -127,6 +131,7 @@ impl Notice {
         match self {
             Notice::Greeting => one(GREETINGS.to_owned()),
             Notice::Online(user) => one(format!("{user}{IS_ONLINE}")),
+            Notice::Offline(user) => one(format!("{user}{IS_OFFLINE}")),
             Notice::Kept(user) => one(format!("{user}{KEPT}")),
             Notice::Unheard => one(UNHEARD.to_owned()),
             Notice::Alert(text) | Notice::Acknowledgement(text) | Notice::Error(text) => one(text.clone()),
@@ -154,6 +159,7 @@ impl Notice {
             Notice::Contact { .. } | Notice::Acknowledgement(_) => None,
             Notice::Greeting
             | Notice::Online(_)
+            | Notice::Offline(_)
             | Notice::Kept(_)
             | Notice::Unheard
             | Notice::Alert(_)
@@ -164,7 +170,7 @@ impl Notice {
     fn message_type(&self) -> &'static str {
         match self {
             Notice::Greeting => GREETING,
-            Notice::Online(_) | Notice::Kept(_) | Notice::Unheard | Notice::Alert(_) => ALERT,
+            Notice::Online(_) | Notice::Offline(_) | Notice::Kept(_) | Notice::Unheard | Notice::Alert(_) => ALERT,
             Notice::Message { .. } => MESSAGE_EXCHANGE,
             Notice::Contact { .. } => LIST_CONTACTS,
             Notice::Acknowledgement(_) => ACKNOWLEDGEMENT,
@@ -239,8 +245,9 @@ fn parse_dict(dict: &Literal<'_>) -> Option<Notice> {
 fn parse_alert(body: &str) -> Option<Notice> {
     let of = |words| body.strip_suffix(words).and_then(|name| UserName::parse(name).ok());
     let online = || of(IS_ONLINE).map(Notice::Online);
+    let offline = || of(IS_OFFLINE).map(Notice::Offline);
     let kept = || of(KEPT).map(Notice::Kept);
-    online().or_else(kept).or_else(|| (body == UNHEARD).then_some(Notice::Unheard))
+    online().or_else(offline).or_else(kept).or_else(|| (body == UNHEARD).then_some(Notice::Unheard))
 }
 
 fn parse_message(body: &str, to: Audience) -> Option<Notice> {

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::notice::{self, Audience, Ends, Notice};
+use super::notice::{self, Audience, Ends, LOGGED_OUT, Notice};
 use super::{Manner, Request, Unread, received_by};
 use crate::hub::effect::{Answer, Event, Reach, Reply};
 use crate::hub::id::{Number, RequestId};
@@ -188,12 +188,11 @@ pub(in crate::wire) fn encode_event(event: &Event, manner: Manner, out: &mut Pie
     let notice = match event {
         Event::Message(message) => return encode_message(message, manner, out),
         Event::Online(user) => Notice::Online(user.clone()),
-        Event::Offline(user) => alert(format!("{user} is offline now.")),
+        Event::Offline(user) => Notice::Offline(user.clone()),
         Event::Delivered { to, words, .. } => Notice::Acknowledgement(acknowledgement(to, words.as_ref())),
         Event::Missed { count } => alert(words::missed(*count)),
         Event::Revoked(user) => alert(words::revoked(user)),
-        // There is no connection whose end would say so.
-        Event::Closing(reason) => alert(format!("you are logged out: {}", words::closing(*reason))),
+        Event::Closing(reason) => alert(format!("{LOGGED_OUT}{}", words::closing(*reason))),
         // Nobody chats with one user only here, is asked for an address, or asks.
         Event::ChatStarted { .. }
         | Event::ChatEnded { .. }

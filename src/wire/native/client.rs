@@ -575,8 +575,8 @@ fn news(event: &str, line: ServerLine<'_>) -> Option<News> {
 }
 
 fn listed(account: AccountLine<'_>) -> Option<Listed> {
-    let AccountLine { name: text, in_file, classic, online, locked } = account;
-    Some(Listed { name: name(text)?, in_file, classic, online, locked })
+    let AccountLine { name: text, in_file, classic, hashed, online, locked } = account;
+    Some(Listed { name: name(text)?, in_file, classic, hashed, online, locked })
 }
 
 fn pending(line: PendingLine<'_>) -> Option<Pending> {

@@ -405,7 +405,7 @@ fn encode_users(reply: &'static str, id: Option<u64>, users: &[UserName], out: &
 }
 
 fn encode_accounts(id: Option<u64>, accounts: &[Listed], out: &mut Vec<u8>) {
-    // A name, and four words with their values.
+    // A name, and five words with their values.
     const ACCOUNTS_MAX: usize = LIST_BYTES_MAX / 128;
     let mut rest = accounts;
     loop {
@@ -413,8 +413,8 @@ fn encode_accounts(id: Option<u64>, accounts: &[Listed], out: &mut Vec<u8>) {
         rest = next;
         let continues = (!rest.is_empty()).then_some(true);
         let line = |account: &'_ Listed| {
-            let Listed { name, in_file, classic, online, locked } = account.clone();
-            AccountLine { name: name.as_str().to_owned().into(), in_file, classic, online, locked }
+            let Listed { name, in_file, classic, hashed, online, locked } = account.clone();
+            AccountLine { name: name.as_str().to_owned().into(), in_file, classic, hashed, online, locked }
         };
         let accounts = Some(page.iter().map(line).collect());
         write(&ServerLine { id, reply: Some("users".into()), accounts, continues, ..ServerLine::default() }, out);

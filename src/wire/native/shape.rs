@@ -243,6 +243,9 @@ pub struct AccountLine<'a> {
     #[serde(rename = "in-file")]
     pub in_file: bool,
     pub classic: bool,
+    /// A server that does not say so has no such accounts.
+    #[serde(default)]
+    pub hashed: bool,
     pub online: bool,
     pub locked: bool,
 }

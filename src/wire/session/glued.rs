@@ -109,13 +109,13 @@ pub struct Beginnings(Vec<Vec<u8>>);
 
 impl Beginnings {
     /// A beginning that is shorter, in bytes, may stand anywhere by chance.
-    const BYTES_MIN: usize = 5;
+    const SHORTEST: usize = 5;
 
     /// `peer`: whose texts may come, if the client is in a chat.
     pub fn of(peer: Option<&UserName>, key: &SessionKey) -> Beginnings {
         let plain = messages::beginnings().into_iter().chain(peer.map(texts::beginning));
         let ciphered = plain.map(|plain| ciphered_text(&plain, key));
-        Beginnings(ciphered.filter(|beginning| beginning.len() >= Beginnings::BYTES_MIN).collect())
+        Beginnings(ciphered.filter(|beginning| beginning.len() >= Beginnings::SHORTEST).collect())
     }
 
     /// The messages in what was read at once, in order; none of them is empty. Those behind another one that begin in no

@@ -14,7 +14,7 @@ pub enum Item {
 /// What a `request` client obeys, or takes apart at its commas.
 const WORDS: [&str; 6] = ["logout_duplicate", "shutdown", "online", "getaddress", "private_consent", "logout"];
 /// Who speaks where the server says something itself; nobody is called so.
-const SERVER: &str = "server";
+pub const SERVER: &str = "server";
 const INDENT: &str = "\n    ";
 /// It has two lines.
 const BLOCKED: &str = "Your message could not bedelivered\nas the recipient has blocked you";

@@ -5,14 +5,12 @@ use chatd::hub::credentials::Password;
 use chatd::hub::name::UserName;
 use chatd::hub::time::LocalTime;
 
-use super::screen::is_name;
+use super::screen::{SERVER, is_name};
 
 /// What the client reads at once, in bytes.
 pub const READ_BYTES_MAX: usize = 1024;
 /// Where a line's text goes on.
 const INDENT: &str = "\n    ";
-/// Who speaks where the server says something itself; nobody is called so.
-const SERVER: &str = "server";
 /// What the server writes into words that the client looks for.
 const BREAK: char = '\u{200b}';
 

@@ -60,6 +60,11 @@ impl LogOns {
         self.passes.clear();
     }
 
+    /// Whether somebody may connect with this.
+    pub fn is_expected(&self, challenge: Challenge) -> bool {
+        self.passes.get(&challenge).is_some_and(|pass| !pass.is_over)
+    }
+
     /// Whose challenge this was.
     pub fn user_of(&self, challenge: Challenge) -> Option<&UserName> {
         self.passes.get(&challenge).map(|pass| &pass.user)

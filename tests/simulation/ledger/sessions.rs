@@ -50,6 +50,14 @@ impl Sessions {
         self.all.get(&link).and_then(|session| session.sure)
     }
 
+    /// Whether the last read has brought the end of one message and another.
+    pub fn is_glued(&self, link: LinkId) -> bool {
+        let Some(session) = self.all.get(&link) else { return false };
+        let mut ends = session.reads.iter().rev().map(|(end, _)| *end);
+        let (end, begin) = (ends.next().unwrap_or(0), ends.next().unwrap_or(0));
+        begin > 0 && session.messages.iter().any(|message| message.end > begin && message.end < end)
+    }
+
     pub fn is_one(&self, link: LinkId) -> bool {
         self.all.contains_key(&link)
     }
@@ -144,7 +152,8 @@ impl Ledger {
         let theirs = self.sessions.all.iter().filter(|(_, session)| session.uid == uid);
         let link =
             theirs.rev().find(|(_, session)| session.as_one().any(|whole| whole == text)).map(|(link, _)| *link)?;
-        let name = self.asked(now, uid, user, Some(user), text.to_owned());
+        let Recipient::User(_, to) = &message.to else { return None };
+        let name = self.asked(now, uid, user, Some(to), text.to_owned());
         self.sessions.said.insert(name, link);
         self.sessions.glued += 1;
         Some(name)

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use chatd::hub::id::ConnectionId;
+use chatd::hub::name::UserName;
 use chatd::wire::datagram::{Notice, Request};
 
 use super::{Claim, DRAIN};
@@ -43,12 +44,12 @@ struct UnderWay {
 #[derive(Default)]
 pub struct Desk {
     pub lodgers: BTreeMap<ConnectionId, Lodger>,
-    /// The last one that was received.
+    /// The last one that was received, as it came.
     pub heard: Option<Datagram>,
     /// Somebody waits for the socket to take datagrams.
     pub waits: bool,
     under_way: BTreeMap<SocketAddr, UnderWay>,
-    /// When somebody was last logged in there who is not any more: they are told what is left.
+    /// When somebody was last there who is not any more: they are told what is left.
     left: BTreeMap<SocketAddr, Time>,
     errors: BTreeMap<IpAddr, VecDeque<Time>>,
     answers: BTreeMap<IpAddr, VecDeque<Time>>,
@@ -59,6 +60,35 @@ impl Desk {
     pub fn at(&self, at: SocketAddr) -> Option<ConnectionId> {
         let is_it = |(_, lodger): &(&ConnectionId, &Lodger)| lodger.at == at && lodger.logged_in;
         self.lodgers.iter().rfind(is_it).map(|(id, _)| *id)
+    }
+
+    /// Who has.
+    pub fn user_at(&self, at: SocketAddr) -> Option<&UserName> {
+        let lodger = self.lodgers.get(&self.at(at)?)?;
+        lodger.claim.as_ref().map(|claim| &claim.user)
+    }
+
+    /// From where this user has.
+    pub fn address_of(&self, user: &UserName) -> Option<SocketAddr> {
+        let is_theirs =
+            |lodger: &&Lodger| lodger.logged_in && lodger.claim.as_ref().is_some_and(|one| one.user == *user);
+        self.lodgers.values().find(is_theirs).map(|lodger| lodger.at)
+    }
+
+    /// Whom the last datagram names, if it is an acknowledgement.
+    pub fn acknowledged_sender(&self) -> Option<String> {
+        match Request::parse(&self.heard.as_ref()?.bytes) {
+            Ok((Request::Acknowledgement { sender, .. }, _)) => Some(sender.as_str().to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Who has sent what is under way to an address.
+    pub fn sender_under_way(&self, at: SocketAddr) -> Option<&str> {
+        match &self.under_way.get(&at)?.notice {
+            Notice::Message { from, .. } => Some(from.as_str()),
+            _ => None,
+        }
     }
 
     /// A datagram is received.
@@ -85,7 +115,12 @@ impl Desk {
     }
 
     /// A datagram is sent. Comes back: the law that it breaks.
-    pub fn sends(&mut self, now: Time, to: SocketAddr, bytes: &[u8]) -> Option<&'static str> {
+    pub fn sends(&mut self, now: Time, to: SocketAddr, bytes: &[u8]) -> Option<String> {
+        let law = self.judges(now, to, bytes)?;
+        Some(format!("{law}: {:?}", String::from_utf8_lossy(bytes)))
+    }
+
+    fn judges(&mut self, now: Time, to: SocketAddr, bytes: &[u8]) -> Option<&'static str> {
         let is_notice = bytes.starts_with(b"{");
         match Notice::parse(bytes) {
             Ok(notice @ Notice::Message { .. }) => self.sends_message(now, to, notice),
@@ -175,7 +210,8 @@ impl Desk {
 
     /// Nobody is there any more.
     pub fn forget(&mut self, now: Time, id: ConnectionId) {
-        if let Some(lodger) = self.lodgers.remove(&id).filter(|lodger| lodger.logged_in) {
+        // A log-in that comes to nothing may be told why.
+        if let Some(lodger) = self.lodgers.remove(&id) {
             self.left.insert(lodger.at, now);
         }
         self.under_way.retain(|_, found| found.lodger != id);

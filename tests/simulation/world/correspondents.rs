@@ -11,6 +11,7 @@ use chatd::wire::datagram::notice::Audience;
 
 use super::{Happens, World};
 use crate::classic::datagram::{Python, READ_BYTES_MAX, Writer};
+use crate::classic::screen::SERVER;
 use crate::datagrams::{Datagram, Origin};
 use crate::fired::Fault;
 use crate::ledger::{Told, Uid, Way};
@@ -207,6 +208,9 @@ impl World {
 
     /// Comes back: what ends there.
     fn show_datagram(&mut self, id: CorrespondentId, (from, to, text): (&str, Audience, &str)) -> Option<usize> {
+        if from == SERVER {
+            return None;
+        }
         let uid = self.correspondents.all[id].uid;
         let private = Some(to == Audience::OneUser);
         let told = Told { uid, way: Way::Datagram, from, text, private };

@@ -15,7 +15,7 @@ use crate::datagrams::{Datagram, Origin};
 use crate::fired::Fault;
 use crate::ledger::{Told, Uid, Way};
 use crate::link::{LinkId, MS, SECOND, Time};
-use crate::outside::OWN_PORT;
+use crate::outside::{ELSEWHERE, OWN_PORT};
 use crate::person::password;
 
 /// So often something is said again that nobody answers.
@@ -299,6 +299,9 @@ impl World {
         let chunk = found.down.take(session::READ_BYTES_MAX);
         let ended = found.down.fin.is_some();
         let is_unnoticed = ended && !broken && !found.died;
+        if chunk.starts_with(b"chatd: ") && self.is_unknown(id) {
+            return self.member_loses(link);
+        }
         if !chunk.is_empty() && self.members.is_on(id, link) {
             self.member_reads(id, link, &chunk);
         }
@@ -307,6 +310,15 @@ impl World {
         }
         if broken || ended {
             self.member_loses(link);
+        }
+    }
+
+    /// Whether the server has an excuse for not knowing this client: another of the same user's has logged on from there since,
+    /// or another server has.
+    fn is_unknown(&self, id: MemberId) -> bool {
+        match &self.members.all[id].stage {
+            Stage::Connects(session) => !self.ledger.log_ons.is_expected(session.challenge),
+            _ => false,
         }
     }
 
@@ -370,6 +382,12 @@ impl World {
         let user = self.members.all[id].user.clone();
         let chat = self.members.all[id].chat.clone();
         match (self.dice.range(0, 100), chat) {
+            // Two texts that are read as one.
+            (0..4, Some(_)) if self.mix.udp.haste => {
+                self.fires(Fault::Glued);
+                self.say_text(id, link);
+                self.say_text_apart(id, link, false);
+            }
             (0..60, Some(_)) => self.say_text(id, link),
             (60..75, Some((chat, _))) => {
                 if self.mix.udp.haste && self.dice.one_in(2) {
@@ -422,6 +440,11 @@ impl World {
 
     /// Something is said to whoever the client takes for its peer.
     fn say_text(&mut self, id: MemberId, link: LinkId) {
+        self.say_text_apart(id, link, true);
+    }
+
+    /// `apart`: not behind what was said before.
+    fn say_text_apart(&mut self, id: MemberId, link: LinkId, apart: bool) {
         let size = if self.dice.one_in(12) { self.dice.range(0, 2500) } else { self.dice.range(0, 200) };
         let mut text = self.text(size, &self.ledger.sent.len().to_string());
         match self.dice.range(0, 8) {
@@ -432,7 +455,7 @@ impl World {
         let Member { uid, user, chat, .. } = &self.members.all[id];
         let peer = chat.as_ref().map(|(_, peer)| peer);
         let name = self.ledger.asked_in_session(self.now, *uid, user, peer, text.clone());
-        self.say_in_session(link, &text, Some(name), true);
+        self.say_in_session(link, &text, Some(name), apart);
     }
 
     /// The client closes its connection.
@@ -539,6 +562,6 @@ impl World {
 
     /// Where attackers are who can be nowhere else.
     pub(super) fn elsewhere() -> IpAddr {
-        [10, 0, 3, 1].into()
+        ELSEWHERE.into()
     }
 }

@@ -200,10 +200,12 @@ fn what_comes_is_acknowledged_and_shown() {
     ];
     assert_eq!(play.happenings(), happenings.map(Happening::Event));
     play.hears(&Notice::Online(name("dave")));
+    play.hears(&Notice::Offline(name("dave")));
     play.hears(&Notice::Alert("dave is gone by now".into()));
     play.hears(&Notice::Error("dave is not online!".into()));
     let happenings = [
         Event::Online { user: name("dave") },
+        Event::Offline { user: name("dave") },
         Event::Note { text: "dave is gone by now".into() },
         Event::Note { text: "dave is not online!".into() },
     ];
@@ -386,6 +388,10 @@ fn a_server_that_has_forgotten_us_ends_the_session() {
     play.hears(&Notice::Error(LOG_IN_FIRST.into()));
     let End::Failed(failure) = play.ended() else { panic!("it is over") };
     assert_eq!(failure.status, Status::NoServer);
+    let mut play = Play::logged_in();
+    play.hears(&Notice::Alert("you are logged out: the server stops".into()));
+    let why = Failure::new(Status::NoServer, "you are logged out: the server stops");
+    assert_eq!(play.ended(), End::Failed(why));
 }
 
 #[test]

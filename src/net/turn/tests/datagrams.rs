@@ -4,6 +4,7 @@ use super::sessions::at;
 use super::*;
 use crate::hub::text::Text;
 use crate::net::correspondent::{SETTLED_AFTER, TRIES_MAX, UNDECIDED_MAX};
+use crate::net::turn::datagrams::{ERRORS_A_SECOND_MAX, ERRORS_AT_ONCE_MAX};
 use crate::wire::datagram::notice::{Audience, INCORRECT, Notice};
 use crate::wire::datagram::request::Server;
 use crate::wire::datagram::{Request, WRITTEN_BYTES_MAX};
@@ -140,7 +141,7 @@ fn a_log_in_that_succeeds_takes_the_address_and_one_that_fails_touches_nobody() 
     assert_eq!(world.notices(here), [private("dave", "one")]);
     let alice = UserName::parse("alice").unwrap();
     let told = world.request(here, &log_in("bob", "password"));
-    assert_eq!(told, [Notice::Greeting, Notice::Alert(format!("{alice} is offline now."))]);
+    assert_eq!(told, [Notice::Greeting, Notice::Offline(alice)]);
     assert!(world.ask(&dave, "{\"id\":5,\"request\":\"online\"}\n").contains("[\"bob\"]"));
     world.pass(millis(GIVEN_UP_AT));
     assert!(world.notices(here).is_empty());
@@ -179,11 +180,11 @@ fn whoever_has_not_logged_in_is_told_so_a_few_times_and_in_few_words() {
     assert!(world.acknowledge(here, "bob").is_empty());
     (0..100).for_each(|_| world.throw(here, contacts));
     world.settle();
-    assert_eq!(world.notices(here).len(), ERRORS.burst as usize - 2);
+    assert_eq!(world.notices(here).len(), ERRORS_AT_ONCE_MAX as usize - 2);
     world.pass(Duration::from_secs(1));
     (0..100).for_each(|_| world.throw(here, &broken));
     world.settle();
-    assert_eq!(world.notices(here).len(), ERRORS.per_second as usize);
+    assert_eq!(world.notices(here).len(), ERRORS_A_SECOND_MAX as usize);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::encrypted::Encrypted;
 use super::*;
 use crate::hub::challenge::{Challenge, Response, SessionKey};
 use crate::hub::credentials::Password;
+use crate::net::turn::datagrams::{LOG_ONS_A_SECOND_MAX, LOG_ONS_AT_ONCE_MAX};
 use crate::wire::session::glued::connect;
 use crate::wire::session::log_on::{FAILURE, FromServer, NOT_ON_LIST};
 
@@ -229,13 +230,13 @@ fn where_no_port_can_be_named_nobody_logs_on() {
 fn a_source_is_answered_only_so_often() {
     let mut world = World::new();
     let here = at(0, 40_000);
-    (0..2 * LOG_ONS.burst).for_each(|_| world.throw(here, b"HELLO(nobody)"));
+    (0..2 * LOG_ONS_AT_ONCE_MAX).for_each(|_| world.throw(here, b"HELLO(nobody)"));
     world.settle();
-    assert_eq!(world.sent_to(here).len(), LOG_ONS.burst as usize);
+    assert_eq!(world.sent_to(here).len(), LOG_ONS_AT_ONCE_MAX as usize);
     world.pass(Duration::from_secs(1));
-    (0..2 * LOG_ONS.burst).for_each(|_| world.throw(here, b"HELLO(nobody)"));
+    (0..2 * LOG_ONS_AT_ONCE_MAX).for_each(|_| world.throw(here, b"HELLO(nobody)"));
     world.settle();
-    assert_eq!(world.sent_to(here).len(), LOG_ONS.per_second as usize);
+    assert_eq!(world.sent_to(here).len(), LOG_ONS_A_SECOND_MAX as usize);
 }
 
 #[test]
