@@ -144,6 +144,7 @@ fn what_is_malformed_has_no_answer_whoever_says_it() {
         stranger.send_bytes(&datagram);
         stage.alice.send_bytes(&datagram);
     }
+    stage.scene.bystander_is_served(20);
     // The answers come in order: there was none before these.
     stranger.send(PROBE);
     stranger.expect("ERROR", WRONG_DIGEST);
