@@ -5,7 +5,7 @@ use chatd::hub::challenge::{Challenge, SessionKey};
 use chatd::hub::effect::{Answer, CloseReason, Event, Reach, Refusal, Reply};
 use chatd::hub::message::{HistoryPage, Message, Sender};
 use chatd::hub::time::LocalTime;
-use chatd::wire::session::server::HISTORY_MESSAGES_MAX;
+use chatd::wire::session::server::{HISTORY_BYTES_MAX, HISTORY_MESSAGES_MAX};
 use chatd::wire::session::texts::said as said_in_parts;
 use chatd::wire::session::{MESSAGE_BYTES_MAX, READ_BYTES_MAX};
 use chatd::wire::{
@@ -348,6 +348,21 @@ fn a_history_is_told_by_the_beginnings_of_its_chats() {
     let filled = format!("{one}<20240229235901> Bob: hi!\n");
     let told = answered(&mut alice(), None, history(vec![long(), said_at(1, "Bob", "hi!"), long()], false));
     assert_eq!(told, [line(filled), line(one)]);
+}
+
+#[test]
+fn of_a_long_history_the_newest_texts_are_told() {
+    let long = "\n".repeat(TEXT_BYTES_MAX);
+    let count = HISTORY_BYTES_MAX / TEXT_BYTES_MAX;
+    let mut messages = vec![said_at(1, "Bob", "hi"); 9];
+    messages.extend(vec![said_at(2, "Bob", &long); count]);
+    let told = |messages| answered(&mut alice(), None, Ok(Reply::History(HistoryPage { messages, more: false })));
+    let more = line("there are older messages, which are not shown here");
+    let newest = told(messages.split_off(9));
+    assert!(!newest.contains(&more));
+    messages.extend(vec![said_at(2, "Bob", &long); count]);
+    let both = told(messages);
+    assert_eq!(both, [vec![more], newest].concat());
 }
 
 #[test]
