@@ -211,6 +211,20 @@ fn wrong_passwords_are_refused_so_often_and_counted_each_time() {
 }
 
 #[test]
+fn a_copy_of_a_wrong_log_in_is_not_counted_while_its_answer_waits() {
+    let mut world = World::new();
+    world.turn.environment.keeps_at_once = false;
+    let here = at(0, 1111);
+    for _ in 0..3 {
+        assert!(world.request(here, &log_in("alice", "wrong")).is_empty());
+    }
+    world.persist();
+    assert_eq!(world.notices(here).len(), 1);
+    world.turn.environment.keeps_at_once = true;
+    world.correspond(here, "alice");
+}
+
+#[test]
 fn what_cannot_be_stored_is_taken_back() {
     let mut world = World::new();
     let (alice, bob) = (at(0, 1111), at(0, 2222));
