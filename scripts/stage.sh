@@ -47,11 +47,12 @@ password() {
     alice) echo wonderland ;;
     bob) echo builder ;;
     carol) echo christmas ;;
+    dave) echo davidson ;;
     watch) echo what-happens ;;
     *) echo none ;;
     esac
 }
-for user in alice bob carol watch; do echo "$user $(password "$user")"; done >"$work/credentials.txt"
+for user in alice bob carol dave watch; do echo "$user $(password "$user")"; done >"$work/credentials.txt"
 chmod 600 "$work/credentials.txt"
 
 say() { printf '%s\n' "$*"; }
@@ -136,6 +137,20 @@ expect() {
     passed
 }
 
+# expect_like STATUS PATTERN USER ARGUMENT...: the same, for an output that is like this.
+expect_like() {
+    local status=0 wanted=$1 pattern=$2 user=$3 output
+    shift 3
+    say "$user\$ ${CHAT_PASSWORD:+CHAT_PASSWORD=$CHAT_PASSWORD }chat$(quoted "${flags[@]}" "$@")"
+    output=$( (chat_as "$user" "$@") 2>&1 </dev/null) || status=$?
+    if [[ -n $output ]]; then say "$output"; fi
+    # shellcheck disable=SC2053
+    [[ $output == $pattern ]] || fail "expected: $pattern"
+    [[ $status == "$wanted" ]] || fail "expected exit status $wanted, got $status"
+    if [[ $status != 0 ]]; then say "(exit status $status)"; fi
+    passed
+}
+
 # is_online USER: so sees an account that has no part in the scenario.
 is_online() {
     local online
@@ -175,6 +190,19 @@ join() {
     chat_as "$user" "$@" <"$work/$user/in" >"$work/$user/out" 2>&1 &
     session_pid[$user]=$!
     comes_online "$user"
+}
+
+# kill_session USER: without a word.
+kill_session() {
+    local in=${session_in[$1]} out=${session_out[$1]}
+    say "\$ kill -9 $1's chat"
+    # bash would tell of it itself.
+    {
+        kill -KILL "${session_pid[$1]}"
+        wait "${session_pid[$1]}" || true
+    } 2>/dev/null
+    unset "session_pid[$1]"
+    exec {in}>&- {out}>&-
 }
 
 # types USER LINE: gives a command to a session.

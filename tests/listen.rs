@@ -4,9 +4,13 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
+
+use chatd::wire::named::Named;
+use chatd::wire::session::{Challenge, Response, SessionKey, glued, log_on};
+use chatd::wire::{Password, PasswordDigest, datagram};
 
 use support::{CREDENTIALS, Client, LIMIT, signal, wait};
 
@@ -33,7 +37,10 @@ impl Drop for Listening {
 fn command(dir: &tempfile::TempDir, arguments: &[&str]) -> Command {
     fs::write(dir.path().join("credentials.txt"), CREDENTIALS).expect("credentials");
     let mut command = Command::new(env!("CARGO_BIN_EXE_chatd"));
-    command.current_dir(dir.path()).env_clear().args(["--memory", "--quiet", "--port", "0", "--bind", "127.0.0.1"]);
+    command.current_dir(dir.path()).env_clear().args(["--memory", "--quiet", "--bind", "127.0.0.1"]);
+    if !arguments.contains(&"--port") {
+        command.args(["--port", "0"]);
+    }
     command.args(arguments);
     command
 }
@@ -247,5 +254,99 @@ fn nobody_makes_the_server_call_itself() {
         let began = Instant::now();
         assert!(is_reset(&mut stream), "{address}");
         assert!(began.elapsed() < LIMIT);
+    }
+}
+
+/// A socket of datagrams that waits for answers, and not for ever.
+fn datagrams() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    socket.set_read_timeout(Some(LIMIT)).expect("a limit");
+    socket
+}
+
+/// What is answered, by datagrams, to one.
+fn exchange(socket: &UdpSocket, address: SocketAddr, datagram: &[u8]) -> Vec<u8> {
+    socket.send_to(datagram, address).expect("sent");
+    let mut buffer = [0; 4096];
+    let (bytes, from) = socket.recv_from(&mut buffer).expect("an answer");
+    assert_eq!(from, address);
+    buffer[..bytes].to_vec()
+}
+
+/// Logs alice on to a session. Comes back: at which port it is, and what is said there with what cipher.
+fn log_on(address: SocketAddr) -> (u16, Challenge, SessionKey) {
+    let socket = datagrams();
+    let told = exchange(&socket, address, b"HELLO(alice)");
+    let Some(log_on::FromServer::Challenge(challenge)) = log_on::FromServer::parse(&told, None) else {
+        panic!("no challenge: {}", String::from_utf8_lossy(&told));
+    };
+    let secret = Password::parse(support::password("alice")).expect("a password");
+    let key = SessionKey::of(challenge, &secret);
+    let response = format!("RESPONSE(alice, {})", Response::to(challenge, &secret));
+    let told = exchange(&socket, address, response.as_bytes());
+    let Some(log_on::FromServer::Success { port, .. }) = log_on::FromServer::parse(&told, Some(&key)) else {
+        panic!("no success: {told:?}");
+    };
+    (port.get(), challenge, key)
+}
+
+fn python_log_in(user: &str) -> Vec<u8> {
+    let password = PasswordDigest::of_text(support::password(user));
+    let request = datagram::Request::LogIn { user: Named::parse(user), password };
+    request.write(&datagram::request::Server { host: "127.0.0.1", port: 12_000 }).remove(0)
+}
+
+#[test]
+fn datagrams_come_to_the_main_port_and_to_listeners_of_their_protocol() {
+    let arguments = ["--listen", "session=127.0.0.1:0", "--listen", "datagram=127.0.0.1:0"];
+    let server = start(&arguments, &[], &["session", "datagram", "session"]);
+    let [main, session, datagram, four_digits] = server.addresses[..] else { panic!("{:?}", server.addresses) };
+    assert!((1024..=9999).contains(&four_digits.port()), "{four_digits}");
+    for address in [main, session] {
+        let (port, challenge, key) = log_on(address);
+        assert_eq!(port, four_digits.port());
+        let mut stream = connect(four_digits);
+        stream.write_all(&glued::connect(challenge, &key)).expect("sent");
+        let mut told = [0; 10];
+        stream.read_exact(&mut told).expect("an answer");
+        assert_eq!(key.decipher(&told).as_deref(), Ok("CONNECTED\n"));
+    }
+    for (address, user) in [(main, "alice"), (datagram, "bob")] {
+        let greeting = exchange(&datagrams(), address, &python_log_in(user));
+        assert_eq!(datagram::Notice::parse(&greeting), Ok(datagram::Notice::Greeting));
+    }
+    // Nothing else is served there: what is asked there first is never answered.
+    let (at_session, at_datagram) = (datagrams(), datagrams());
+    at_session.send_to(&python_log_in("carol"), session).expect("sent");
+    assert!(exchange(&at_session, session, b"HELLO(alice)").starts_with(b"CHALLENGE("));
+    at_datagram.send_to(b"HELLO(alice)", datagram).expect("sent");
+    let greeting = exchange(&at_datagram, datagram, &python_log_in("carol"));
+    assert_eq!(datagram::Notice::parse(&greeting), Ok(datagram::Notice::Greeting));
+    assert_eq!(TcpStream::connect(datagram).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    assert_eq!(ask(four_digits, "online,alice"), NOT_UNDERSTOOD);
+}
+
+#[test]
+fn a_number_that_somebody_has_for_datagrams_is_in_use() {
+    let taken = datagrams();
+    let port = taken.local_addr().expect("an address").port();
+    for protocol in ["session", "datagram"] {
+        let output = fail(&["--listen", &format!("{protocol}=127.0.0.1:{port}")], &[]);
+        let says = format!("chatd: port {port} is in use: stop what uses it, or choose another with --listen\n");
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()), (Some(69), says));
+    }
+    let output = fail(&["--port", &port.to_string()], &[]);
+    let says = format!("chatd: port {port} is in use: stop what uses it, or choose another with --port\n");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()), (Some(69), says));
+}
+
+#[test]
+fn out_of_scope_a_datagram_gets_no_answer() {
+    let server = start(&["--plaintext", "10.0.0.0/8"], &[], &[]);
+    let socket = datagrams();
+    socket.set_read_timeout(Some(Duration::from_millis(300))).expect("a limit");
+    for datagram in [&b"HELLO(alice)"[..], &python_log_in("alice")] {
+        socket.send_to(datagram, server.addresses[0]).expect("sent");
+        assert_eq!(socket.recv(&mut [0; 64]).unwrap_err().kind(), ErrorKind::WouldBlock);
     }
 }

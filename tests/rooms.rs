@@ -23,7 +23,7 @@ const OUTSIDE_THE_TURN: &[&str] = &[
     "rand",
 ];
 
-const ROOMS: [Room; 15] = [
+const ROOMS: [Room; 18] = [
     Room {
         path: "src/hub",
         forbidden: &[
@@ -74,6 +74,9 @@ const ROOMS: [Room; 15] = [
     Room { path: "src/net/connection.rs", forbidden: OUTSIDE_THE_TURN },
     Room { path: "src/net/queue.rs", forbidden: OUTSIDE_THE_TURN },
     Room { path: "src/net/callee.rs", forbidden: OUTSIDE_THE_TURN },
+    Room { path: "src/net/correspondent.rs", forbidden: OUTSIDE_THE_TURN },
+    Room { path: "src/net/reflection.rs", forbidden: OUTSIDE_THE_TURN },
+    Room { path: "src/net/replies.rs", forbidden: OUTSIDE_THE_TURN },
     Room { path: "src/net/timers.rs", forbidden: OUTSIDE_THE_TURN },
     Room { path: "src/net/posts.rs", forbidden: OUTSIDE_THE_TURN },
     Room { path: "src/net/under_way.rs", forbidden: OUTSIDE_THE_TURN },

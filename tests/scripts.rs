@@ -36,6 +36,12 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    an_acknowledgement_by_datagram "datagram-acknowledgement"
+    contacts_by_datagram "datagram-contacts"
+    messages_to_all_by_datagram "datagram-group"
+    a_lost_acknowledgement_by_datagram "datagram-lost-acknowledgement"
+    private_messages_by_datagram "datagram-private"
+    sign_up_by_datagram "datagram-sign-up"
     the_demonstration_passes "demo"
     nicknames_in_a_room "nick"
     blocking_by_request "request-blocking"
@@ -45,6 +51,12 @@ scenarios! {
     offline_delivery_by_request "request-offline"
     peer_to_peer_by_request "request-private"
     the_end_of_the_server_by_request "request-shutdown"
+    who_is_absent_and_then_there_by_session "session-absent-then-there"
+    who_is_busy_by_session "session-busy"
+    a_chat_closed_by_who_has_called_by_session "session-closed-by-a"
+    a_chat_closed_by_who_was_called_by_session "session-closed-by-b"
+    history_by_session "session-history"
+    two_chats_at_once_by_session "session-two-chats"
 }
 
 #[test]

@@ -266,6 +266,11 @@ impl Hub {
         self.catch_up(self.unsaved.retry_at().is_some_and(|at| at <= now.instant), out);
     }
 
+    /// Whether the operator's accounts are there. Before that nobody can log in.
+    pub fn has_read_accounts(&self) -> bool {
+        self.accounts.are_read()
+    }
+
     /// When `handle_timeout` has something to do next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         [

@@ -320,3 +320,36 @@ fn chat_talks_with_chat() {
     bob.session.ends(75);
     is_content(&server);
 }
+
+#[test]
+fn a_person_sees_in_the_prompt_who_they_chat_with() {
+    let server = server();
+    let bob = client(&server, "clientB");
+    let person = person(server.address(), "alice");
+    let environment = [("CHAT_USER", "clientA"), ("CHAT_PASSWORD", "100")];
+    let mut terminal = person.sit_down_with(&["--protocol", "session"], &environment);
+    let has = |text: &'static str| move |screen: &[String]| screen.iter().any(|row| row.starts_with(text));
+    let prompts = |text: &'static str| move |screen: &[String]| screen.last().is_some_and(|row| row == text);
+    terminal.sees_that("the prompt", prompts("clientA>"));
+    terminal.enters("chat clientB");
+    bob.expect_chat_with("clientA");
+    bob.press_enter();
+    terminal.sees_that("the prompt in the chat", prompts("clientA to clientB>"));
+    terminal.enters("message to you: online");
+    bob.expect("clientA: message to you: online");
+    bob.say("I see");
+    terminal.sees_that("what bob says", has("hh:mm clientB: I see"));
+    terminal.enters("/online");
+    terminal.sees_that("that there is no such word", has("the protocol 'session' has no word for 'online'"));
+    bob.end_chat();
+    terminal.sees_that("that it is over", has("hh:mm * the chat with clientB is over"));
+    terminal.enters("hello?");
+    terminal.sees_that("that nobody hears", has("not said: the chat with clientB is over"));
+    terminal.sees_that("the prompt", prompts("clientA>"));
+    terminal.enters("hello?");
+    terminal.sees_that("how to begin", has("you are in no chat: 'chat USER' begins one"));
+    terminal.enters("log off");
+    server.wait_for("log off");
+    terminal.ended_with(0);
+    is_content(&server);
+}

@@ -281,3 +281,39 @@ fn chat_talks_with_chat() {
     }
     is_content(&server);
 }
+
+#[test]
+fn a_person_sees_who_has_what_they_say() {
+    let server = DatagramServer::start();
+    let bob = client(&server, "bob");
+    let person = person(server.address(), "alice");
+    let mut terminal = person.sit_down_with(&["--protocol", "datagram"], &[("CHAT_PASSWORD", "secret")]);
+    let has = |text: &'static str| move |screen: &[String]| screen.iter().any(|row| row.starts_with(text));
+    terminal.sees_that("the prompt", |screen| screen.last().is_some_and(|row| row == "alice>"));
+    assert!(terminal.printed().contains("the protocol 'datagram' is not encrypted"));
+    terminal.enters("message bob hello");
+    terminal.sees_that("that bob has it", has("✓ bob has it"));
+    bob.message("alice", "hello\u{1b}[2J");
+    terminal.sees_that("what bob says", has("hh:mm bob: hello<U+001B>[2J"));
+    terminal.enters("contacts");
+    terminal.sees_that("who is there", has("online: bob"));
+    terminal.enters("login bob");
+    terminal.sees_that("that there is one log-in", has("you are logged in: a second log-in is for another chat"));
+    terminal.enters("quit");
+    server.wait_for("'command': 'LOGOUT'");
+    terminal.ended_with(0);
+    is_content(&server);
+}
+
+#[test]
+fn whoever_does_not_read_any_more_is_logged_out() {
+    let server = DatagramServer::start();
+    let bob = client(&server, "bob");
+    let (_person, mut command) = command(&server, "alice", &[]);
+    let mut chat = command.spawn().expect("chat starts");
+    drop(chat.stdout.take());
+    bob.expect("ALERT", "alice is online!");
+    bob.message("alice", "is anybody there?");
+    server.wait_for("'command': 'LOGOUT'");
+    assert!(chat.wait().expect("it ends").success());
+}

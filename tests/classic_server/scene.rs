@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Instant;
@@ -244,13 +245,12 @@ pub fn end(client: &SessionClient) -> End {
 
 /// A port of four digits that nobody has, for TCP and UDP.
 pub fn four_digit_port() -> u16 {
-    let process = std::process::id() as u16;
+    let first = RandomState::new().hash_one(()) as u16 % 8000;
     let is_free = |port: &u16| {
         let address = (Ipv4Addr::LOCALHOST, *port);
         UdpSocket::bind(address).is_ok() && TcpListener::bind(address).is_ok()
     };
-    let ports = (0..8000).map(|offset| 2000 + (process % 8000 + offset) % 8000);
-    ports.into_iter().find(is_free).expect("a free port of four digits")
+    (0..8000).map(|offset| 2000 + (first + offset) % 8000).find(is_free).expect("a free port of four digits")
 }
 
 /// A connection on which the test itself says everything.

@@ -3,6 +3,7 @@
 
 mod chats;
 mod desk;
+mod planted;
 
 use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,6 +31,8 @@ use rustix::io::Errno;
 
 use self::chats::Chats;
 use self::desk::{Desk, Lodger};
+use self::planted::Bent;
+pub use self::planted::ELSEWHERE;
 use crate::datagrams::{Datagrams, Origin};
 use crate::dice::Dice;
 use crate::disk::{Disk, Fold, Told};
@@ -76,6 +79,8 @@ pub struct Lent {
     full: BTreeSet<LinkId>,
     /// When the last two polls were.
     polls: [Time; 2],
+    /// For planted bugs: how many bytes have been ciphered on a link.
+    carried: BTreeMap<LinkId, usize>,
     /// When a session was read last.
     read_at: BTreeMap<LinkId, Time>,
     /// When somebody without framing was written to last, and how much of the chunk was left.
@@ -203,8 +208,11 @@ impl Read for Socket {
             return Ok(0);
         }
         match lent.links.read(self.link, buffer.len()) {
-            link::Read::Bytes(bytes) => {
+            link::Read::Bytes(mut bytes) => {
                 lent.note_read(self.link, bytes.len());
+                if lent.plant == Plant::EndingsStayGlued && lent.ledger.sessions.is_glued(self.link) {
+                    bytes.truncate(bytes.len() - 1);
+                }
                 buffer[..bytes.len()].copy_from_slice(&bytes);
                 Ok(bytes.len())
             }
@@ -229,6 +237,15 @@ impl Write for Socket {
             return Ok(bytes.len());
         }
         lent.check_chunk(self.link, bytes.len());
+        if lent.plant == Plant::CipherCarriesOver
+            && let Some(key) = lent.ledger.sessions.key(self.link)
+        {
+            let position = lent.carried.entry(self.link).or_default();
+            let carried = planted::carried_over(key, *position, bytes);
+            *position += bytes.len();
+            lent.links.write(&mut lent.dice, lent.now, self.link, &carried);
+            return Ok(bytes.len());
+        }
         if lent.plant == Plant::AWordIsJoined && bytes.ends_with(b"\n") && lent.links.is_call(self.link) {
             lent.links.write(&mut lent.dice, lent.now, self.link, &[bytes, b"shutdown"].concat());
             return Ok(bytes.len());
@@ -282,7 +299,11 @@ impl Stream for Socket {
 
     fn unacknowledged(&self) -> io::Result<usize> {
         let lent = self.lent.borrow();
-        let is_asked = lent.plant != Plant::UnacknowledgedCountsAsThere && !lent.seems_taken(self.link);
+        let is_asked = match lent.plant {
+            Plant::UnacknowledgedCountsAsThere => false,
+            Plant::SessionsAreNotWaitedFor => !lent.ledger.sessions.is_one(self.link),
+            _ => !lent.seems_taken(self.link),
+        };
         Ok(if is_asked { lent.links.unacknowledged(self.link) } else { 0 })
     }
 
@@ -419,8 +440,11 @@ pub struct Outside {
     here: chats::Here,
     chats: Chats,
     desk: Desk,
+    bent: Bent,
     /// The step of a log-on that the hub was told last, and from where.
     step: Option<(SocketAddr, LogOn)>,
+    /// Who says something in a chat.
+    says: Option<ConnectionId>,
     /// Those of them that are reached by calls.
     callees: BTreeMap<ConnectionId, Callee>,
     asker: Asker,
@@ -456,6 +480,7 @@ impl Outside {
             closed: Vec::new(),
             full: BTreeSet::new(),
             polls: [0; 2],
+            carried: BTreeMap::new(),
             read_at: BTreeMap::new(),
             chunks: BTreeMap::new(),
         };
@@ -476,7 +501,9 @@ impl Outside {
             here: BTreeMap::new(),
             chats: Chats::default(),
             desk: Desk::default(),
+            bent: Bent::default(),
             step: None,
+            says: None,
             callees: BTreeMap::new(),
             asker: Asker::None,
             by_password: false,
@@ -683,10 +710,11 @@ impl Environment for Outside {
             // Somebody whom something was sent to is not there (ICMP).
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
-        let datagram = lent.datagrams.arrived.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
+        let mut datagram = lent.datagrams.arrived.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
         let under_way = self.desk.text_under_way(datagram.client);
         lent.ledger.note_received(lent.now, &datagram, under_way);
         self.desk.hears(lent.now, &datagram);
+        planted::received(self.plant, &self.desk, &mut datagram);
         let size = datagram.bytes.len().min(buffer.len());
         buffer[..size].copy_from_slice(&datagram.bytes[..size]);
         Ok((size, datagram.client))
@@ -700,8 +728,10 @@ impl Environment for Outside {
         if lent.dice.one_in(64) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        if let Some(law) = self.desk.sends(lent.now, to.address, datagram) {
-            lent.ledger.broken(&law);
+        for _ in 0..planted::sent(lent, to, datagram) {
+            if let Some(law) = self.desk.sends(lent.now, to.address, datagram) {
+                lent.ledger.broken(&law);
+            }
         }
         let Lent { datagrams, dice, now, .. } = lent;
         datagrams.send(dice, *now, (to.address, false), Origin::Said, datagram.to_vec());
@@ -813,6 +843,7 @@ impl Environment for Outside {
                 }
             }
             Input::LogOn { from, step } => self.step = Some((from.address, step.clone())),
+            Input::Unreached { .. } if self.plant == Plant::UnreachedStay => return None,
             Input::Unreached { connection } => {
                 let law = self.desk.gives_up(lent.now, *connection, &lent.datagrams.arrived);
                 law.into_iter().for_each(|law| lent.ledger.broken(law));
@@ -839,6 +870,7 @@ impl Environment for Outside {
                             by: Proof::Challenge(*challenge),
                         });
                     }
+                    Request::Say(_) => self.says = Some(*connection),
                     Request::Enter(name) => {
                         let (user, device) = (name.clone(), Some(DeviceId::NICK));
                         known.claim = Some(Claim { user, device, by: Proof::Nothing });
@@ -888,7 +920,12 @@ impl Environment for Outside {
                 } else if let Some((user, Some(device))) = self.here.get(connection) {
                     lent.ledger.surely_shown(user, *device, *number);
                     if let (Some(lodger), Some(heard)) = (self.desk.lodgers.get(connection), &self.desk.heard) {
-                        let evidence = Evidence { words: words.as_ref(), origin: heard.origin, since: lodger.since };
+                        let evidence = Evidence {
+                            words: words.as_ref(),
+                            origin: heard.origin,
+                            sender: self.desk.acknowledged_sender(),
+                            since: lodger.since,
+                        };
                         lent.ledger.acknowledged(lent.now, user, *number, evidence);
                     }
                 }
@@ -924,12 +961,17 @@ impl Environment for Outside {
             },
             _ => {}
         }
+        self.bent.tells(self.plant, &self.here, &mut input);
         Some(input)
     }
 
     fn observe(&mut self, seen: Seen<'_, Socket>) {
         if self.lent.borrow().dead {
             return;
+        }
+        self.bent.observes(self.plant, &self.desk, seen.outbox, seen.effects_before);
+        if let Some(law) = planted::check_failed(&self.desk, seen.outbox, seen.effects_before) {
+            self.lent.borrow_mut().ledger.broken(law);
         }
         if self.check_always {
             seen.hub.check_invariants();
@@ -978,7 +1020,9 @@ impl Environment for Outside {
             Asker::Connection(id) => !self.here.contains_key(&id),
             Asker::Nobody => true,
         };
-        let Lent { ledger, now, .. } = &mut *self.lent.borrow_mut();
+        let says = self.says.take();
+        let lent = &mut *self.lent.borrow_mut();
+        let Lent { ledger, now, .. } = lent;
         // What the hub stores anew comes before all others, and is nothing that somebody asks for.
         let asked_for = |change: &&Change| match change {
             Change::Message(message) => message.sender().is_some(),
@@ -992,13 +1036,16 @@ impl Environment for Outside {
                 ledger.broken(&format!("14: a stranger changed something: {change:?}"));
             }
             if let Change::Message(message) = change {
+                if says.is_some_and(|id| !self.chats.is_with(id, &message.to)) {
+                    ledger.broken(&format!("6: what was said in a chat goes to another: {message:?}"));
+                }
                 ledger.accepted(*now, message, self.here.values());
             }
         }
         let before = seen.effects_before;
         let outbox = self.misdirect(seen);
         if let Some(law) = self.chats.observe(outbox, before, &self.here) {
-            self.lent.borrow_mut().ledger.broken(law);
+            ledger.broken(law);
         }
     }
 

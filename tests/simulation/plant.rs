@@ -90,11 +90,50 @@ pub enum Plant {
     ResetsAreCloses,
     /// Nobody notices that a guest's machine is gone.
     GuestsAreNeverGivenUp,
+    /// A challenge can be answered from wherever somebody is.
+    ChallengesAreAnybodys,
+    /// Whoever asks again for a challenge gets another.
+    AskingAgainIsAnew,
+    /// A response that comes twice counts twice.
+    ResponsesCountTwice,
+    /// Whoever has logged on may connect from wherever they are.
+    ExpectedFromAnywhere,
+    /// Whoever has connected is expected all the same.
+    ExpectedForEver,
+    /// A chat does not end for one when the other goes.
+    ChatsOutliveTheirSides,
+    EndsAreToldTwice,
+    /// Whoever is in a chat may begin another, or have one begun.
+    BusyIsNotChecked,
+    /// What is said in a chat goes to somebody else.
+    SaidToAnother,
+    /// It is not asked whether what was written to a session has come.
+    SessionsAreNotWaitedFor,
+    /// The cipher goes on from message to message.
+    CipherCarriesOver,
+    /// What stands behind a message is not read as what it is.
+    EndingsStayGlued,
+    /// A datagram counts as shown as soon as it is sent.
+    ShownWhenSent,
+    /// An acknowledgement counts, whomever it names.
+    AnyAcknowledgementCounts,
+    SentAgainAtOnce,
+    /// Whoever acknowledges nothing is never given up.
+    UnreachedStay,
+    /// A log-in that fails ends the session that was at its address.
+    FailedLogInsDisplace,
+    /// A correspondent may say something in any name.
+    NamesAreNotChecked,
+    /// What is said in a correspondent's name counts, wherever it comes from.
+    SourcesAreNotChecked,
+    DigestsAreNotChecked,
+    /// Errors are told as often as somebody does what is wrong.
+    ErrorsHaveNoBound,
 }
 
 impl Plant {
     /// Each, with a seed that finds it, as long as the simulation stays the same: it is tried first.
-    pub const ALL: [(Plant, u64); 58] = [
+    pub const ALL: [(Plant, u64); 79] = [
         (Plant::AcknowledgedBeforeCommit, 0),
         (Plant::NothingWaitsForTheDisk, 0),
         (Plant::OnlyTheTurnCounts, 70),
@@ -153,5 +192,26 @@ impl Plant {
         (Plant::EchoIsMissing, 9),
         (Plant::ResetsAreCloses, 6),
         (Plant::GuestsAreNeverGivenUp, 6),
+        (Plant::ChallengesAreAnybodys, 0),
+        (Plant::AskingAgainIsAnew, 0),
+        (Plant::ResponsesCountTwice, 0),
+        (Plant::ExpectedFromAnywhere, 0),
+        (Plant::ExpectedForEver, 0),
+        (Plant::ChatsOutliveTheirSides, 0),
+        (Plant::EndsAreToldTwice, 0),
+        (Plant::BusyIsNotChecked, 0),
+        (Plant::SaidToAnother, 0),
+        (Plant::SessionsAreNotWaitedFor, 0),
+        (Plant::CipherCarriesOver, 0),
+        (Plant::EndingsStayGlued, 0),
+        (Plant::ShownWhenSent, 0),
+        (Plant::AnyAcknowledgementCounts, 0),
+        (Plant::SentAgainAtOnce, 0),
+        (Plant::UnreachedStay, 0),
+        (Plant::FailedLogInsDisplace, 0),
+        (Plant::NamesAreNotChecked, 0),
+        (Plant::SourcesAreNotChecked, 0),
+        (Plant::DigestsAreNotChecked, 0),
+        (Plant::ErrorsHaveNoBound, 0),
     ];
 }

@@ -134,6 +134,7 @@ impl Session {
             return;
         }
         self.phase = Phase::Over;
+        self.doing = None;
         self.outbox.act(Action::HangUp);
         self.outbox.tell(Happening::End(end));
     }
@@ -511,6 +512,12 @@ impl super::Session for Session {
                 self.go_on(now);
             }
             Phase::Leaving { .. } | Phase::Over => {}
+        }
+    }
+
+    fn abandon(&mut self) {
+        if matches!(self.phase, Phase::LoggingIn { .. } | Phase::In | Phase::Leaving { .. }) {
+            self.leave();
         }
     }
 

@@ -30,6 +30,8 @@ pub const ERRORS_A_SECOND_MAX: u32 = 2;
 /// All sockets, and what is known of whoever has no session there.
 pub(super) struct Datagrams {
     sockets: Vec<Socket>,
+    /// They are received. Until then the kernel keeps them: nobody hears that they should ask again.
+    is_open: bool,
     backlog: Backlog,
     log_ons: Reflection,
     pub errors: Reflection,
@@ -54,6 +56,7 @@ impl Datagrams {
         let socket = |&serves| Socket { serves, ready: true, full: false };
         Datagrams {
             sockets: serves.iter().map(socket).collect(),
+            is_open: false,
             backlog: Backlog::default(),
             log_ons: Reflection::new(Allowance { at_once: LOG_ONS_AT_ONCE_MAX, a_second: LOG_ONS_A_SECOND_MAX }),
             errors: Reflection::new(Allowance { at_once: ERRORS_AT_ONCE_MAX, a_second: ERRORS_A_SECOND_MAX }),
@@ -66,7 +69,7 @@ impl Datagrams {
 
     /// Whether there may be more to receive.
     pub fn is_ready(&self) -> bool {
-        self.sockets.iter().any(|socket| socket.ready)
+        self.is_open && self.sockets.iter().any(|socket| socket.ready)
     }
 
     /// Nothing is received any more, and whoever has no session gets no answer.
@@ -106,6 +109,11 @@ impl<E: Environment> Turn<E> {
 
     /// One round: a bounded number of datagrams of each socket.
     pub(super) fn serve_datagrams(&mut self, now: Now) -> bool {
+        // Before that nobody has an account.
+        self.datagrams.is_open |= self.hub.has_read_accounts();
+        if !self.datagrams.is_ready() {
+            return false;
+        }
         let mut progress = false;
         let mut buffer = std::mem::take(&mut self.datagrams.buffer);
         for index in 0..self.datagrams.sockets.len() {

@@ -11,7 +11,7 @@ use chatd::hub::name::UserName;
 use chatd::hub::text::Text;
 use chatd::wire::datagram::Request;
 
-use super::{Ledger, Uid};
+use super::{Ledger, Sent, Uid};
 use crate::datagrams::{Datagram, Origin};
 use crate::link::{SECOND, Time};
 
@@ -44,10 +44,12 @@ struct Acknowledgement {
 }
 
 /// What the server was told when it takes something for shown.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Evidence<'a> {
     pub words: Option<&'a Text>,
     pub origin: Origin,
+    /// Whom the acknowledgement names.
+    pub sender: Option<String>,
     /// When its session has begun.
     pub since: Time,
 }
@@ -123,6 +125,14 @@ impl Ledger {
 
     /// The hub is told that this was shown to somebody.
     pub fn acknowledged(&mut self, now: Time, user: &UserName, number: Number, evidence: Evidence<'_>) {
+        // What was lost may have had the number before.
+        let taken = |sent: &Sent| sent.accepted_as(number).map(|accepted| accepted.at);
+        let last = self.sent.iter().filter(|sent| taken(sent).is_some()).max_by_key(|sent| taken(sent));
+        let names = |sender: &String, sent: &Sent| sender.eq_ignore_ascii_case(sent.from.as_str());
+        if last.is_some_and(|sent| !evidence.sender.as_ref().is_some_and(|sender| names(sender, sent))) {
+            let law = format!("1: {number:?} counts as shown to {user:?}, who has named another sender");
+            return self.broken(&law);
+        }
         let found = evidence.words.and_then(|words| self.correspondents.tagged(words.as_str()));
         let is_forged = evidence.origin == Origin::Forged;
         let (is_it, is_excused) = match found {

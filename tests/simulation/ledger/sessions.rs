@@ -50,6 +50,14 @@ impl Sessions {
         self.all.get(&link).and_then(|session| session.sure)
     }
 
+    /// Whether the last read has brought the end of one message and another.
+    pub fn is_glued(&self, link: LinkId) -> bool {
+        let Some(session) = self.all.get(&link) else { return false };
+        let mut ends = session.reads.iter().rev().map(|(end, _)| *end);
+        let (end, begin) = (ends.next().unwrap_or(0), ends.next().unwrap_or(0));
+        begin > 0 && session.messages.iter().any(|message| message.end > begin && message.end < end)
+    }
+
     pub fn is_one(&self, link: LinkId) -> bool {
         self.all.contains_key(&link)
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use chatd::hub::id::ConnectionId;
+use chatd::hub::name::UserName;
 use chatd::wire::datagram::{Notice, Request};
 
 use super::{Claim, DRAIN};
@@ -43,7 +44,7 @@ struct UnderWay {
 #[derive(Default)]
 pub struct Desk {
     pub lodgers: BTreeMap<ConnectionId, Lodger>,
-    /// The last one that was received.
+    /// The last one that was received, as it came.
     pub heard: Option<Datagram>,
     /// Somebody waits for the socket to take datagrams.
     pub waits: bool,
@@ -59,6 +60,35 @@ impl Desk {
     pub fn at(&self, at: SocketAddr) -> Option<ConnectionId> {
         let is_it = |(_, lodger): &(&ConnectionId, &Lodger)| lodger.at == at && lodger.logged_in;
         self.lodgers.iter().rfind(is_it).map(|(id, _)| *id)
+    }
+
+    /// Who has.
+    pub fn user_at(&self, at: SocketAddr) -> Option<&UserName> {
+        let lodger = self.lodgers.get(&self.at(at)?)?;
+        lodger.claim.as_ref().map(|claim| &claim.user)
+    }
+
+    /// From where this user has.
+    pub fn address_of(&self, user: &UserName) -> Option<SocketAddr> {
+        let is_theirs =
+            |lodger: &&Lodger| lodger.logged_in && lodger.claim.as_ref().is_some_and(|one| one.user == *user);
+        self.lodgers.values().find(is_theirs).map(|lodger| lodger.at)
+    }
+
+    /// Whom the last datagram names, if it is an acknowledgement.
+    pub fn acknowledged_sender(&self) -> Option<String> {
+        match Request::parse(&self.heard.as_ref()?.bytes) {
+            Ok((Request::Acknowledgement { sender, .. }, _)) => Some(sender.as_str().to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Who has sent what is under way to an address.
+    pub fn sender_under_way(&self, at: SocketAddr) -> Option<&str> {
+        match &self.under_way.get(&at)?.notice {
+            Notice::Message { from, .. } => Some(from.as_str()),
+            _ => None,
+        }
     }
 
     /// A datagram is received.

@@ -15,7 +15,7 @@ use crate::datagrams::{Datagram, Origin};
 use crate::fired::Fault;
 use crate::ledger::{Told, Uid, Way};
 use crate::link::{LinkId, MS, SECOND, Time};
-use crate::outside::OWN_PORT;
+use crate::outside::{ELSEWHERE, OWN_PORT};
 use crate::person::password;
 
 /// So often something is said again that nobody answers.
@@ -382,6 +382,12 @@ impl World {
         let user = self.members.all[id].user.clone();
         let chat = self.members.all[id].chat.clone();
         match (self.dice.range(0, 100), chat) {
+            // Two texts that are read as one.
+            (0..4, Some(_)) if self.mix.udp.haste => {
+                self.fires(Fault::Glued);
+                self.say_text(id, link);
+                self.say_text_apart(id, link, false);
+            }
             (0..60, Some(_)) => self.say_text(id, link),
             (60..75, Some((chat, _))) => {
                 if self.mix.udp.haste && self.dice.one_in(2) {
@@ -434,6 +440,11 @@ impl World {
 
     /// Something is said to whoever the client takes for its peer.
     fn say_text(&mut self, id: MemberId, link: LinkId) {
+        self.say_text_apart(id, link, true);
+    }
+
+    /// `apart`: not behind what was said before.
+    fn say_text_apart(&mut self, id: MemberId, link: LinkId, apart: bool) {
         let size = if self.dice.one_in(12) { self.dice.range(0, 2500) } else { self.dice.range(0, 200) };
         let mut text = self.text(size, &self.ledger.sent.len().to_string());
         match self.dice.range(0, 8) {
@@ -444,7 +455,7 @@ impl World {
         let Member { uid, user, chat, .. } = &self.members.all[id];
         let peer = chat.as_ref().map(|(_, peer)| peer);
         let name = self.ledger.asked_in_session(self.now, *uid, user, peer, text.clone());
-        self.say_in_session(link, &text, Some(name), true);
+        self.say_in_session(link, &text, Some(name), apart);
     }
 
     /// The client closes its connection.
@@ -551,6 +562,6 @@ impl World {
 
     /// Where attackers are who can be nowhere else.
     pub(super) fn elsewhere() -> IpAddr {
-        [10, 0, 3, 1].into()
+        ELSEWHERE.into()
     }
 }
