@@ -360,7 +360,7 @@ fn a_history_has_a_bound_and_is_the_newest() {
         answered(&mut alice(), None, Ok(Reply::History(page)))
     };
     let more = line("there are older messages, which are not shown here");
-    assert!(!history(40).contains(&more));
+    assert!(!history(10).contains(&more));
     let told = history(HISTORY_MESSAGES_MAX - 1);
     let bytes: usize = told.iter().skip(1).map(|(piece, _)| piece.len()).sum();
     assert_eq!(told[0], more);

@@ -3,7 +3,7 @@
 //! What always holds: every message that comes is acknowledged, and again if it comes again; of ours one datagram is on its way
 //! at a time, and is sent again until somebody acknowledges it or it is given up.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::again::Again;
@@ -54,8 +54,10 @@ pub struct Session {
     copies: Copies<Vec<u8>, ()>,
     /// Until then acknowledgements may belong to copies of what was acknowledged, and nothing else leaves.
     echoes_until: Now,
-    /// Until then they may belong to the last message to all.
+    /// Until then they may belong to the last message to all,
     all_acknowledge_until: Now,
+    /// and at any time to messages for these users that are done with: the server keeps them, or nobody has said that they came.
+    may_acknowledge: BTreeSet<UserName>,
 }
 
 enum Phase {
@@ -121,6 +123,7 @@ impl Session {
             copies: Copies::default(),
             echoes_until: Now::ZERO,
             all_acknowledge_until: Now::ZERO,
+            may_acknowledge: BTreeSet::new(),
         }
     }
 
@@ -238,15 +241,16 @@ impl Session {
         }
     }
 
-    /// Whether it belongs to the last message to all, and not to what is on its way: the words are free, so they are looked at
-    /// only where both may be. They end with a name in all spellings that are known.
+    /// Whether it belongs to an earlier message, and not to what is on its way: the words are free, so they are looked at only
+    /// where both may be. They end with a name in all spellings that are known.
     fn is_of_another(&self, now: Now, words: &str) -> bool {
         let to = match self.doing.as_ref().map(|doing| &doing.stage) {
             Some(Stage::Sending(Sending { to: Some(to), .. }) | Stage::Kept { to, .. }) => to,
             _ => return false,
         };
         let name = words.rsplit(' ').next().and_then(|name| UserName::parse(name).ok());
-        now < self.all_acknowledge_until && name.is_some_and(|name| name != *to)
+        let may = |name: &UserName| now < self.all_acknowledge_until || self.may_acknowledge.contains(name);
+        name.is_some_and(|name| name != *to && may(&name))
     }
 
     fn is_kept(&mut self, now: Now, user: UserName) {
@@ -290,7 +294,10 @@ impl Session {
                 self.doing = Some(Doing { tag, stage });
                 return;
             }
-            Some(to) if sending.kept > 0 => Done::Kept(to),
+            Some(to) if sending.kept > 0 => {
+                self.may_acknowledge.insert(to.clone());
+                Done::Kept(to)
+            }
             Some(to) => Done::Delivered(to),
         };
         self.outbox.answer(tag, Ok(done));
@@ -373,6 +380,7 @@ impl Session {
                 let is_due = sending.again.as_mut().is_some_and(|again| again.is_due(now));
                 let is_over = sending.again.is_some_and(|again| again.times() > TRIES_MAX);
                 if is_over || sending.until <= now {
+                    self.may_acknowledge.extend(sending.to.clone());
                     return self.outbox.answer(tag, Err(not_acknowledged(sending.to.as_ref())));
                 }
                 if let Some(part) = sending.parts.front().filter(|_| is_due) {
@@ -381,6 +389,7 @@ impl Session {
                 Stage::Sending(sending)
             }
             Stage::Kept { to, until, .. } if until <= now => {
+                self.may_acknowledge.insert(to.clone());
                 let why = format!("{to} is not there now, and the server keeps the message: not delivered in time");
                 return self.outbox.answer(tag, Err(Failure::new(Status::TryAgain, why)));
             }

@@ -16,10 +16,11 @@ use crate::hub::text::{Text, TextError};
 use crate::hub::time::LocalTime;
 use crate::wire::{Farewell, Kind, Lull, Pieces, Step, words};
 
-/// So many messages of a history are told, the newest.
+/// So many messages of a history are told, the newest,
 pub const HISTORY_MESSAGES_MAX: usize = 1000;
-/// The same in bytes, as they are written: a newline takes more there than it did in its text.
-pub const HISTORY_BYTES_MAX: usize = 1 << 20;
+/// The same in bytes, as they are written: a client is told 1024 bytes at a time, and what it says meanwhile is not to wait for
+/// long.
+pub const HISTORY_BYTES_MAX: usize = 256 * 1024;
 
 const UNDECIPHERABLE: &str = "this can't be deciphered: log on again";
 const HOW_TO_CHAT: &str = "you are in no chat: begin one with CHAT_REQUEST(NAME)";
