@@ -19,9 +19,7 @@ use support::counting::Counting;
 use support::crowd::{Crowd, name};
 use support::guests::{self, Guests};
 use support::receivers::Receivers;
-use support::{
-    Effort, LIMIT, Running, bare_calls, bare_posts, effort, in_turns, middle, part, share_one_processor, verdict,
-};
+use support::{Effort, LIMIT, Running, bare_calls, bare_posts, effort, in_turns, part, share_one_processor, tell};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -59,22 +57,6 @@ fn main() {
 
 fn start(accounts: usize) -> Running {
     Running::start(accounts, || (Store::memory(), Snapshot::default()))
-}
-
-/// Says what came out. `count`: of how many a round consisted.
-fn tell(what: &str, costs: &[[f64; 2]], target: Option<f64>, count: usize) {
-    let ratio = middle(costs, |[mine, other]| mine / other);
-    let each = |of: fn(&[f64; 2]) -> f64| middle(costs, of) / count as f64;
-    let (verdict, limit) = match target {
-        Some(target) => (verdict(ratio <= target), format!("of at most {target}; ")),
-        None => ("(for information)", String::new()),
-    };
-    println!(
-        "  {verdict} {what}: {ratio:.2} times the processor time ({limit}{} rounds; {:.2} and {:.2} µs each)",
-        costs.len(),
-        each(|costs| costs[0]),
-        each(|costs| costs[1]),
-    );
 }
 
 /// Connections that say `alive` and close.

@@ -27,17 +27,24 @@ pub struct BareServer {
 impl BareServer {
     /// `run` comes back when it is woken and `is_stopped` says so.
     pub fn start(run: impl FnOnce(Poll, TcpListener, &AtomicBool) + Send + 'static) -> BareServer {
+        BareServer::start_with(listen, run)
+    }
+
+    /// The same with another socket than one that listens, which `open` opens and registers.
+    pub fn start_with<S>(
+        open: impl FnOnce(&Poll) -> (SocketAddr, S) + Send + 'static,
+        run: impl FnOnce(Poll, S, &AtomicBool) + Send + 'static,
+    ) -> BareServer {
         let (tell, told) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::Builder::new().name("bare".into());
         let thread = thread.spawn(move || {
-            let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port");
             let poll = Poll::new().expect("a poll");
             let waker = Arc::new(Waker::new(poll.registry(), WAKER).expect("a waker"));
-            poll.registry().register(&mut listener, LISTENER, Interest::READABLE).expect("a socket");
-            tell.send((listener.local_addr().expect("an address"), Task::this(), waker)).expect("the bench waits");
-            run(poll, listener, &stopped);
+            let (address, socket) = open(&poll);
+            tell.send((address, Task::this(), waker)).expect("the bench waits");
+            run(poll, socket, &stopped);
         });
         let thread = thread.expect("a thread");
         let (address, task, waker) = told.recv().expect("a server");
@@ -54,6 +61,12 @@ impl BareServer {
         self.wake();
         self.thread.join().expect("a server without a bug");
     }
+}
+
+fn listen(poll: &Poll) -> (SocketAddr, TcpListener) {
+    let mut listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("a port");
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE).expect("a socket");
+    (listener.local_addr().expect("an address"), listener)
 }
 
 pub fn is_stopped(stop: &AtomicBool) -> bool {

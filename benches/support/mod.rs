@@ -4,14 +4,18 @@
 
 pub mod bare;
 pub mod bare_calls;
+pub mod bare_echo;
 pub mod bare_posts;
+pub mod bare_relay;
 pub mod bare_room;
 pub mod bare_server;
 pub mod bare_tls;
 pub mod counting;
 pub mod crowd;
 pub mod guests;
+pub mod log_ons;
 pub mod receivers;
+pub mod sessions;
 pub mod tls_client;
 
 use std::fs;
@@ -25,7 +29,7 @@ use chatd::hub::change::Snapshot;
 use chatd::hub::credentials::parse_credentials;
 use chatd::hub::input::Input;
 use chatd::hub::{Config, Hub};
-use chatd::net::server::{Options, Server, Stopper};
+use chatd::net::server::{Options, PACE, Server, Stopper};
 use chatd::net::tls::identity::{Origin, load};
 use chatd::store::Opened;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -142,6 +146,15 @@ pub struct Running {
 impl Running {
     /// With accounts `u0`, `u1`, …; see `crowd::password`.
     pub fn start(accounts: usize, open: impl FnOnce() -> (Opened, Snapshot) + Send + 'static) -> Running {
+        Running::start_paced(accounts, PACE, open)
+    }
+
+    /// The same with another pace than the usual one.
+    pub fn start_paced(
+        accounts: usize,
+        pace: Duration,
+        open: impl FnOnce() -> (Opened, Snapshot) + Send + 'static,
+    ) -> Running {
         let (tell, told) = mpsc::channel();
         let tls = load(&Origin::Passing).expect("a certificate").config;
         let offered = Arc::clone(&tls);
@@ -163,6 +176,7 @@ impl Running {
                 plaintext: "loopback".parse().expect("a scope"),
                 guests: "loopback".parse().expect("a scope"),
                 tls: Some(offered),
+                pace,
                 ..Options::default()
             };
             let hub = |now, out: &mut _| Hub::new(config, [7; 32], snapshot, now, out);
@@ -201,6 +215,23 @@ pub fn in_turns(
         costs.push([mine.as_secs_f64() * 1e6, other.as_secs_f64() * 1e6]);
     }
     costs
+}
+
+/// Says what came out of two things that were measured in turns: the median of the ratios. `count`: of how many a round
+/// consisted.
+pub fn tell(what: &str, costs: &[[f64; 2]], target: Option<f64>, count: usize) {
+    let ratio = middle(costs, |[mine, other]| mine / other);
+    let each = |of: fn(&[f64; 2]) -> f64| middle(costs, of) / count as f64;
+    let (verdict, limit) = match target {
+        Some(target) => (verdict(ratio <= target), format!("of at most {target}; ")),
+        None => ("(for information)", String::new()),
+    };
+    println!(
+        "  {verdict} {what}: {ratio:.2} times the processor time ({limit}{} rounds; {:.2} and {:.2} µs each)",
+        costs.len(),
+        each(|costs| costs[0]),
+        each(|costs| costs[1]),
+    );
 }
 
 /// The median of something about each round.

@@ -3,7 +3,7 @@
 //! The first byte says what the rest is: a datagram of the log-on, what was read of a session, or a text for a client.
 
 use chatd::hub::time::LocalTime;
-use chatd::wire::session::glued::{self, Endings};
+use chatd::wire::session::glued::{self, Beginnings, Endings};
 use chatd::wire::session::messages::{FromClient, FromServer};
 use chatd::wire::session::{Challenge, MESSAGE_BYTES_MAX, READ_BYTES_MAX, SessionKey, log_on, texts};
 use chatd::wire::{Password, Pieces, Text, UserName};
@@ -57,6 +57,10 @@ fn read(message: &[u8]) {
     let again = FromServer::parse(&told.write());
     assert!(again == told || matches!(told, FromServer::Text(_)));
     assert_eq!(again.write(), told.write());
+    let _ = texts::parse_relayed(plain);
+    if let Some(lines) = texts::parse_history(plain) {
+        assert!(lines.len() <= plain.lines().count());
+    }
 }
 
 /// Messages that were read as one: each byte below 4 of the input is a command that is known, the rest is text.
@@ -78,6 +82,8 @@ fn glued(parts: &[u8]) {
         assert!(!first.is_empty() && rest.starts_with(first));
         (rest, count) = (&rest[first.len()..], count + 1);
     }
+    let separate = Beginnings::of(Some(&peer), &key());
+    assert_eq!(separate.separate(&bytes).concat(), bytes);
     let known = parts.iter().rev().take_while(|&&part| usize::from(part) < commands.len()).count();
     assert!(count >= known, "a command was not told apart");
 }
@@ -87,6 +93,12 @@ fn text(text: &[u8]) {
     let user = UserName::parse("END_NOTIF").expect("a name");
     let mut told = Pieces::default();
     texts::relayed(user.as_str(), &text, None, &mut told);
+    if let [(piece, _)] = told.iter().collect::<Vec<_>>()[..]
+        && !text.as_str().contains(['\u{200b}', ' '])
+    {
+        let relayed = texts::parse_relayed(str::from_utf8(piece).expect("whole characters"));
+        assert_eq!(relayed, Some((user.clone(), text.as_str().to_owned())));
+    }
     let line = texts::Line {
         id: LocalTime::at(Default::default(), Default::default()),
         from: user.clone(),

@@ -302,6 +302,9 @@ pub trait Session {
     /// Ends the session, once everything that was asked for has left.
     fn log_out(&mut self, now: Now);
 
+    /// The program ends at once: what the server would not notice by itself is to be said.
+    fn abandon(&mut self) {}
+
     /// How much of what was asked for has not left yet.
     fn unsent(&self) -> usize;
 

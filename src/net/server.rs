@@ -31,7 +31,7 @@ use super::room::Room;
 use super::scope::Scope;
 use super::socket::Socket;
 use super::turn::{Admission, DRAIN_WITHIN, Environment, Turn};
-pub use super::turn::{Ended, PACE};
+pub use super::turn::{Ended, PACE, QUIET};
 use super::worker::{Done, Job, Worker};
 pub use super::worker::{Reload, Reloaded};
 use crate::hub::Hub;

@@ -304,3 +304,16 @@ fn a_person_sees_who_has_what_they_say() {
     terminal.ended_with(0);
     is_content(&server);
 }
+
+#[test]
+fn whoever_does_not_read_any_more_is_logged_out() {
+    let server = DatagramServer::start();
+    let bob = client(&server, "bob");
+    let (_person, mut command) = command(&server, "alice", &[]);
+    let mut chat = command.spawn().expect("chat starts");
+    drop(chat.stdout.take());
+    bob.expect("ALERT", "alice is online!");
+    bob.message("alice", "is anybody there?");
+    server.wait_for("'command': 'LOGOUT'");
+    assert!(chat.wait().expect("it ends").success());
+}

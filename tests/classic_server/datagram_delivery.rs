@@ -71,6 +71,8 @@ fn one_message_is_under_way_at_a_time_and_notices_overtake_it() {
     }
     hears_nothing_else_but_copies(&bob);
     assert!(!bob.datagrams().concat().contains("two"));
+    alice.expect("ALERT", "zoe is online!");
+    hears_nothing_else(&alice);
     bob.set_manner(Manner::Acknowledges);
     bob.acknowledge("alice");
     bob.wait_for("MESSAGE_EXCHANGE", "Private message from carol: two");

@@ -443,6 +443,8 @@ pub struct Outside {
     bent: Bent,
     /// The step of a log-on that the hub was told last, and from where.
     step: Option<(SocketAddr, LogOn)>,
+    /// Who says something in a chat.
+    says: Option<ConnectionId>,
     /// Those of them that are reached by calls.
     callees: BTreeMap<ConnectionId, Callee>,
     asker: Asker,
@@ -501,6 +503,7 @@ impl Outside {
             desk: Desk::default(),
             bent: Bent::default(),
             step: None,
+            says: None,
             callees: BTreeMap::new(),
             asker: Asker::None,
             by_password: false,
@@ -708,10 +711,10 @@ impl Environment for Outside {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let mut datagram = lent.datagrams.arrived.pop_front().ok_or(io::ErrorKind::WouldBlock)?;
-        planted::received(self.plant, &self.desk, &mut datagram);
         let under_way = self.desk.text_under_way(datagram.client);
         lent.ledger.note_received(lent.now, &datagram, under_way);
         self.desk.hears(lent.now, &datagram);
+        planted::received(self.plant, &self.desk, &mut datagram);
         let size = datagram.bytes.len().min(buffer.len());
         buffer[..size].copy_from_slice(&datagram.bytes[..size]);
         Ok((size, datagram.client))
@@ -867,6 +870,7 @@ impl Environment for Outside {
                             by: Proof::Challenge(*challenge),
                         });
                     }
+                    Request::Say(_) => self.says = Some(*connection),
                     Request::Enter(name) => {
                         let (user, device) = (name.clone(), Some(DeviceId::NICK));
                         known.claim = Some(Claim { user, device, by: Proof::Nothing });
@@ -1016,7 +1020,9 @@ impl Environment for Outside {
             Asker::Connection(id) => !self.here.contains_key(&id),
             Asker::Nobody => true,
         };
-        let Lent { ledger, now, .. } = &mut *self.lent.borrow_mut();
+        let says = self.says.take();
+        let lent = &mut *self.lent.borrow_mut();
+        let Lent { ledger, now, .. } = lent;
         // What the hub stores anew comes before all others, and is nothing that somebody asks for.
         let asked_for = |change: &&Change| match change {
             Change::Message(message) => message.sender().is_some(),
@@ -1030,13 +1036,16 @@ impl Environment for Outside {
                 ledger.broken(&format!("14: a stranger changed something: {change:?}"));
             }
             if let Change::Message(message) = change {
+                if says.is_some_and(|id| !self.chats.is_with(id, &message.to)) {
+                    ledger.broken(&format!("6: what was said in a chat goes to another: {message:?}"));
+                }
                 ledger.accepted(*now, message, self.here.values());
             }
         }
         let before = seen.effects_before;
         let outbox = self.misdirect(seen);
         if let Some(law) = self.chats.observe(outbox, before, &self.here) {
-            self.lent.borrow_mut().ledger.broken(law);
+            ledger.broken(law);
         }
     }
 

@@ -76,6 +76,12 @@ impl Connection {
         Ok(self.told())
     }
 
+    /// The program ends at once.
+    pub fn abandon(&mut self) {
+        self.session.abandon();
+        self.carry_out();
+    }
+
     fn told(&mut self) -> Vec<Happening> {
         std::iter::from_fn(|| self.session.next_happening()).collect()
     }

@@ -3,17 +3,15 @@
 //! What always holds: every message that comes is acknowledged, and again if it comes again; of ours one datagram is on its way
 //! at a time, and is sent again until somebody acknowledges it or it is given up.
 
-mod copies;
-
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use self::copies::Copies;
 use super::again::Again;
 use super::{Action, Done, End, Event, Happening, Now, Outbox, PENDING_MAX, Patience, Request, Tag, no_answer};
 use crate::client::Target;
 use crate::client::exit::{Failure, Status};
 use crate::client::render::visible_line;
+use crate::wire::copies::Copies;
 use crate::wire::datagram::notice::{Audience, INCORRECT, LOG_IN_FIRST, LOGGED_OUT, Notice};
 use crate::wire::datagram::request::{self as wire, Server};
 use crate::wire::named::Named;
@@ -53,7 +51,7 @@ pub struct Session {
     waiting: VecDeque<(Tag, Request)>,
     /// The one that has.
     doing: Option<Doing>,
-    copies: Copies,
+    copies: Copies<Vec<u8>, ()>,
     /// Until then acknowledgements may belong to copies of what was acknowledged, and nothing else leaves.
     echoes_until: Now,
     /// Until then they may belong to the last message to all.
@@ -131,6 +129,7 @@ impl Session {
             return;
         }
         self.phase = Phase::Over;
+        self.doing = None;
         self.outbox.act(Action::HangUp);
         self.outbox.tell(Happening::End(end));
     }
@@ -186,7 +185,7 @@ impl Session {
             Notice::Message { from, to, text } => {
                 let words = format!("Message received by {}", self.login.user);
                 self.say(&wire::Request::Acknowledgement { sender: from.clone(), text: words });
-                if !self.copies.is_copy(now, datagram) {
+                if !self.is_copy(now, datagram) {
                     self.outbox.event(message(from, to, text));
                 }
             }
@@ -199,6 +198,16 @@ impl Session {
             }
             Notice::Error(text) => self.failed(now, &text),
         }
+    }
+
+    /// Whether a message has come before; remembered if it has not.
+    fn is_copy(&mut self, now: Now, datagram: &[u8]) -> bool {
+        let datagram = datagram.to_vec();
+        let is_copy = self.copies.find(now, &datagram).is_some();
+        if !is_copy {
+            self.copies.remember(now, datagram, ());
+        }
+        is_copy
     }
 
     fn hear_contact(&mut self, now: Now, user: UserName) {
@@ -502,6 +511,12 @@ impl super::Session for Session {
                 self.go_on(now);
             }
             Phase::Leaving { .. } | Phase::Over => {}
+        }
+    }
+
+    fn abandon(&mut self) {
+        if matches!(self.phase, Phase::LoggingIn { .. } | Phase::In | Phase::Leaving { .. }) {
+            self.leave();
         }
     }
 

@@ -28,6 +28,14 @@ pub trait Manner {
 
 /// Uses a session until it, or its use, is over.
 pub fn run(connection: &mut Connection, manner: &mut dyn Manner, interrupt: &Interrupt) -> Result<Status, Ended> {
+    let result = go_round(connection, manner, interrupt);
+    if result.is_err() {
+        connection.abandon();
+    }
+    result
+}
+
+fn go_round(connection: &mut Connection, manner: &mut dyn Manner, interrupt: &Interrupt) -> Result<Status, Ended> {
     let mut leaving: Option<(Now, Status)> = None;
     loop {
         let now = connection.now();

@@ -149,6 +149,7 @@ impl Session {
             return;
         }
         self.phase = Phase::Over;
+        self.doing = None;
         self.outbox.act(Action::HangUp);
         self.outbox.tell(Happening::End(end));
     }

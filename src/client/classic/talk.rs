@@ -62,7 +62,7 @@ impl Talk {
             // It comes back as everyone sees it.
             Ok(Done::HandedOver) if self.protocol == Protocol::Nick => return,
             // What was typed stands there.
-            Ok(Done::HandedOver) if self.protocol == Protocol::Session => return,
+            Ok(Done::HandedOver) if matches!(request, Request::Say { .. }) => return,
             Ok(done) => show::confirmation(&request, done, self.screen.look.tick()),
             Err(failure) => self.screen.error(&failure.text),
         };

@@ -400,7 +400,17 @@ proptest! {
         log_on::FromClient::parse(&bytes);
         log_on::FromServer::parse(&bytes, Some(&key()));
         separate(&bytes, &[&Endings::of(id(), &name("bob"), &key())]);
+        prop_assert_eq!(Beginnings::of(Some(&name("bob")), &key()).separate(&bytes).concat(), bytes);
         let _ = FromClient::parse(&plain);
         FromServer::parse(&plain);
+        texts::parse_relayed(&plain);
+        texts::parse_history(&plain);
+    }
+
+    #[test]
+    fn what_was_relayed_is_restored(said in texts_with_words()) {
+        let parts = told(|out| texts::relayed("END_NOTIF", &said, None, out));
+        let restored: String = parts.iter().map(|(part, _)| texts::parse_relayed(part).unwrap().1).collect();
+        prop_assert_eq!(restored.replace(BREAK, ""), said.as_str().replace(BREAK, ""));
     }
 }

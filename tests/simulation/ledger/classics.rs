@@ -33,10 +33,8 @@ pub struct Classics {
     /// Up to where the hub knows that everything was shown.
     pub(super) sure: BTreeMap<Uid, Number>,
     restarts: u32,
-    /// On whose screen a text comes in parts, and where those begin that have come, or that come next.
-    parts: BTreeMap<Uid, (usize, BTreeSet<usize>)>,
-    /// The same where copies may come much later, for each text.
-    parts_by_datagrams: BTreeMap<Uid, BTreeMap<usize, BTreeSet<usize>>>,
+    /// On whose screen texts come in parts, and where those begin that have come, or that come next.
+    parts: BTreeMap<Uid, BTreeMap<usize, BTreeSet<usize>>>,
     /// To whom a part may be missing, since what acknowledged another counted for it.
     pub(super) lost_parts: BTreeSet<Uid>,
     streams: BTreeMap<Uid, Stream>,
@@ -291,43 +289,42 @@ impl Ledger {
 
     /// Which message it is, once it is whole.
     fn recognise(&mut self, told: &Told<'_>) -> Option<usize> {
-        let Told { uid, text, way, .. } = *told;
-        let begun = self.classics.parts.get(&uid).cloned();
-        let begun = begun.into_iter().chain(self.classics.parts_by_datagrams.get(&uid).cloned().unwrap_or_default());
-        let begun: Vec<(usize, usize)> =
-            begun.flat_map(|(name, places)| places.into_iter().rev().map(move |at| (name, at))).collect();
+        let Told { uid, text, .. } = *told;
+        let begun = self.classics.parts.get(&uid).into_iter().flatten();
+        let begun = begun.flat_map(|(name, places)| places.iter().rev().map(|&at| (*name, at)));
         let begins = || text.split_once(": ").and_then(|(name, _)| name.parse().ok()).map(|name: usize| (name, 0));
         let whole = self.by_text.get(text).map(|&name| (name, 0));
-        let fits = |(name, at): &(usize, usize)| {
-            let rendered = self.sent.get(*name).map(|sent| renderings(&sent.text)).unwrap_or_default();
-            rendered.into_iter().find(|whole| whole.get(*at..).is_some_and(|rest| rest.starts_with(text)))
+        let fits = |&(name, at): &(usize, usize)| {
+            let rendered = self.sent.get(name).map(|sent| renderings(&sent.text)).unwrap_or_default();
+            let whole =
+                rendered.into_iter().find(|whole| whole.get(at..).is_some_and(|rest| rest.starts_with(text)))?;
+            Some((name, at, whole.len() == at + text.len()))
         };
-        let places = whole.into_iter().chain(begun.iter().copied()).chain(begins());
-        // What a guest said in one breath may be long, and has no name in it.
-        let any = (0..self.sent.len()).rev().map(|name| (name, 0));
-        let found = places.into_iter().chain(any).find_map(|place| Some((place, fits(&place)?)));
-        let Some(((name, at), rendered)) = found else {
+        let places = whole.into_iter().chain(begun).chain(begins());
+        // What was said in one breath may be long, and has no name in it, or another's.
+        let any = (0..self.sent.len()).rev().filter(|&name| may_begin(&self.sent[name].text, text));
+        let any = any.map(|name| (name, 0));
+        let mut all = places.chain(any).filter_map(|place| fits(&place));
+        let Some((name, at, is_all)) = all.next() else {
             let is_rest = |sent: &Sent| sent.text.contains(text);
             if !(self.classics.lost_parts.contains(&uid) && self.sent.iter().any(is_rest)) {
                 self.broken(&format!("3: nobody sent {text:?}, as shown to {uid}"));
             }
             return None;
         };
-        let end = at + text.len();
-        if end == rendered.len() {
+        if is_all {
             return Some(name);
         }
-        if way == Way::Datagram {
-            let parts = self.classics.parts_by_datagrams.entry(uid).or_default();
-            parts.entry(name).or_default().extend([at, end]);
-            return None;
+        // It may be a part of several, and what has failed brings the same part again.
+        let mut others: Vec<(usize, usize, bool)> = all.collect();
+        if let Some((name, ..)) = others.iter().find(|(.., is_all)| *is_all) {
+            return Some(*name);
         }
-        // A call that has failed brings the same part again.
+        others.push((name, at, false));
         let parts = self.classics.parts.entry(uid).or_default();
-        if parts.0 != name {
-            *parts = (name, BTreeSet::new());
+        for (name, at, _) in others {
+            parts.entry(name).or_default().extend([at, at + text.len()]);
         }
-        parts.1.extend([at, end]);
         None
     }
 
@@ -505,6 +502,13 @@ impl Stream {
         }
         false
     }
+}
+
+/// Whether a text may stand on a screen with this beginning: what renderings leave alone is compared.
+fn may_begin(text: &str, shown: &str) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let both = text.bytes().zip(shown.bytes()).take_while(|(one, other)| is_plain(one) && is_plain(other));
+    both.take(4).all(|(one, other)| one == other)
 }
 
 /// As a text may stand on a screen: with what is not ASCII as it is, or written out; or with words broken.

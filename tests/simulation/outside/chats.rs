@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use chatd::hub::effect::{Effect, Event, Outbox, Recipients, Reply};
 use chatd::hub::id::{ConnectionId, DeviceId};
+use chatd::hub::message::Recipient;
 use chatd::hub::name::UserName;
 use chatd::hub::time::LocalTime;
 
@@ -23,6 +24,12 @@ struct Side {
 }
 
 impl Chats {
+    /// Whether whoever is on this connection chats with this one.
+    pub fn is_with(&self, connection: ConnectionId, to: &Recipient) -> bool {
+        let peer = self.0.get(&connection).map(|side| &side.peer);
+        matches!(to, Recipient::User(_, user) if Some(user) == peer)
+    }
+
     /// Takes in what the hub says. Comes back: the law that it breaks.
     pub fn observe(&mut self, outbox: &Outbox, from: usize, here: &Here) -> Option<&'static str> {
         let mut law = None;

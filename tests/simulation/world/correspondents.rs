@@ -246,7 +246,10 @@ impl World {
             }
             70..74 if self.mix.udp.vanishing => {
                 self.fires(Fault::Vanished);
-                self.correspondent_ends(id);
+                self.correspondents.all[id].stage = Stage::Gone;
+                // Perhaps so long that the server notices.
+                let pause = self.dice.range(SECOND, 30 * SECOND);
+                self.at(self.now + pause, Happens::Correspondent(id, Letter::Restart));
             }
             74..78 if self.mix.udp.successors => {
                 self.fires(Fault::Successor);

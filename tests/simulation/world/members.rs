@@ -383,7 +383,7 @@ impl World {
         let chat = self.members.all[id].chat.clone();
         match (self.dice.range(0, 100), chat) {
             // Two texts that are read as one.
-            (0..4, Some(_)) if self.mix.udp.haste => {
+            (0..8, Some(_)) if self.mix.udp.haste => {
                 self.fires(Fault::Glued);
                 self.say_text(id, link);
                 self.say_text_apart(id, link, false);

@@ -407,6 +407,12 @@ fn leaving_is_a_word_that_nobody_answers() {
         play.session.log_out(play.now);
         log_out(&mut play);
     }
+    let mut play = Play::logged_in();
+    play.message("hello");
+    play.session.abandon();
+    log_out(&mut play);
+    play.session.abandon();
+    assert_eq!(play.actions(), [], "it is over");
     // What was asked for comes first.
     let mut play = Play::logged_in();
     play.message("hello");

@@ -1,0 +1,147 @@
+//! What the `session` protocol costs: a log-on by datagrams, and a message between two users with ciphers of their own, each
+//! in the processor time of a bare mio loop that makes the same system calls.
+//!
+//! `cargo bench --bench session`; `-- log-on` or `-- relay` for one. Clients and servers as in the bench `classic`.
+
+mod support;
+
+use std::time::Duration;
+
+use chatd::hub::change::Snapshot;
+use chatd::net::server::QUIET;
+use chatd::store::Store;
+use chatd::wire::session::log_on::{self, FourDigitPort};
+use chatd::wire::session::{Challenge, SessionKey};
+use support::bare_echo::{self, Texts};
+use support::counting::{Counting, heap};
+use support::crowd::{Crowd, PASSWORD};
+use support::log_ons::{LogOns, password};
+use support::sessions::Pairs;
+use support::{Effort, Running, bare_relay, effort, in_turns, part, share_one_processor, tell};
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Processor time in that of the bare loop: of a log-on,
+const LOG_ON_TARGET: f64 = 1.5;
+/// and of a message.
+const RELAY_TARGET: f64 = 1.3;
+
+/// Users who log on, each from an address of its own: as many as are challenged in a round.
+const CLIENTS: usize = 256;
+const LOG_ONS_AT_ONCE: [usize; 2] = [1, 32];
+/// Pairs who chat, and messages under way at once: never two of the same pair, which would be one message.
+const PAIRS: usize = 32;
+const MESSAGES_IN_FLIGHT: [usize; 2] = [1, PAIRS];
+const TEXT_BYTES: usize = 64;
+
+fn main() {
+    share_one_processor();
+    if part("log-on") {
+        log_ons();
+    }
+    if part("relay") {
+        relays();
+    }
+}
+
+fn start(accounts: usize, pace: Duration) -> Running {
+    let server = Running::start_paced(accounts, pace, || (Store::memory(), Snapshot::default()));
+    // Until the accounts are read datagrams are not answered; a log-in waits for that.
+    Crowd::new(server.address).log_in(1);
+    server
+}
+
+/// The keys of the bare servers' clients.
+fn keys() -> [SessionKey; 2] {
+    challenges().map(|challenge| SessionKey::of(challenge, &password()))
+}
+
+fn challenges() -> [Challenge; 2] {
+    [Challenge::FIRST, Challenge::LAST].map(|number| Challenge::new(number).expect("ten digits"))
+}
+
+/// `HELLO`, `CHALLENGE`, `RESPONSE`, `AUTH_SUCCESS`, again and again.
+fn log_ons() {
+    let (count, rounds) = match effort() {
+        Effort::Quick => (32, 3),
+        Effort::Usual => (CLIENTS, 25),
+        Effort::Full => (CLIENTS, 51),
+    };
+    println!(
+        "session, log-on: two datagrams in, two out, a SHA-256 and a SHA-512, beside a bare mio echo that computes the same; \
+         --memory"
+    );
+    let server = start(count, Duration::ZERO);
+    let ([challenge, _], [key, _]) = (challenges(), keys());
+    let port = FourDigitPort::new(FourDigitPort::FIRST).expect("four digits");
+    let bare = bare_echo::start(Texts {
+        hello: b"HELLO(",
+        challenge: log_on::challenge(challenge),
+        success: log_on::success(challenge, port, &key),
+        challenged: format!("{challenge}{PASSWORD}"),
+    });
+    let (ours, theirs) = (LogOns::new(server.address, count), LogOns::new(bare.address, count));
+    for at_once in LOG_ONS_AT_ONCE {
+        let mine = || drop(ours.log_on(at_once));
+        let other = || drop(theirs.log_on(at_once));
+        mine();
+        other();
+        let costs = in_turns(rounds, || server.task.cost(mine), || bare.task.cost(other));
+        tell(&format!("{at_once} at once"), &costs, Some(LOG_ON_TARGET), count);
+    }
+    server.stop();
+    bare.stop();
+}
+
+/// Messages between two users who chat.
+fn relays() {
+    let (each, rounds) = match effort() {
+        Effort::Quick => (2, 3),
+        Effort::Usual => (8, 25),
+        Effort::Full => (8, 51),
+    };
+    println!(
+        "session, relay: a {TEXT_BYTES}-byte message in a chat, deciphered and ciphered again, beside a bare mio relay that \
+         waits for the same quiet of {} ms; --memory",
+        QUIET.as_millis()
+    );
+    let server = start(2 * PAIRS, Duration::ZERO);
+    let mut ours = Pairs::chat(server.address, PAIRS);
+    let text = "x".repeat(TEXT_BYTES);
+    for (what, quiet, target) in
+        [("after the same quiet", QUIET, Some(RELAY_TARGET)), ("at once by the bare relay", Duration::ZERO, None)]
+    {
+        let bare = bare_relay::start(keys(), quiet);
+        let mut theirs = Pairs::connect(bare.address, PAIRS, &keys());
+        for in_flight in MESSAGES_IN_FLIGHT {
+            let count = each * in_flight;
+            let mut mine = || ours.say(&text, count, in_flight);
+            let mut other = || theirs.say(&text, count, in_flight);
+            mine();
+            other();
+            // What has been written is looked after by timers.
+            let rest = 3 * QUIET;
+            let mine = || server.task.cost_with_rest(rest, &mut mine);
+            let other = || bare.task.cost_with_rest(rest, &mut other);
+            let costs = in_turns(rounds, mine, other);
+            tell(&format!("{in_flight} in flight, {what}"), &costs, target, count);
+        }
+        drop(theirs);
+        bare.stop();
+    }
+    allocations(&mut ours, &text);
+    drop(ours);
+    server.stop();
+}
+
+/// How often the server asks for memory for one message.
+fn allocations(pairs: &mut Pairs, text: &str) {
+    let mut calls = || {
+        let before = heap().calls;
+        pairs.say(text, PAIRS, PAIRS);
+        heap().calls - before
+    };
+    let count = calls() as f64 / PAIRS as f64;
+    println!("  {count:.1} allocations a message");
+}
