@@ -330,14 +330,25 @@ impl Hub {
 
     /// A private message.
     pub(super) fn message(&mut self, now: Now, draft: Draft, to: UserName, out: &mut Outbox) -> Answered {
-        let digest = Digest::of(Some(&to), &draft.text);
-        self.once(now, draft, digest, |hub, draft| hub.accept_private(now, draft, to, out))
+        let (connection, digest) = (draft.connection, Digest::of(Some(&to), &draft.text));
+        let recipient = self.accounts.find(&to);
+        if let Some(copy) = recipient.and_then(|user| self.answer_copy(now, connection, digest, Some(user), out)) {
+            return copy;
+        }
+        let answered = self.once(now, draft, digest, |hub, draft| hub.accept_private(now, draft, to, out));
+        self.expect_copies(now, connection, digest, &answered);
+        answered
     }
 
     /// A message to everyone who is online.
     pub(super) fn broadcast(&mut self, now: Now, draft: Draft, out: &mut Outbox) -> Answered {
-        let digest = Digest::of(None, &draft.text);
-        self.once(now, draft, digest, |hub, draft| Ok(hub.accept_broadcast(now, draft, out)))
+        let (connection, digest) = (draft.connection, Digest::of(None, &draft.text));
+        if let Some(copy) = self.answer_copy(now, connection, digest, None, out) {
+            return copy;
+        }
+        let answered = self.once(now, draft, digest, |hub, draft| Ok(hub.accept_broadcast(now, draft, out)));
+        self.expect_copies(now, connection, digest, &answered);
+        answered
     }
 
     /// Answers a copy like the first, and remembers the answer to what is none.

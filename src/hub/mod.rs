@@ -10,6 +10,7 @@ pub mod challenge;
 pub mod change;
 pub mod consent;
 pub mod conversation;
+pub mod copies;
 pub mod credentials;
 pub mod delivery;
 pub mod devices;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::Change;
+use super::copies::SaidLately;
 use super::devices::DEVICES_MAX;
 use super::effect::{Close, CloseReason, Effect, Event, IfLost, Outbox, Refusal, Reply, ResumeToken};
 use super::id::{ConnectionId, DeviceId, Number, PeerAddress, RequestId, Source, UserId};
@@ -70,6 +71,8 @@ pub struct Session {
     /// When its heartbeat is looked at next: its entry in `Presence::heartbeats`. `None`: it needs none.
     look_at: Option<Instant>,
     pub flow: Flow,
+    /// What a correspondent has said lately; empty otherwise.
+    pub(super) said_lately: SaidLately,
 }
 
 /// How a session was proved, and how its client is there.
@@ -386,7 +389,17 @@ impl Hub {
         }
         let counter = device.map_or(0, |device| self.delivery.highest_counter(user, device));
         let last_heard = now.instant;
-        let mut session = Session { user, device, manner, address, counter, last_heard, look_at: None, flow };
+        let mut session = Session {
+            user,
+            device,
+            manner,
+            address,
+            counter,
+            last_heard,
+            look_at: None,
+            flow,
+            said_lately: SaidLately::default(),
+        };
         session.look_at = session.silence_max(self.config.heartbeat_timeout).map(|silence| now.instant + silence);
         let waiting = self.waiting(&session);
         self.presence.heartbeats.extend(session.look_at.map(|at| (at, connection)));

@@ -67,6 +67,11 @@ impl Receipts {
         sender
     }
 
+    /// Whether somebody is still to show this broadcast, and the sender to hear of it.
+    pub(super) fn is_wanted(&self, number: Number) -> bool {
+        self.wanted.contains_key(&number)
+    }
+
     /// The broadcasts after `from`, up to and with `to`, that somebody waits for this user to show.
     fn waiting_for(&self, user: UserId, from: Number, to: Number) -> Vec<Number> {
         if to <= from {

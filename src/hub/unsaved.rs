@@ -138,6 +138,7 @@ impl Hub {
                 Change::Retired { user } | Change::DeviceForgotten { user, .. } if self.accounts.is_guest(user) => {}
                 Change::Message(message) => {
                     self.delivery.retract(&message);
+                    self.expect_no_copies(&message);
                     if message.sender().is_none() {
                         // A note has nobody who could be told and try again.
                         self.unsaved.notes.push_front(message);

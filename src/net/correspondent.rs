@@ -289,10 +289,11 @@ impl Correspondents {
         self.logged_in.insert(correspondent.endpoint, id)
     }
 
-    /// Its session is over, or does not begin: what is no message it is still told.
+    /// Its session is over, or does not begin: what is no message it is still told. Until a log-in has its answer, others from
+    /// its address are taken for copies of it.
     pub fn leave(&mut self, id: ConnectionId) {
-        self.forget_place(id);
         let Some(correspondent) = self.all.get_mut(&id) else { return };
+        forget_place(&mut self.logged_in, correspondent.endpoint, id);
         correspondent.standing = Standing::Leaves;
         correspondent.held.clear();
         correspondent.held_bytes = 0;
@@ -301,18 +302,11 @@ impl Correspondents {
     }
 
     pub fn remove(&mut self, id: ConnectionId) -> Option<Correspondent> {
-        self.forget_place(id);
-        self.all.remove(&id)
-    }
-
-    /// Another may be at its address.
-    fn forget_place(&mut self, id: ConnectionId) {
-        let Some(endpoint) = self.all.get(&id).map(Correspondent::endpoint) else { return };
+        let correspondent = self.all.remove(&id)?;
         for places in [&mut self.logged_in, &mut self.undecided] {
-            if places.get(&endpoint) == Some(&id) {
-                places.remove(&endpoint);
-            }
+            forget_place(places, correspondent.endpoint, id);
         }
+        Some(correspondent)
     }
 
     /// Puts it into the list of those that something may be sent to, if that is so.
@@ -372,6 +366,13 @@ impl Correspondents {
         assert!(self.logged_in.len() + self.undecided.len() <= self.all.len(), "a place of nobody");
         assert_eq!(self.due.iter().filter(|id| self.all.contains_key(id)).count(), due, "the list of those due");
         (parked, bytes)
+    }
+}
+
+/// Another may be there, if this one was.
+fn forget_place(places: &mut HashMap<Endpoint, ConnectionId>, endpoint: Endpoint, id: ConnectionId) {
+    if places.get(&endpoint) == Some(&id) {
+        places.remove(&endpoint);
     }
 }
 
@@ -521,7 +522,13 @@ mod tests {
         assert_eq!(all.at(endpoint(1)), Some(id(2)), "who is gone takes nobody's place along");
         all.leave(id(2));
         assert_eq!((all.at(endpoint(1)), all.len(), all.logged_in()), (None, 1, 0));
+        assert_eq!(all.admits(endpoint(1)), Admitted::Yes, "its session is over");
+        all.add(id(3), endpoint(1), client());
+        all.leave(id(3));
+        assert_eq!(all.admits(endpoint(1)), Admitted::NotNow, "it has no answer yet");
         all.check_invariants(0, |_| false);
+        all.remove(id(3));
+        assert_eq!(all.admits(endpoint(1)), Admitted::Yes);
     }
 
     #[test]

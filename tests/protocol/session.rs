@@ -5,7 +5,7 @@ use chatd::hub::challenge::{Challenge, SessionKey};
 use chatd::hub::effect::{Answer, CloseReason, Event, Reach, Refusal, Reply};
 use chatd::hub::message::{HistoryPage, Message, Sender};
 use chatd::hub::time::LocalTime;
-use chatd::wire::session::server::HISTORY_MESSAGES_MAX;
+use chatd::wire::session::server::{HISTORY_BYTES_MAX, HISTORY_MESSAGES_MAX};
 use chatd::wire::session::texts::said as said_in_parts;
 use chatd::wire::session::{MESSAGE_BYTES_MAX, READ_BYTES_MAX};
 use chatd::wire::{
@@ -348,6 +348,24 @@ fn a_history_is_told_by_the_beginnings_of_its_chats() {
     let filled = format!("{one}<20240229235901> Bob: hi!\n");
     let told = answered(&mut alice(), None, history(vec![long(), said_at(1, "Bob", "hi!"), long()], false));
     assert_eq!(told, [line(filled), line(one)]);
+}
+
+#[test]
+fn a_history_has_a_bound_and_is_the_newest() {
+    let newlines = said_at(1, "Bob", &"\n".repeat(TEXT_BYTES_MAX));
+    let history = |count: usize| {
+        let mut messages = vec![newlines.clone(); count];
+        messages.push(said_at(2, "Bob", "the last"));
+        let page = HistoryPage { messages, more: false };
+        answered(&mut alice(), None, Ok(Reply::History(page)))
+    };
+    let more = line("there are older messages, which are not shown here");
+    assert!(!history(10).contains(&more));
+    let told = history(HISTORY_MESSAGES_MAX - 1);
+    let bytes: usize = told.iter().skip(1).map(|(piece, _)| piece.len()).sum();
+    assert_eq!(told[0], more);
+    assert!((HISTORY_BYTES_MAX - 6 * TEXT_BYTES_MAX..=HISTORY_BYTES_MAX).contains(&bytes), "{bytes}");
+    assert!(told.last().is_some_and(|(piece, _)| piece.ends_with("<20240229235902> Bob: the last\n")));
 }
 
 #[test]

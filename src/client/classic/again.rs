@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use super::Now;
+use crate::wire::copies::PAUSE_FIRST;
 
-/// The first pause,
-pub(super) const PAUSE_FIRST: Duration = Duration::from_millis(500);
-/// and the longest.
+/// The longest.
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 
 #[derive(Clone, Copy, Debug)]

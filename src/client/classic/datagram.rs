@@ -3,17 +3,15 @@
 //! What always holds: every message that comes is acknowledged, and again if it comes again; of ours one datagram is on its way
 //! at a time, and is sent again until somebody acknowledges it or it is given up.
 
-mod copies;
-
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use self::copies::Copies;
 use super::again::Again;
 use super::{Action, Done, End, Event, Happening, Now, Outbox, PENDING_MAX, Patience, Request, Tag, no_answer};
 use crate::client::Target;
 use crate::client::exit::{Failure, Status};
 use crate::client::render::visible_line;
+use crate::wire::copies::Copies;
 use crate::wire::datagram::notice::{Audience, INCORRECT, LOG_IN_FIRST, LOGGED_OUT, Notice};
 use crate::wire::datagram::request::{self as wire, Server};
 use crate::wire::named::Named;
@@ -53,11 +51,13 @@ pub struct Session {
     waiting: VecDeque<(Tag, Request)>,
     /// The one that has.
     doing: Option<Doing>,
-    copies: Copies,
+    copies: Copies<Vec<u8>, ()>,
     /// Until then acknowledgements may belong to copies of what was acknowledged, and nothing else leaves.
     echoes_until: Now,
-    /// Until then they may belong to the last message to all.
+    /// Until then they may belong to the last message to all,
     all_acknowledge_until: Now,
+    /// and at any time to messages for these users that are done with: the server keeps them, or nobody has said that they came.
+    may_acknowledge: BTreeSet<UserName>,
 }
 
 enum Phase {
@@ -123,6 +123,7 @@ impl Session {
             copies: Copies::default(),
             echoes_until: Now::ZERO,
             all_acknowledge_until: Now::ZERO,
+            may_acknowledge: BTreeSet::new(),
         }
     }
 
@@ -187,7 +188,7 @@ impl Session {
             Notice::Message { from, to, text } => {
                 let words = format!("Message received by {}", self.login.user);
                 self.say(&wire::Request::Acknowledgement { sender: from.clone(), text: words });
-                if !self.copies.is_copy(now, datagram) {
+                if !self.is_copy(now, datagram) {
                     self.outbox.event(message(from, to, text));
                 }
             }
@@ -200,6 +201,16 @@ impl Session {
             }
             Notice::Error(text) => self.failed(now, &text),
         }
+    }
+
+    /// Whether a message has come before; remembered if it has not.
+    fn is_copy(&mut self, now: Now, datagram: &[u8]) -> bool {
+        let datagram = datagram.to_vec();
+        let is_copy = self.copies.find(now, &datagram).is_some();
+        if !is_copy {
+            self.copies.remember(now, datagram, ());
+        }
+        is_copy
     }
 
     fn hear_contact(&mut self, now: Now, user: UserName) {
@@ -230,15 +241,16 @@ impl Session {
         }
     }
 
-    /// Whether it belongs to the last message to all, and not to what is on its way: the words are free, so they are looked at
-    /// only where both may be. They end with a name in all spellings that are known.
+    /// Whether it belongs to an earlier message, and not to what is on its way: the words are free, so they are looked at only
+    /// where both may be. They end with a name in all spellings that are known.
     fn is_of_another(&self, now: Now, words: &str) -> bool {
         let to = match self.doing.as_ref().map(|doing| &doing.stage) {
             Some(Stage::Sending(Sending { to: Some(to), .. }) | Stage::Kept { to, .. }) => to,
             _ => return false,
         };
         let name = words.rsplit(' ').next().and_then(|name| UserName::parse(name).ok());
-        now < self.all_acknowledge_until && name.is_some_and(|name| name != *to)
+        let may = |name: &UserName| now < self.all_acknowledge_until || self.may_acknowledge.contains(name);
+        name.is_some_and(|name| name != *to && may(&name))
     }
 
     fn is_kept(&mut self, now: Now, user: UserName) {
@@ -282,7 +294,10 @@ impl Session {
                 self.doing = Some(Doing { tag, stage });
                 return;
             }
-            Some(to) if sending.kept > 0 => Done::Kept(to),
+            Some(to) if sending.kept > 0 => {
+                self.may_acknowledge.insert(to.clone());
+                Done::Kept(to)
+            }
             Some(to) => Done::Delivered(to),
         };
         self.outbox.answer(tag, Ok(done));
@@ -365,6 +380,7 @@ impl Session {
                 let is_due = sending.again.as_mut().is_some_and(|again| again.is_due(now));
                 let is_over = sending.again.is_some_and(|again| again.times() > TRIES_MAX);
                 if is_over || sending.until <= now {
+                    self.may_acknowledge.extend(sending.to.clone());
                     return self.outbox.answer(tag, Err(not_acknowledged(sending.to.as_ref())));
                 }
                 if let Some(part) = sending.parts.front().filter(|_| is_due) {
@@ -373,6 +389,7 @@ impl Session {
                 Stage::Sending(sending)
             }
             Stage::Kept { to, until, .. } if until <= now => {
+                self.may_acknowledge.insert(to.clone());
                 let why = format!("{to} is not there now, and the server keeps the message: not delivered in time");
                 return self.outbox.answer(tag, Err(Failure::new(Status::TryAgain, why)));
             }

@@ -231,7 +231,7 @@ impl Session {
         let Some(chat) = self.chat.take_if(|chat| chat.id == id) else { return };
         self.checks.push_back(FromClient::EndCheck(id));
         let was_unsaid = self.to_say.iter().any(|said| matches!(said, Said::Text(_)));
-        self.to_say.clear();
+        self.to_say.retain(|said| matches!(said, Said::Command(FromClient::HistoryRequest(_))));
         if was_unsaid && let Some(Doing { tag, .. }) = self.doing.take() {
             let why = format!("{} has ended the chat before everything was said", chat.peer);
             self.outbox.answer(tag, Err(Failure::new(Status::TryAgain, why)));

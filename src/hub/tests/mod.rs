@@ -6,6 +6,7 @@ mod consent_called;
 mod consent_laws;
 mod conversation;
 mod conversation_laws;
+mod copies;
 mod delivery;
 mod digest;
 mod guests;

@@ -86,7 +86,7 @@ impl<E: Environment> Turn<E> {
                 self.expected.entry(from.disclose()).or_default().insert(*challenge, key.clone());
             }
             Effect::ExpectNoMore { from, challenge } => self.expect_no_more(from.disclose(), *challenge),
-            Effect::LogOnFailed { from, why } => log_failure(from.address.ip(), *why),
+            Effect::LogOnFailed { from, why } => log_unproved_failure(from.address.ip(), *why),
             Effect::Call { connection } => self.call_again(*connection),
             // Whoever told the hub of it has seen this.
             Effect::Ignored => {}
@@ -109,9 +109,11 @@ impl<E: Environment> Turn<E> {
                 self.push_answer(*connection, *id, &Ok(Reply::Status(status)), 0, IfLost::Send);
             }
             Effect::LogInFailed { connection, why } => {
-                let door = self.connections.get(*connection).and_then(|found| found.door.address());
-                let address = door.or_else(|| self.correspondents_address(*connection));
-                address.into_iter().for_each(|address| log_failure(address, *why));
+                if let Some(address) = self.connections.get(*connection).and_then(|found| found.door.address()) {
+                    log_failure(address, *why);
+                } else if let Some(address) = self.correspondents_address(*connection) {
+                    log_unproved_failure(address, *why);
+                }
             }
         }
     }
@@ -427,7 +429,16 @@ impl<'a> Run<'a> {
 
 /// For tools like fail2ban.
 fn log_failure(address: IpAddr, why: LogInFailure) {
-    let why = match why {
+    log::warn!("log-in failed from {} ({})", address.to_canonical(), reason(why));
+}
+
+/// Whoever made the datagram can have made its address up: a line that no tool bans anybody for.
+fn log_unproved_failure(address: IpAddr, why: LogInFailure) {
+    log::warn!("log-in failed by a datagram that says it is from {} ({})", address.to_canonical(), reason(why));
+}
+
+const fn reason(why: LogInFailure) -> &'static str {
+    match why {
         LogInFailure::UnknownName => "unknown name",
         LogInFailure::WrongPassword => "wrong password",
         LogInFailure::LockedOut => "locked out",
@@ -435,8 +446,7 @@ fn log_failure(address: IpAddr, why: LogInFailure) {
         LogInFailure::NotByThisProtocol => "the account can't be used by this protocol",
         LogInFailure::NotFromHere => "the shipped passwords work from loopback only",
         LogInFailure::Elsewhere => "somebody is in between",
-    };
-    log::warn!("log-in failed from {} ({why})", address.to_canonical());
+    }
 }
 
 fn fate(if_lost: effect::IfLost, id: Option<RequestId>) -> IfLost {

@@ -17,7 +17,7 @@ use crate::wire::datagram::notice::{Ends, INCORRECT, LOG_IN_FIRST};
 use crate::wire::datagram::server::{self, Heard, Said};
 use crate::wire::datagram::{Manner, Request, Unread};
 use crate::wire::named::Named;
-use crate::wire::{Farewell, Pieces};
+use crate::wire::{Farewell, Pieces, UserName};
 
 /// What whoever wants to log in under such a name is told.
 const NOBODYS_NAME: &str = "Nobody can have that name.";
@@ -27,8 +27,7 @@ impl<E: Environment> Turn<E> {
     pub(super) fn hear_correspondent(&mut self, now: Now, from: Endpoint, datagram: &[u8]) {
         match server::read(datagram) {
             Ok(Heard::LogIn { user, request, manner }) => {
-                let client = server::Correspondent::new(user, manner, self.ends(from));
-                self.begin_log_in(now, from, conversation(client), request, datagram.len());
+                self.begin_log_in(now, from, (user, manner), request, datagram.len());
             }
             Ok(Heard::Said(request)) => match self.correspondents.at(from) {
                 Some(id) => self.hear_request(now, id, request),
@@ -55,14 +54,17 @@ impl<E: Environment> Turn<E> {
         &mut self,
         now: Now,
         from: Endpoint,
-        conversation: Conversation,
+        (user, manner): (UserName, Manner),
         request: input::Request,
         question_bytes: usize,
     ) {
-        match self.correspondents.admits(from) {
-            Admitted::Yes => {}
-            Admitted::NotNow => return log::debug!("a log-in by a datagram was ignored: others are not decided"),
-            Admitted::Full => return self.turn_correspondent_away(now, from, &conversation, question_bytes),
+        let admitted = self.correspondents.admits(from);
+        if admitted == Admitted::NotNow {
+            return log::debug!("a log-in by a datagram was ignored: others are not decided");
+        }
+        let conversation = conversation(server::Correspondent::new(user, manner, self.ends(from)));
+        if admitted == Admitted::Full {
+            return self.turn_correspondent_away(now, from, &conversation, question_bytes);
         }
         let id = self.connections.reserve();
         self.correspondents.add(id, from, conversation);
@@ -81,26 +83,35 @@ impl<E: Environment> Turn<E> {
     /// As many have logged in as may.
     fn turn_correspondent_away(&mut self, now: Now, to: Endpoint, conversation: &Conversation, question_bytes: usize) {
         log::debug!("a log-in by a datagram was refused: as many have logged in as may");
+        if !self.may_tell_error(now, to) {
+            return;
+        }
         let mut pieces = Pieces::default();
         conversation.encode_farewell(Farewell::Full, &mut pieces);
         let mut sealed = Vec::new();
         if let Some((piece, _)) = pieces.iter().next() {
             conversation.seal(piece, &mut sealed);
         }
-        self.send_error(now, to, &sealed, question_bytes);
+        self.send_error(to, &sealed, question_bytes);
     }
 
     /// Tells whoever has not logged in why nothing is done.
     fn tell_error(&mut self, now: Now, to: Endpoint, why: &str, question_bytes: usize) {
-        // In which manner they read is not known: what is ASCII all read alike.
-        let error = server::error(why, &self.ends(to), Manner::Plain);
-        self.send_error(now, to, &error, question_bytes);
+        if self.may_tell_error(now, to) {
+            // In which manner they read is not known: what is ASCII all read alike.
+            let error = server::error(why, &self.ends(to), Manner::Plain);
+            self.send_error(to, &error, question_bytes);
+        }
     }
 
-    /// Nothing proves that they are where it goes.
-    fn send_error(&mut self, now: Now, to: Endpoint, error: &[u8], question_bytes: usize) {
-        let is_short = !error.is_empty() && error.len() <= question_bytes;
-        if is_short && self.datagrams.errors.allows(now.instant, to.peer().source()) {
+    /// Whether it is not too often. What is not told costs nothing.
+    fn may_tell_error(&mut self, now: Now, to: Endpoint) -> bool {
+        self.datagrams.errors.allows(now.instant, to.peer().source())
+    }
+
+    /// Nothing proves that they are where it goes: it is not longer than the question.
+    fn send_error(&mut self, to: Endpoint, error: &[u8], question_bytes: usize) {
+        if !error.is_empty() && error.len() <= question_bytes {
             self.send(to, error);
         }
     }

@@ -18,6 +18,14 @@ use crate::wire::{Farewell, Kind, Pieces, Text, TextError, words};
 /// So many messages of a client may wait for their answers at a time, as far as it is remembered to whom they are.
 pub const UNANSWERED_MAX: usize = 64;
 
+/// The id of a request that names somebody who can't exist: the hub never hears of that, and its answer says so.
+const TO_NOBODY: RequestId = RequestId(0);
+/// That of what is said to all; those of private messages follow it.
+const TO_ALL: RequestId = RequestId(1);
+
+const NO_SUCH_USER: &str = "there is no such user";
+const NOT_TO_ALL: &str = "your message could not be delivered to some recipients";
+
 /// What a datagram says.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
@@ -72,11 +80,6 @@ pub struct Correspondent {
     /// Messages that the hub has not answered, and for whom they are; the oldest first.
     unanswered: VecDeque<(RequestId, UserName)>,
 }
-
-/// The id of a request that names somebody who can't exist: the hub never hears of that, and its answer says so.
-const TO_NOBODY: RequestId = RequestId(0);
-/// That of what is said to all; those of private messages follow it.
-const TO_ALL: RequestId = RequestId(1);
 
 impl Correspondent {
     pub fn new(user: UserName, manner: Manner, ends: Ends) -> Correspondent {
@@ -160,9 +163,6 @@ impl Correspondent {
         notice::seal(piece, &self.ends, out);
     }
 }
-
-const NO_SUCH_USER: &str = "there is no such user";
-const NOT_TO_ALL: &str = "your message could not be delivered to some recipients";
 
 fn said(id: Option<RequestId>, request: input::Request) -> Said {
     Said::Request { id, request }

@@ -16,8 +16,11 @@ use crate::hub::text::{Text, TextError};
 use crate::hub::time::LocalTime;
 use crate::wire::{Farewell, Kind, Lull, Pieces, Step, words};
 
-/// So many messages of a history are told, the newest.
+/// So many messages of a history are told, the newest,
 pub const HISTORY_MESSAGES_MAX: usize = 1000;
+/// The same in bytes, as they are written: a client is told 1024 bytes at a time, and what it says meanwhile is not to wait for
+/// long.
+pub const HISTORY_BYTES_MAX: usize = 256 * 1024;
 
 const UNDECIPHERABLE: &str = "this can't be deciphered: log on again";
 const HOW_TO_CHAT: &str = "you are in no chat: begin one with CHAT_REQUEST(NAME)";
@@ -191,12 +194,13 @@ fn encode_refusal(word: Option<Word>, refusal: &Refusal, out: &mut Pieces) {
 fn encode_history(page: &HistoryPage, out: &mut Pieces) {
     // What two users have said to each other has nothing of the server's.
     let lines: Vec<Line> = page.messages.iter().filter_map(|message| history_line(message)).collect();
+    let told = texts::newest(&lines, HISTORY_BYTES_MAX);
     if lines.is_empty() {
         line(NO_HISTORY, out);
-    } else if page.more {
+    } else if page.more || told.len() < lines.len() {
         line(MORE_HISTORY, out);
     }
-    texts::history(&lines, out);
+    texts::history(told, out);
 }
 
 fn history_line(message: &Message) -> Option<Line> {

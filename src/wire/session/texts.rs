@@ -31,10 +31,7 @@ pub fn relayed(from: &str, text: &Text, number: Option<Number>, out: &mut Pieces
 /// Appends a history, oldest first, in as few messages as it takes.
 pub fn history(lines: &[Line], out: &mut Pieces) {
     let mut whole = Pieces::default();
-    for Line { id, from, text } in lines {
-        let who = format!("<{id}> {}", broken(from.as_str()));
-        parts::write(&broken(text.as_str()), &frame([&who, SAYS], "\n"), None, &mut whole);
-    }
+    lines.iter().for_each(|line| line.write(&mut whole));
     let mut used = 0;
     for (line, kind) in whole.iter() {
         if used + line.len() > READ_BYTES_MAX {
@@ -45,6 +42,26 @@ pub fn history(lines: &[Line], out: &mut Pieces) {
         used += line.len();
     }
     out.end(Kind::Text { ends: None });
+}
+
+/// The last lines of a history, as many as have no more than `bytes_max` bytes when they are written.
+pub fn newest(lines: &[Line], bytes_max: usize) -> &[Line] {
+    let (mut written, mut bytes) = (Pieces::default(), 0);
+    let is_too_much = |line: &Line| {
+        written.clear();
+        line.write(&mut written);
+        bytes += written.bytes.len();
+        bytes > bytes_max
+    };
+    let before = lines.iter().rposition(is_too_much);
+    &lines[before.map_or(0, |before| before + 1)..]
+}
+
+impl Line {
+    fn write(&self, out: &mut Pieces) {
+        let who = format!("<{}> {}", self.id, broken(self.from.as_str()));
+        parts::write(&broken(self.text.as_str()), &frame([&who, SAYS], "\n"), None, out);
+    }
 }
 
 fn frame<'a>(before: [&'a str; 2], after: &'a str) -> Frame<'a> {

@@ -342,6 +342,34 @@ fn a_message_to_all_is_acknowledged_by_each() {
 }
 
 #[test]
+fn what_was_done_with_is_acknowledged_by_its_own_recipient() {
+    let mut play = Play::logged_in();
+    let kept = play.message("kept");
+    play.hears(&Notice::Kept(name("bob")));
+    assert_eq!(play.happenings(), [done(kept, Done::Kept(name("bob")))]);
+    let tag = play.ask(Request::Message { to: name("carol"), text: text("hello") });
+    assert_eq!(play.said().len(), 1);
+    play.hears(&acknowledgement("bob"));
+    let late = Event::Acknowledged { text: "Message received by bob".into() };
+    assert_eq!(play.happenings(), [Happening::Event(late)], "bob has come, and carol has said nothing");
+    play.pass(500);
+    assert_eq!(play.said().len(), 1, "it is sent again");
+    play.hears(&acknowledgement("carol"));
+    assert_eq!(play.happenings(), [done(tag, Done::Delivered(name("carol")))]);
+
+    let mut play = Play::logged_in();
+    let lost = play.message("lost");
+    for pause in [500, 1000, 2000, 4000, 8000] {
+        play.pass(pause);
+        play.actions();
+    }
+    assert_eq!(play.happenings(), [failed(lost, Status::TryAgain, NOT_ACKNOWLEDGED)]);
+    play.ask(Request::Message { to: name("carol"), text: text("hello") });
+    play.hears(&acknowledgement("bob"));
+    assert_eq!(play.happenings(), [Happening::Event(Event::Acknowledged { text: "Message received by bob".into() })]);
+}
+
+#[test]
 fn a_long_message_goes_in_parts_one_after_the_other() {
     let mut play = Play::logged_in();
     let tag = play.ask(Request::Message { to: name("bob"), text: text(&"x".repeat(4000)) });

@@ -318,6 +318,25 @@ fn a_chat_that_we_begin() {
 }
 
 #[test]
+fn a_history_is_asked_for_though_the_chat_ends_meanwhile() {
+    let mut play = Play::in_chat();
+    play.pass(100);
+    let said = play.ask(Request::Say { text: text("hello") });
+    let tag = play.ask(Request::History { user: name("bob"), count: 10 });
+    assert_eq!((play.said(), play.happenings()), (vec!["hello".into()], vec![done(said, Done::HandedOver)]));
+    play.received("END_NOTIF(20240229235958)");
+    assert_eq!(play.happenings(), [Happening::Event(Event::ChatEnded(chat()))]);
+    for next in ["END_CHECK(20240229235958)", "HISTORY_REQ(bob)"] {
+        play.pass(100);
+        assert_eq!(play.said(), [next]);
+    }
+    play.received("<20240229235958> alice: hello\n");
+    play.pass(1000);
+    let entry = Entry { chat: id(), from: name("alice"), to: name("bob"), text: "hello".into() };
+    assert_eq!(play.happenings(), [done(tag, Done::History(vec![entry]))]);
+}
+
+#[test]
 fn a_chat_that_somebody_else_begins_and_ends() {
     let mut play = Play::in_chat();
     play.received("bob: C\u{200b}HAT_STARTED\n    yes");

@@ -175,12 +175,12 @@ fn whoever_has_not_logged_in_is_told_so_a_few_times_and_in_few_words() {
         assert!(told[0].len() <= datagram.len());
         assert_eq!(notices(told), [Notice::Error(text.to_owned())]);
     }
-    assert!(world.datagram(here, b"[{'body': 'x'}, 'y']").is_empty());
+    assert!(world.datagram(here, b"[{'body': 'x'}, 'y']").is_empty(), "longer than the question; it counts");
     assert!(world.request(here, &Request::LogOut).is_empty(), "who is gone needs no word");
     assert!(world.acknowledge(here, "bob").is_empty());
     (0..100).for_each(|_| world.throw(here, contacts));
     world.settle();
-    assert_eq!(world.notices(here).len(), ERRORS_AT_ONCE_MAX as usize - 2);
+    assert_eq!(world.notices(here).len(), ERRORS_AT_ONCE_MAX as usize - 3);
     world.pass(Duration::from_secs(1));
     (0..100).for_each(|_| world.throw(here, &broken));
     world.settle();
@@ -208,6 +208,20 @@ fn wrong_passwords_are_refused_so_often_and_counted_each_time() {
     }
     assert!(world.notices(here).is_empty(), "it was told often enough");
     assert!(world.turn.correspondents.is_empty());
+}
+
+#[test]
+fn a_copy_of_a_wrong_log_in_is_not_counted_while_its_answer_waits() {
+    let mut world = World::new();
+    world.turn.environment.keeps_at_once = false;
+    let here = at(0, 1111);
+    for _ in 0..3 {
+        assert!(world.request(here, &log_in("alice", "wrong")).is_empty());
+    }
+    world.persist();
+    assert_eq!(world.notices(here).len(), 1);
+    world.turn.environment.keeps_at_once = true;
+    world.correspond(here, "alice");
 }
 
 #[test]
