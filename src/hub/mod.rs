@@ -409,7 +409,7 @@ impl Hub {
             self.consents_end_with_block(now, connection, user, other, out);
             self.chats_end_with_block(user, other, out);
         }
-        Answered::stored(Reply::Blocked(self.accounts.name(other).clone()))
+        self.block_changed(user, other, Reply::Blocked(self.accounts.name(other).clone()))
     }
 
     fn unblock(&mut self, user: id::UserId, other: UserName, out: &mut Outbox) -> Answered {
@@ -423,7 +423,12 @@ impl Hub {
         if self.is_block_stored(user, other) {
             out.changes.push(Change::Unblock { user, other, shown });
         }
-        Answered::stored(Reply::Unblocked(name))
+        self.block_changed(user, other, Reply::Unblocked(name))
+    }
+
+    /// What is not stored holds whatever the disk does.
+    fn block_changed(&self, user: id::UserId, other: id::UserId, reply: Reply) -> Answered {
+        if self.is_block_stored(user, other) { Answered::stored(reply) } else { Answered::reply(reply) }
     }
 
     /// A guest is blocked, and blocks, only while they are here.

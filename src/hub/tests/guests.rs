@@ -222,7 +222,7 @@ fn blocks_hold_while_the_guest_is_here_and_are_in_memory_only() {
     let (alice, gus) = (world.log_in("alice", 1), world.guest("gus"));
     for (by, other) in [(alice, "gus"), (gus, "alice")] {
         let outcome = world.block(by, other);
-        let blocked = world.reply(by, Ok(Reply::Blocked(name(other))), IfLost::Refuse);
+        let blocked = world.reply(by, Ok(Reply::Blocked(name(other))), IfLost::Send);
         assert_eq!(outcome, Outcome { effects: vec![blocked], ..Outcome::default() });
     }
     assert_eq!(world.ask(alice, Request::Blocked).answer(), &Ok(Reply::BlockList(vec![name("gus")])));

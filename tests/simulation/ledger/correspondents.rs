@@ -1,8 +1,13 @@
 //! The laws for clients that are reached by datagrams.
 //!
-//! An acknowledgement names a sender and no message. So where the network brings one twice, or late, or somebody forges one, it
-//! may be taken for that of a later message of the same sender: that message is not owed any more (law 1), and no other is
-//! excused. What the network brings twice is said twice (law 2), and in the order in which it comes (law 4).
+//! An acknowledgement names a sender and no message. So it may be taken for that of a later message of the same sender where
+//! the network has brought it, or what it acknowledges, twice; where it comes more than a second after what it acknowledges
+//! was sent, or within a second of a log-in; and where somebody has forged it as if from the client's address. One such mistake
+//! makes the next. The message that it was taken for is not owed to this client any more (law 1), may come late (law 4), and a
+//! part of it may be missing. Everywhere else these laws hold as they do for others.
+//!
+//! What the network brings twice is said twice (law 2), and everything in the order in which it comes (law 4). What seems to come
+//! from where a client is counts as that client's (law 3).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -113,6 +113,8 @@ impl World {
         (0..self.newcomers.len()).for_each(|newcomer| self.give_up_signing_up(newcomer));
         self.heal_callers();
         self.datagrams.weather = DatagramWeather::default();
+        // A log-in that comes late would be of nobody who is there.
+        self.events.retain(|_, happens| !matches!(happens, Happens::Datagram(_)));
         self.attackers_leave();
         self.heal_members();
         self.heal_correspondents();

@@ -262,7 +262,8 @@ impl World {
         let (challenge, key) = (session.challenge, session.key.clone());
         self.ledger.session_opened(link, member.uid, key);
         self.say_in_session(link, &session::connect(challenge), None, true);
-        if self.mix.udp.haste && self.dice.one_in(4) {
+        // With whoever has no session yet, the chat has one side.
+        if !self.calm && self.mix.udp.haste && self.dice.one_in(4) {
             let other = self.dice.pick(&self.users).clone();
             self.say_in_session(link, &session::chat_request(&other), None, false);
         }
