@@ -159,7 +159,7 @@ impl Plant {
         (Plant::ShortWritesCountAsWhole, 0),
         (Plant::ExhaustionLosesTheListener, 1),
         (Plant::AbortedArrivalEndsAccepting, 8),
-        (Plant::UnwatchedLosesTheListener, 54),
+        (Plant::UnwatchedLosesTheListener, 218),
         (Plant::UnwatchedIsLeaked, 3),
         (Plant::SendsAreForgotten, 2),
         (Plant::TheLastCommitIsLost, 6),
