@@ -9,7 +9,7 @@ impl<E: Environment> Turn<E> {
     pub(super) fn timer_over(&mut self, now: Now, id: ConnectionId, timer: Timer) {
         match timer {
             Timer::Silence => self.silence_over(now, id),
-            Timer::Quiet => self.quiet_over(now, id),
+            Timer::Quiet => self.quiet_over(id),
             Timer::Acknowledged => {
                 self.tell_what_arrived(now, id);
                 self.mark_dirty(id);

@@ -230,15 +230,12 @@ impl<E: Environment> Turn<E> {
 
     /// Nothing has come for the quiet time. Where more has been announced meanwhile, which was not read since something was
     /// waited for, that belongs to it.
-    pub(super) fn quiet_over(&mut self, now: Now, id: ConnectionId) {
+    pub(super) fn quiet_over(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         if !connection.is_served() || connection.readable || connection.inbound.is_empty() {
             return;
         }
         connection.quiet = true;
-        if !connection.listed && connection.has_work() && !self.is_congested() && self.environment.serves(id) {
-            self.serve(now, id);
-        }
         self.list_if_has_work(id);
     }
 
