@@ -14,25 +14,32 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// The 32 bytes of 64 digits; `None` if it is anything else.
 pub fn unhex(digits: &str) -> Option<[u8; 32]> {
-    let (pairs, _) = digits.as_bytes().as_chunks::<2>();
     if digits.len() != 64 {
         return None;
     }
+    let (pairs, _) = digits.as_bytes().as_chunks::<2>();
     let mut bytes = [0; 32];
-    for (byte, &[high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = value(high)? << 4 | value(low)?;
+    let mut all = 0;
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        let [high, low] = pair.map(|digit| VALUES[usize::from(digit)]);
+        *byte = high << 4 | low;
+        all |= high | low;
     }
-    Some(bytes)
+    (all < NO_DIGIT).then_some(bytes)
 }
 
-fn value(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
+const NO_DIGIT: u8 = 0x10;
+/// What each byte is worth as a digit. A table, since nobody can predict which kind the next digit of a digest is.
+const VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < DIGITS.len() {
+        values[DIGITS[value] as usize] = value as u8;
+        values[DIGITS[value].to_ascii_uppercase() as usize] = value as u8;
+        value += 1;
     }
-}
+    values
+};
 
 #[cfg(test)]
 mod tests {
