@@ -49,8 +49,8 @@ pub struct Desk {
     /// Somebody waits for the socket to take datagrams.
     pub waits: bool,
     under_way: BTreeMap<SocketAddr, UnderWay>,
-    /// When somebody was last there who is not any more: they are told what is left.
-    left: BTreeMap<SocketAddr, Time>,
+    /// When somebody was last there who is not any more: they are told what is left; and whether they had logged in.
+    left: BTreeMap<SocketAddr, (Time, bool)>,
     errors: BTreeMap<IpAddr, VecDeque<Time>>,
     answers: BTreeMap<IpAddr, VecDeque<Time>>,
 }
@@ -126,7 +126,7 @@ impl Desk {
             Ok(notice @ Notice::Message { .. }) => self.sends_message(now, to, notice),
             Ok(Notice::Error(text)) => self.sends_error(now, to, bytes, &text),
             Ok(_) => {
-                let has_left = self.left.get(&to).is_some_and(|at| now < *at + DRAIN);
+                let has_left = self.left.get(&to).is_some_and(|(at, _)| now < *at + DRAIN);
                 let is_nobody = self.at(to).is_none() && !has_left;
                 is_nobody.then_some("14: somebody who has not logged in is told what is for others")
             }
@@ -166,7 +166,8 @@ impl Desk {
         if logged_in && text.starts_with("Log in first") {
             return Some("14: somebody who has logged in is told to do so");
         }
-        if logged_in {
+        let had_logged_in = self.left.get(&to).is_some_and(|(at, logged_in)| *logged_in && now < *at + DRAIN);
+        if logged_in || had_logged_in && !text.starts_with("Log in first") {
             return None;
         }
         let question =
@@ -212,7 +213,7 @@ impl Desk {
     pub fn forget(&mut self, now: Time, id: ConnectionId) {
         // A log-in that comes to nothing may be told why.
         if let Some(lodger) = self.lodgers.remove(&id) {
-            self.left.insert(lodger.at, now);
+            self.left.insert(lodger.at, (now, lodger.logged_in));
         }
         self.under_way.retain(|_, found| found.lodger != id);
     }
