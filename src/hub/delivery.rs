@@ -332,7 +332,7 @@ impl Hub {
     pub(super) fn message(&mut self, now: Now, draft: Draft, to: UserName, out: &mut Outbox) -> Answered {
         let (connection, digest) = (draft.connection, Digest::of(Some(&to), &draft.text));
         let recipient = self.accounts.find(&to);
-        if let Some(copy) = recipient.and_then(|user| self.answer_copy(now, connection, digest, Some(user), out)) {
+        if let Some(copy) = recipient.and_then(|user| self.answer_copy(now, connection, digest, Some(user))) {
             return copy;
         }
         let answered = self.once(now, draft, digest, |hub, draft| hub.accept_private(now, draft, to, out));
@@ -343,7 +343,7 @@ impl Hub {
     /// A message to everyone who is online.
     pub(super) fn broadcast(&mut self, now: Now, draft: Draft, out: &mut Outbox) -> Answered {
         let (connection, digest) = (draft.connection, Digest::of(None, &draft.text));
-        if let Some(copy) = self.answer_copy(now, connection, digest, None, out) {
+        if let Some(copy) = self.answer_copy(now, connection, digest, None) {
             return copy;
         }
         let answered = self.once(now, draft, digest, |hub, draft| Ok(hub.accept_broadcast(now, draft, out)));

@@ -23,6 +23,8 @@ struct Wanted {
     sender: ConnectionId,
     /// Who gets the broadcast and has not shown it on any device.
     unshown: BTreeSet<UserId>,
+    /// The sender has heard of somebody who has.
+    is_confirmed: bool,
 }
 
 /// What a client says to the message with this number, which it has shown.
@@ -43,7 +45,7 @@ impl Receipts {
     /// `sender` is told of each of these users when they have shown the broadcast with this number.
     pub(super) fn want(&mut self, number: Number, sender: ConnectionId, unshown: BTreeSet<UserId>) {
         if !unshown.is_empty() {
-            self.wanted.insert(number, Wanted { sender, unshown });
+            self.wanted.insert(number, Wanted { sender, unshown, is_confirmed: false });
         }
     }
 
@@ -61,15 +63,16 @@ impl Receipts {
     pub(super) fn take(&mut self, number: Number, user: UserId) -> Option<ConnectionId> {
         let wanted = self.wanted.get_mut(&number)?;
         let sender = wanted.unshown.remove(&user).then_some(wanted.sender);
+        wanted.is_confirmed |= sender.is_some();
         if wanted.unshown.is_empty() {
             self.wanted.remove(&number);
         }
         sender
     }
 
-    /// Whether somebody is still to show this broadcast, and the sender to hear of it.
-    pub(super) fn is_wanted(&self, number: Number) -> bool {
-        self.wanted.contains_key(&number)
+    /// Whether the sender of this broadcast waits to hear that anybody has shown it.
+    pub(super) fn is_unconfirmed(&self, number: Number) -> bool {
+        self.wanted.get(&number).is_some_and(|wanted| !wanted.is_confirmed)
     }
 
     /// The broadcasts after `from`, up to and with `to`, that somebody waits for this user to show.

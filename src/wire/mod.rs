@@ -21,7 +21,7 @@ pub use conversation::{Chunking, Conversation, Dialect, Lull};
 pub use pieces::{Kind, Pieces};
 pub use protocol::Protocol;
 
-pub use crate::hub::copies;
+pub use crate::hub::copies::PAUSE_FIRST as PAUSE_BEFORE_COPY;
 pub use crate::hub::credentials::{PASSWORD_BYTES_MAX, Password, PasswordDigest, PasswordError};
 pub use crate::hub::effect::{Listed, Pending, PrivacyList, ResumeToken};
 pub use crate::hub::fingerprint::Fingerprint;

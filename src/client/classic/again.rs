@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Now;
-use crate::wire::copies::PAUSE_FIRST;
+use crate::wire::PAUSE_BEFORE_COPY;
 
 /// The longest.
 const PAUSE_MAX: Duration = Duration::from_secs(8);
@@ -18,7 +18,7 @@ pub(super) struct Again {
 impl Again {
     /// It is sent now, for the first time.
     pub(super) fn begin(now: Now) -> Again {
-        Again { at: now + PAUSE_FIRST, pause: PAUSE_FIRST, times: 1 }
+        Again { at: now + PAUSE_BEFORE_COPY, pause: PAUSE_BEFORE_COPY, times: 1 }
     }
 
     /// When the pause is over.

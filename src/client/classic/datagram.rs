@@ -11,7 +11,6 @@ use super::{Action, Done, End, Event, Happening, Now, Outbox, PENDING_MAX, Patie
 use crate::client::Target;
 use crate::client::exit::{Failure, Status};
 use crate::client::render::visible_line;
-use crate::wire::copies::Copies;
 use crate::wire::datagram::notice::{Audience, INCORRECT, LOG_IN_FIRST, LOGGED_OUT, Notice};
 use crate::wire::datagram::request::{self as wire, Server};
 use crate::wire::named::Named;
@@ -51,7 +50,6 @@ pub struct Session {
     waiting: VecDeque<(Tag, Request)>,
     /// The one that has.
     doing: Option<Doing>,
-    copies: Copies<Vec<u8>, ()>,
     /// Until then acknowledgements may belong to copies of what was acknowledged, and nothing else leaves.
     echoes_until: Now,
     /// Until then they may belong to the last message to all,
@@ -120,7 +118,6 @@ impl Session {
             last_tag: 0,
             waiting: VecDeque::new(),
             doing: None,
-            copies: Copies::default(),
             echoes_until: Now::ZERO,
             all_acknowledge_until: Now::ZERO,
             may_acknowledge: BTreeSet::new(),
@@ -173,7 +170,7 @@ impl Session {
         }
     }
 
-    fn hear(&mut self, now: Now, datagram: &[u8], notice: Notice) {
+    fn hear(&mut self, now: Now, notice: Notice) {
         match notice {
             // The log-in was sent again.
             Notice::Greeting => {}
@@ -188,9 +185,7 @@ impl Session {
             Notice::Message { from, to, text } => {
                 let words = format!("Message received by {}", self.login.user);
                 self.say(&wire::Request::Acknowledgement { sender: from.clone(), text: words });
-                if !self.is_copy(now, datagram) {
-                    self.outbox.event(message(from, to, text));
-                }
+                self.outbox.event(message(from, to, text));
             }
             Notice::Contact { user, .. } => self.hear_contact(now, user),
             Notice::Acknowledgement(text) => self.acknowledged(now, text),
@@ -201,16 +196,6 @@ impl Session {
             }
             Notice::Error(text) => self.failed(now, &text),
         }
-    }
-
-    /// Whether a message has come before; remembered if it has not.
-    fn is_copy(&mut self, now: Now, datagram: &[u8]) -> bool {
-        let datagram = datagram.to_vec();
-        let is_copy = self.copies.find(now, &datagram).is_some();
-        if !is_copy {
-            self.copies.remember(now, datagram, ());
-        }
-        is_copy
     }
 
     fn hear_contact(&mut self, now: Now, user: UserName) {
@@ -442,7 +427,7 @@ impl super::Session for Session {
         match (&mut self.phase, Notice::parse(datagram)) {
             (Phase::LoggingIn { .. }, Ok(notice)) => self.hear_first(notice),
             (Phase::LoggingIn { said, .. }, Err(_)) => *said = Some(datagram.to_vec()),
-            (Phase::In | Phase::Leaving { .. }, Ok(notice)) => self.hear(now, datagram, notice),
+            (Phase::In | Phase::Leaving { .. }, Ok(notice)) => self.hear(now, notice),
             (Phase::In | Phase::Leaving { .. }, Err(_)) => {
                 let text = "something came that is no message of this protocol";
                 self.outbox.tell(Happening::Warning(text.to_owned()));

@@ -216,12 +216,12 @@ fn what_comes_is_acknowledged_and_shown() {
 }
 
 #[test]
-fn a_copy_is_acknowledged_again_and_shown_once() {
+fn what_comes_again_may_be_said_again_and_is_shown_each_time() {
     let mut play = Play::logged_in();
-    for (pause, shown) in [(0, 1), (500, 0), (1000, 0), (7000, 1)] {
+    for pause in [0, 500, 1000, 7000] {
         play.pass(pause);
         play.hears(&message_of("bob", Audience::OneUser, "hello"));
-        assert_eq!((play.said().len(), play.happenings().len()), (1, shown));
+        assert_eq!((play.said().len(), play.happenings().len()), (1, 1));
     }
 }
 
