@@ -13,14 +13,10 @@ use chatd::store::Store;
 use chatd::wire::session::log_on::{self, FourDigitPort};
 use chatd::wire::session::{Challenge, SessionKey};
 use support::bare_echo::{self, Texts};
-use support::counting::{Counting, heap};
 use support::crowd::{Crowd, PASSWORD};
 use support::log_ons::{LogOns, password};
 use support::sessions::Pairs;
 use support::{Effort, Running, bare_relay, effort, in_turns, part, share_one_processor, tell};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Processor time in that of the bare loop: of a log-on,
 const LOG_ON_TARGET: f64 = 1.5;
@@ -45,8 +41,8 @@ fn main() {
     }
 }
 
-fn start(accounts: usize, pace: Duration) -> Running {
-    let server = Running::start_paced(accounts, pace, || (Store::memory(), Snapshot::default()));
+fn start(accounts: usize) -> Running {
+    let server = Running::start(accounts, || (Store::memory(), Snapshot::default()));
     // Until the accounts are read datagrams are not answered; a log-in waits for that.
     Crowd::new(server.address).log_in(1);
     server
@@ -72,7 +68,7 @@ fn log_ons() {
         "session, log-on: two datagrams in, two out, a SHA-256 and a SHA-512, beside a bare mio echo that computes the same; \
          --memory"
     );
-    let server = start(count, Duration::ZERO);
+    let server = start(count);
     let ([challenge, _], [key, _]) = (challenges(), keys());
     let port = FourDigitPort::new(FourDigitPort::FIRST).expect("four digits");
     let bare = bare_echo::start(Texts {
@@ -106,7 +102,7 @@ fn relays() {
          waits for the same quiet of {} ms; --memory",
         QUIET.as_millis()
     );
-    let server = start(2 * PAIRS, Duration::ZERO);
+    let server = start(2 * PAIRS);
     let mut ours = Pairs::chat(server.address, PAIRS);
     let text = "x".repeat(TEXT_BYTES);
     for (what, quiet, target) in
@@ -130,18 +126,6 @@ fn relays() {
         drop(theirs);
         bare.stop();
     }
-    allocations(&mut ours, &text);
     drop(ours);
     server.stop();
-}
-
-/// How often the server asks for memory for one message.
-fn allocations(pairs: &mut Pairs, text: &str) {
-    let mut calls = || {
-        let before = heap().calls;
-        pairs.say(text, PAIRS, PAIRS);
-        heap().calls - before
-    };
-    let count = calls() as f64 / PAIRS as f64;
-    println!("  {count:.1} allocations a message");
 }

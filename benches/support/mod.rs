@@ -29,7 +29,7 @@ use chatd::hub::change::Snapshot;
 use chatd::hub::credentials::parse_credentials;
 use chatd::hub::input::Input;
 use chatd::hub::{Config, Hub};
-use chatd::net::server::{Options, PACE, Server, Stopper};
+use chatd::net::server::{Options, Server, Stopper};
 use chatd::net::tls::identity::{Origin, load};
 use chatd::store::Opened;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -146,15 +146,6 @@ pub struct Running {
 impl Running {
     /// With accounts `u0`, `u1`, …; see `crowd::password`.
     pub fn start(accounts: usize, open: impl FnOnce() -> (Opened, Snapshot) + Send + 'static) -> Running {
-        Running::start_paced(accounts, PACE, open)
-    }
-
-    /// The same with another pace than the usual one.
-    pub fn start_paced(
-        accounts: usize,
-        pace: Duration,
-        open: impl FnOnce() -> (Opened, Snapshot) + Send + 'static,
-    ) -> Running {
         let (tell, told) = mpsc::channel();
         let tls = load(&Origin::Passing).expect("a certificate").config;
         let offered = Arc::clone(&tls);
@@ -176,7 +167,6 @@ impl Running {
                 plaintext: "loopback".parse().expect("a scope"),
                 guests: "loopback".parse().expect("a scope"),
                 tls: Some(offered),
-                pace,
                 ..Options::default()
             };
             let hub = |now, out: &mut _| Hub::new(config, [7; 32], snapshot, now, out);

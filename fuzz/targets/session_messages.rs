@@ -78,7 +78,7 @@ fn glued(parts: &[u8]) {
     let endings = Endings::of(id, &peer, &key());
     let (mut rest, mut count) = (&bytes[..], 0);
     while !rest.is_empty() {
-        let first = glued::first(rest, &[&endings]);
+        let first = glued::first(rest, std::iter::once(&endings));
         assert!(!first.is_empty() && rest.starts_with(first));
         (rest, count) = (&rest[first.len()..], count + 1);
     }

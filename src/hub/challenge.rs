@@ -26,6 +26,7 @@ pub struct SessionKey([u8; SessionKey::DIGITS]);
 impl Challenge {
     pub const FIRST: u64 = 1_000_000_000;
     pub const LAST: u64 = 9_999_999_999;
+    pub const DIGITS: usize = 10;
 
     /// `None`: it does not have ten digits.
     pub fn new(number: u64) -> Option<Challenge> {
@@ -37,16 +38,31 @@ impl Challenge {
         Challenge(rng.random_range(Challenge::FIRST..=Challenge::LAST))
     }
 
+    /// As text.
+    fn digits(self) -> [u8; Challenge::DIGITS] {
+        let mut rest = self.0;
+        let mut digits = [b'0'; Challenge::DIGITS];
+        for digit in digits.iter_mut().rev() {
+            *digit += (rest % 10) as u8;
+            rest /= 10;
+        }
+        digits
+    }
+
     /// Reads the ten digits.
     pub fn parse(digits: &str) -> Option<Challenge> {
         let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| digits.parse().ok()).flatten().and_then(Challenge::new).filter(|_| digits.len() == 10)
+        is_number
+            .then(|| digits.parse().ok())
+            .flatten()
+            .and_then(Challenge::new)
+            .filter(|_| digits.len() == Challenge::DIGITS)
     }
 }
 
 impl fmt::Display for Challenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
+        self.0.fmt(f)
     }
 }
 
@@ -115,7 +131,7 @@ impl fmt::Debug for SessionKey {
 }
 
 fn digest_of<D: Digest>(challenge: Challenge, secret: &Password) -> sha2::digest::Output<D> {
-    D::new().chain_update(challenge.to_string()).chain_update(secret.as_str()).finalize()
+    D::new().chain_update(challenge.digits()).chain_update(secret.as_str()).finalize()
 }
 
 #[cfg(test)]

@@ -105,17 +105,28 @@ impl Hub {
         let Accepted { number, reach } = session.said_lately.find(moment(now), &digest)?;
         let shown_by = match to {
             Some(user) => (number <= self.devices.highest_cursor(user)).then_some(user),
-            // Who it was is not remembered.
             None if reach == Reach::Nobody || self.delivery.receipts.is_wanted(number) => None,
-            None => self.presence.online().find(|&user| user != from),
+            None => self.who_has_shown(number, from),
         };
         if let Some(user) = shown_by {
             let event = Event::Delivered { number, to: self.accounts.name(user).clone(), words: None };
             out.event(connection, event, IfLost::Send);
         }
-        let is_online = shown_by.is_some() || to.is_some_and(|user| self.presence.is_online(user));
+        let is_seen = |user| self.presence.is_online(user) && self.gate.may_see(from, user);
+        let is_online = shown_by.is_some() || to.is_some_and(is_seen);
         let reach = if is_online { Reach::Online } else { reach };
         Some(Answered::Now(Ok(Reply::Accepted { number, reach }), IfLost::Refuse))
+    }
+
+    /// One of those who have shown a broadcast of this sender's and are there: who was the first is not remembered.
+    fn who_has_shown(&self, number: Number, from: UserId) -> Option<UserId> {
+        let has_shown =
+            |user, device| self.devices.was_there(user, device, number) && number <= self.devices.cursor(user, device);
+        let mut sessions = self.presence.sessions().map(|(_, session)| (session.user, session.device));
+        let found = sessions.find(|&(user, device)| {
+            user != from && self.gate.may_see(from, user) && device.is_some_and(|device| has_shown(user, device))
+        });
+        found.map(|(user, _)| user)
     }
 
     /// Copies may come of what was accepted.

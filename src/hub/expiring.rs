@@ -46,7 +46,12 @@ impl<G: Copy + Ord, K: Copy + Ord, V> Expiring<G, K, V> {
 
     /// Takes the place of what had the key. Comes back: what has given way to it.
     pub fn insert(&mut self, group: G, key: K, until: Instant, value: V) -> Option<(G, K)> {
-        self.remove(group, key);
+        if let Some(entry) = self.groups.get_mut(&group).and_then(|entries| entries.get_mut(&key)) {
+            self.ends.remove(&(entry.until, group, key));
+            self.ends.insert((until, group, key));
+            *entry = Entry { until, value };
+            return None;
+        }
         let gives_way = self.surplus(group);
         if let Some((group, key)) = gives_way {
             self.remove(group, key);

@@ -88,7 +88,7 @@ impl LogOns {
     /// This challenge is to be answered; what came of the one before is still known.
     fn challenge(&mut self, from: Endpoint, user: UserId, challenge: Challenge, until: Instant) {
         let (source, key) = (from.peer().source(), (from, user));
-        let closed = self.challenged.remove(source, key).and_then(|challenged| challenged.closed);
+        let closed = self.challenged.get_mut(source, key).and_then(|challenged| challenged.closed.take());
         self.challenged.insert(source, key, until, Challenged { open: Some(challenge), closed });
     }
 

@@ -6,6 +6,9 @@ use std::sync::Arc;
 /// The longest text of one message, in bytes of UTF-8.
 pub const TEXT_BYTES_MAX: usize = 4096;
 
+/// What stands for what is no readable character: U+FFFD.
+const REPLACEMENT: &str = "\u{fffd}";
+
 /// The text of a message: 1 to 4096 bytes of UTF-8, newlines and tabs allowed, other control
 /// characters (C0, C1, DEL) not. A clone shares the bytes.
 ///
@@ -44,8 +47,11 @@ impl Text {
     /// Takes what somebody has said who need not keep to UTF-8: what is none of it, and every character that `parse` would
     /// refuse, becomes U+FFFD.
     pub fn replacing(bytes: &[u8]) -> Result<Text, TextError> {
-        let readable = |c| if is_refused(c) { char::REPLACEMENT_CHARACTER } else { c };
-        Text::parse(&String::from_utf8_lossy(bytes).chars().map(readable).collect::<String>())
+        let text = String::from_utf8_lossy(bytes);
+        match Text::parse(&text) {
+            Err(TextError::Control(_)) => Text::parse(&text.replace(is_refused, REPLACEMENT)),
+            result => result,
+        }
     }
 
     pub fn as_str(&self) -> &str {

@@ -325,19 +325,18 @@ impl Correspondents {
         there.into_iter().for_each(|id| self.consider(id, persisted));
     }
 
-    /// Whether something may be sent to anybody.
-    pub fn has_due(&self) -> bool {
-        !self.due.is_empty()
+    /// To how many something may be sent; some of them are gone already.
+    pub fn due(&self) -> usize {
+        self.due.len()
     }
 
-    /// Those that something may be sent to, the one who waits longest first. They are none of them any more.
-    pub fn take_due(&mut self) -> VecDeque<ConnectionId> {
-        for id in &self.due {
-            if let Some(correspondent) = self.all.get_mut(id) {
-                correspondent.is_due = false;
-            }
+    /// Takes the one of them who waits longest.
+    pub fn next_due(&mut self) -> Option<ConnectionId> {
+        let id = self.due.pop_front()?;
+        if let Some(correspondent) = self.all.get_mut(&id) {
+            correspondent.is_due = false;
         }
-        std::mem::take(&mut self.due)
+        Some(id)
     }
 
     /// Panics where what must hold does not. `waits`: whether somebody is in no list because their socket takes nothing.

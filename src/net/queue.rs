@@ -462,6 +462,37 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_that_is_changed_as_a_whole_is_had_whole_until_all_of_it_is_written() {
+        const ALONE: Chunking = Chunking { bytes_max: 0, between: b"" };
+        let mut queue = of(&[("abc", message(1)), ("de", message(2))]);
+        say(&mut queue, "f", message(3), 2, IfLost::Drop);
+        assert_eq!(queue.whole_chunk(0, ALONE), Some((&b"abc"[..], 0)));
+        queue.wrote(2);
+        assert_eq!(queue.whole_chunk(0, ALONE), Some((&b"abc"[..], 2)));
+        queue.wrote(1);
+        assert_eq!(queue.finish_chunk(), Some(Number(1)));
+        assert_eq!(queue.whole_chunk(0, ALONE), Some((&b"de"[..], 0)));
+        queue.wrote(2);
+        queue.finish_chunk();
+        assert_eq!(queue.whole_chunk(1, ALONE), None);
+        assert_eq!(queue.bytes(), 1);
+    }
+
+    #[test]
+    fn a_piece_that_is_sent_whole_leaves_in_its_turn() {
+        let acknowledged = Kind::Acknowledged { ends: Some(Number(7)) };
+        let mut queue = of(&[("a", CONTROL), ("bc", acknowledged)]);
+        say(&mut queue, "d", CONTROL, 2, IfLost::Drop);
+        let first = |queue: &WriteQueue, persisted| queue.first(persisted).map(|(bytes, kind)| (bytes.to_vec(), kind));
+        assert_eq!(first(&queue, 1), Some((b"a".to_vec(), CONTROL)));
+        queue.remove_first();
+        assert_eq!(first(&queue, 1), Some((b"bc".to_vec(), acknowledged)));
+        queue.let_messages_go();
+        assert_eq!((first(&queue, 1), queue.bytes()), (None, 1));
+        assert_eq!(first(&queue, 2), Some((b"d".to_vec(), CONTROL)));
+    }
+
+    #[test]
     fn a_chunk_has_what_is_persisted() {
         let mut queue = of(&[("a", TEXT)]);
         say(&mut queue, "b", message(1), 2, IfLost::Drop);

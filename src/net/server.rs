@@ -317,10 +317,15 @@ impl Server {
     }
 
     fn go_round(&mut self, events: &mut Events) -> io::Result<Option<Ended>> {
-        let began = self.clock.instant();
-        match self.turn.environment.poll.poll(events, self.timeout(began)) {
+        let mut began = self.clock.instant();
+        let timeout = self.timeout(began);
+        match self.turn.environment.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => events.clear(),
-            result => result?,
+            result => {
+                result?;
+                // A poll in vain has looked until then: what waits for that time needs no second one.
+                began = timeout.filter(|_| events.is_empty()).map_or(began, |timeout| began + timeout);
+            }
         }
         let now = self.clock.now();
         let mut progress = self.note_events(events);

@@ -361,7 +361,7 @@ impl<E: Environment> Turn<E> {
     pub fn timeout(&self, now: Instant) -> Option<Duration> {
         let congested = self.is_congested();
         let unread = (!self.ready.is_empty() || self.datagrams.is_ready()) && !congested;
-        let unsent = self.correspondents.has_due() || self.datagrams.may_reply(self.persisted);
+        let unsent = self.correspondents.due() > 0 || self.datagrams.may_reply(self.persisted);
         let unwritten = !self.dirty.is_empty() || self.callees.has_next() || unsent;
         if unread || unwritten || !self.outbox.is_empty() || !self.answers.is_empty() {
             return Some(Duration::ZERO);

@@ -102,6 +102,34 @@ fn a_copy_of_a_broadcast_is_confirmed_once_it_was_shown() {
 }
 
 #[test]
+fn a_copy_of_a_broadcast_is_confirmed_by_nobody_who_has_not_shown_it() {
+    let mut world = World::new();
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|user| world.by_datagrams(user));
+    world.block(bob, "alice");
+    let (number, _) = accepted(&world.broadcast(alice, "hi"));
+    world.shown(carol, number.0);
+    world.pass(PAUSE_FIRST);
+    let delivered = Event::Delivered { number, to: name("carol"), words: None };
+    assert_eq!(world.broadcast(alice, "hi").events_for(alice), [&delivered], "bob is nobody whom alice sees");
+    world.close(carol);
+    world.by_datagrams("dave");
+    world.pass(PAUSE_FIRST * 2);
+    let outcome = world.broadcast(alice, "hi");
+    assert_eq!((outcome.events_for(alice).len(), stored(&outcome)), (0, 0), "dave has come later");
+}
+
+#[test]
+fn a_copy_tells_nothing_of_who_has_blocked_its_sender_since() {
+    let mut world = World::new();
+    let alice = world.by_datagrams("alice");
+    let first = accepted(&world.message(alice, "bob", "hi"));
+    let bob = world.by_datagrams("bob");
+    world.block(bob, "alice");
+    world.pass(PAUSE_FIRST);
+    assert_eq!(accepted(&world.message(alice, "bob", "hi")), first, "as if bob were not there");
+}
+
+#[test]
 fn what_was_lost_with_its_commit_has_no_copies() {
     let mut world = World::new();
     let alice = world.by_datagrams("alice");

@@ -193,7 +193,8 @@ impl<E: Environment> Turn<E> {
             progress = replies.send(self.persisted, |reply| self.send(reply.to, &reply.datagram));
             self.datagrams.replies = replies;
         }
-        for id in self.correspondents.take_due() {
+        for _ in 0..self.correspondents.due() {
+            let Some(id) = self.correspondents.next_due() else { break };
             progress = true;
             self.send_to(now, id);
         }

@@ -144,16 +144,21 @@ impl<'a> Reader<'a> {
 
     fn word_or_text(&mut self) -> Result<Literal<'a>, Malformed> {
         let rest = &self.source[self.at..];
-        let words = [("None", Literal::None), ("True", Literal::Bool(true)), ("False", Literal::Bool(false))];
-        for (word, value) in words {
-            if rest.starts_with(word) {
-                self.at += word.len();
-                return Ok(value);
+        let (word, value) = match self.peek() {
+            Some(b'N') => ("None", Literal::None),
+            Some(b'T') => ("True", Literal::Bool(true)),
+            Some(b'F') => ("False", Literal::Bool(false)),
+            _ => {
+                let (text, used) = string::read(rest).ok_or(Malformed::Syntax)?;
+                self.at += used;
+                return Ok(Literal::Text(text));
             }
+        };
+        if !rest.starts_with(word) {
+            return Err(Malformed::Syntax);
         }
-        let (text, used) = string::read(rest).ok_or(Malformed::Syntax)?;
-        self.at += used;
-        Ok(Literal::Text(text))
+        self.at += word.len();
+        Ok(value)
     }
 }
 

@@ -11,9 +11,15 @@ pub struct Undecipherable;
 impl SessionKey {
     /// Appends a message as it travels; each begins with the beginning of the key. It has as many bytes as its plain text.
     pub fn encipher(&self, plain: &str, out: &mut Vec<u8>) {
+        out.reserve(plain.len());
+        // What is ASCII stays so, and is most of what is said.
+        if plain.is_ascii() {
+            let chunks = plain.as_bytes().chunks(SessionKey::DIGITS);
+            return chunks.for_each(|chunk| out.extend(chunk.iter().zip(self.digits()).map(|(c, digit)| c ^ digit)));
+        }
         let mut utf8 = [0; 4];
-        for c in self.applied(plain) {
-            out.extend_from_slice(c.encode_utf8(&mut utf8).as_bytes());
+        for (c, &digit) in plain.chars().zip(self.digits().iter().cycle()) {
+            out.extend_from_slice(xor(c, digit).encode_utf8(&mut utf8).as_bytes());
         }
     }
 
@@ -24,14 +30,10 @@ impl SessionKey {
             return Err(Undecipherable);
         }
         let ciphered = str::from_utf8(ciphered).map_err(|_| Undecipherable)?;
-        let mut plain = String::with_capacity(ciphered.len());
-        plain.extend(self.applied(ciphered));
-        Ok(plain)
-    }
-
-    /// The cipher is its own inverse.
-    fn applied(&self, text: &str) -> impl Iterator<Item = char> {
-        text.chars().zip(self.digits().iter().cycle()).map(|(c, &digit)| xor(c, digit))
+        let mut plain = Vec::new();
+        // The cipher is its own inverse.
+        self.encipher(ciphered, &mut plain);
+        String::from_utf8(plain).map_err(|_| Undecipherable)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::hub::time::LocalTime;
 use crate::wire::UserName;
 
 /// How long the first message of a session is, ciphered or not: a challenge has ten digits.
-pub const CONNECT_BYTES: usize = "CONNECT()".len() + 10;
+pub const CONNECT_BYTES: usize = "CONNECT()".len() + Challenge::DIGITS;
 
 /// The first bytes of the session of a client that has logged on, by which it is recognised.
 pub fn connect(challenge: Challenge, key: &SessionKey) -> Vec<u8> {
@@ -92,9 +92,9 @@ impl Endings {
 
 /// The first of the messages in what was read at once; it is not empty if that is not. What is left when all that is known has
 /// been taken off the end counts as one.
-pub fn first<'a>(read: &'a [u8], known: &[&Endings]) -> &'a [u8] {
+pub fn first<'a, 'b>(read: &'a [u8], known: impl Iterator<Item = &'b Endings> + Clone) -> &'a [u8] {
     let mut rest = read;
-    while let Some(before) = known.iter().find_map(|endings| endings.before(rest)) {
+    while let Some(before) = known.clone().find_map(|endings| endings.before(rest)) {
         if before.is_empty() {
             break;
         }

@@ -111,7 +111,7 @@ impl FromServer {
             FromServer::ChatStarted { id, peer } => format!("{CHAT_STARTED}({id}, {})", broken(peer.as_str())),
             FromServer::Unreachable(other) => format!("{UNREACHABLE}({})", broken(other.as_str())),
             FromServer::EndNotif(id) => format!("{END_NOTIF}({id})"),
-            FromServer::Text(text) => broken(text),
+            FromServer::Text(text) => broken(text).into_owned(),
         }
     }
 }

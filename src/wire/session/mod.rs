@@ -13,6 +13,8 @@ pub mod messages;
 pub mod server;
 pub mod texts;
 
+use std::borrow::Cow;
+
 pub use cipher::Undecipherable;
 
 pub use crate::hub::challenge::{Challenge, Response, SessionKey};
@@ -36,9 +38,12 @@ const UNREACHABLE: &str = "UNREACHABLE";
 const BREAK: char = '\u{200b}';
 
 /// Something that is data with the words that clients look for broken after their first letter, and nothing else changed.
-pub fn broken(text: &str) -> String {
+pub fn broken(text: &str) -> Cow<'_, str> {
     // Two of these words can share a letter; breaking one leaves the other to be found.
-    LOOKED_FOR.iter().fold(text.to_owned(), |text, word| text.replace(word, &broken_word(word)))
+    LOOKED_FOR.iter().fold(Cow::Borrowed(text), |text, word| match text.contains(word) {
+        true => Cow::Owned(text.replace(word, &broken_word(word))),
+        false => text,
+    })
 }
 
 /// A text with the break after its first character.

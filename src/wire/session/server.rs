@@ -82,8 +82,7 @@ impl Member {
         if lull == Lull::None || bytes.is_empty() {
             return Step::Wait;
         }
-        let known: Vec<&Endings> = self.current.iter().chain(&self.last).collect();
-        let message = glued::first(bytes, &known);
+        let message = glued::first(bytes, self.current.iter().chain(&self.last));
         match self.key.decipher(message) {
             Ok(plain) => self.heard(&plain, message.len()),
             Err(_) => violation(UNDECIPHERABLE),

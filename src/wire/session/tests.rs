@@ -237,7 +237,7 @@ fn somebody_may_be_called_by_such_a_word() {
 fn separate(mut read: &[u8], known: &[&Endings]) -> Vec<Vec<u8>> {
     let mut messages = Vec::new();
     while !read.is_empty() {
-        let first = glued::first(read, known);
+        let first = glued::first(read, known.iter().copied());
         messages.push(first.to_vec());
         read = &read[first.len()..];
     }

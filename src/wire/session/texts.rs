@@ -108,7 +108,7 @@ fn parse_head(line: &str) -> Option<(LocalTime, UserName, String)> {
 
 /// What each text of somebody's begins with.
 pub(super) fn beginning(from: &UserName) -> String {
-    broken(from.as_str()) + SAYS
+    broken(from.as_str()).into_owned() + SAYS
 }
 
 /// A text as it was said.
