@@ -180,10 +180,13 @@ impl World {
         let found = &mut self.correspondents.all[id];
         match (notice, found.stage) {
             (Notice::Greeting, Stage::Coming) => {
-                found.stage = Stage::In;
                 let (uid, since) = (found.uid, found.since);
-                let told_by_the_dead = sent < self.booted;
+                let told_by_the_dead = sent < self.booted || self.server.is_none();
+                if self.calm && told_by_the_dead {
+                    return self.correspondent_ends(id);
+                }
                 let user = found.user.clone();
+                found.stage = Stage::In;
                 if !self.users.contains(&user) {
                     self.users.push(user);
                 }
