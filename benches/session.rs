@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use chatd::hub::change::Snapshot;
@@ -23,8 +24,10 @@ const LOG_ON_TARGET: f64 = 1.5;
 /// and of a message.
 const RELAY_TARGET: f64 = 1.3;
 
-/// Users who log on, each from an address of its own: as many as are challenged in a round.
+/// Users who log on in a round, each from an address of its own,
 const CLIENTS: usize = 256;
+/// and from so many in turns: more often than that a source is not answered.
+const ADDRESSES_EACH: usize = 4;
 const LOG_ONS_AT_ONCE: [usize; 2] = [1, 32];
 /// Pairs who chat, and messages under way at once: never two of the same pair, which would be one message.
 const PAIRS: usize = 32;
@@ -77,17 +80,35 @@ fn log_ons() {
         success: log_on::success(challenge, port, &key),
         challenged: format!("{challenge}{PASSWORD}"),
     });
-    let (ours, theirs) = (LogOns::new(server.address, count), LogOns::new(bare.address, count));
+    let mut ours = Again::new(server.address, count);
+    let mut theirs = Again::new(bare.address, count);
     for at_once in LOG_ONS_AT_ONCE {
-        let mine = || drop(ours.log_on(at_once));
-        let other = || drop(theirs.log_on(at_once));
+        let mut mine = || ours.log_on(at_once);
+        let mut other = || theirs.log_on(at_once);
         mine();
         other();
-        let costs = in_turns(rounds, || server.task.cost(mine), || bare.task.cost(other));
+        let costs = in_turns(rounds, || server.task.cost(&mut mine), || bare.task.cost(&mut other));
         tell(&format!("{at_once} at once"), &costs, Some(LOG_ON_TARGET), count);
     }
     server.stop();
     bare.stop();
+}
+
+/// Clients that log on again and again, in turns.
+struct Again {
+    sets: Vec<LogOns>,
+    turn: usize,
+}
+
+impl Again {
+    fn new(server: SocketAddr, count: usize) -> Again {
+        Again { sets: (0..ADDRESSES_EACH).map(|set| LogOns::new(server, count, set)).collect(), turn: 0 }
+    }
+
+    fn log_on(&mut self, at_once: usize) {
+        self.turn = (self.turn + 1) % self.sets.len();
+        self.sets[self.turn].log_on(at_once);
+    }
 }
 
 /// Messages between two users who chat.

@@ -41,9 +41,9 @@ struct Client {
 }
 
 impl LogOns {
-    /// The users `u0`, `u1`, ….
-    pub fn new(server: SocketAddr, count: usize) -> LogOns {
-        LogOns { clients: (0..count).map(|n| Client::new(server, n)).collect() }
+    /// The users `u0`, `u1`, …, from addresses of the set with this number.
+    pub fn new(server: SocketAddr, count: usize, set: usize) -> LogOns {
+        LogOns { clients: (0..count).map(|n| Client::new(server, n, address(set * count + n))).collect() }
     }
 
     /// All of them log on, so many at once.
@@ -59,8 +59,8 @@ impl LogOns {
 }
 
 impl Client {
-    fn new(server: SocketAddr, n: usize) -> Client {
-        let socket = UdpSocket::bind((address(n), 0)).expect("an address of this machine's own");
+    fn new(server: SocketAddr, n: usize, from: Ipv4Addr) -> Client {
+        let socket = UdpSocket::bind((from, 0)).expect("an address of this machine's own");
         socket.set_read_timeout(Some(LIMIT)).expect("a timeout");
         socket.connect(server).expect("an address");
         Client { socket, user: Named::User(UserName::parse(&name(n)).expect("a name")) }

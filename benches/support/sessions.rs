@@ -30,7 +30,7 @@ struct Member {
 impl Pairs {
     /// They log on at chatd, and begin to chat.
     pub fn chat(server: SocketAddr, count: usize) -> Pairs {
-        let logged_on = LogOns::new(server, 2 * count).log_on(1);
+        let logged_on = LogOns::new(server, 2 * count, 0).log_on(1);
         let members = logged_on.into_iter().enumerate().map(|(n, logged_on)| {
             let mut member = Member::connect(n, SocketAddr::new(server.ip(), logged_on.port.get()), logged_on.key);
             member.write(&glued::connect(logged_on.challenge, &member.key));
