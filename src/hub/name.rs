@@ -73,13 +73,9 @@ impl Eq for UserName {}
 
 impl Ord for UserName {
     fn cmp(&self, other: &UserName) -> Ordering {
-        let fold = |name: &UserName| -> [u8; NAME_BYTES_MAX] {
-            let mut folded = [0; NAME_BYTES_MAX];
-            folded[..name.0.len()].copy_from_slice(name.0.as_bytes());
-            folded.make_ascii_lowercase();
-            folded
-        };
-        fold(self).cmp(&fold(other))
+        // Mostly the first few bytes tell.
+        let [one, other] = [self, other].map(|name| name.0.bytes().map(|byte| byte.to_ascii_lowercase()));
+        one.cmp(other)
     }
 }
 

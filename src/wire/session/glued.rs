@@ -20,7 +20,7 @@ pub fn connect(challenge: Challenge, key: &SessionKey) -> Vec<u8> {
 
 /// Those who have logged on from an address and have not connected yet, by their first bytes.
 #[derive(Debug, Default)]
-pub struct Expected(BTreeMap<Vec<u8>, (Challenge, SessionKey)>);
+pub struct Expected(BTreeMap<Vec<u8>, (Challenge, Box<SessionKey>)>);
 
 /// Who it is that begins with some bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub enum Begun<'a> {
 
 impl Expected {
     pub fn insert(&mut self, challenge: Challenge, key: SessionKey) {
-        self.0.insert(connect(challenge, &key), (challenge, key));
+        self.0.insert(connect(challenge, &key), (challenge, Box::new(key)));
     }
 
     pub fn remove(&mut self, challenge: Challenge) {

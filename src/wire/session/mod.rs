@@ -61,7 +61,7 @@ fn unbroken(text: &str) -> String {
 
 /// A name as the other side writes it, perhaps broken.
 fn named(text: &str) -> Named {
-    Named::parse(&text.replace(BREAK, ""))
+    if text.contains(BREAK) { Named::parse(&text.replace(BREAK, "")) } else { Named::parse(text) }
 }
 
 /// A name that is somebody's.
